@@ -1,0 +1,180 @@
+"""Settings: a YAML file and key=value overrides become one frozen, typed object.
+
+Every key, its default and its meaning stand in ``configs/base.yaml``; a test holds the two together.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+
+class ConfigError(ValueError):
+    """A setting that is misspelt, of the wrong type or out of range."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CentreSettings(_Frozen):
+    """One centre: its display name, its folder below the data root, and its mask encoding."""
+
+    name: str
+    folder: str
+    encoding: dict[int, tuple[str, ...]] | None = None  # None: the encoding of all centres
+
+
+class TrainSettings(_Frozen):
+    """The schedule: epochs of a fixed number of domain-balanced steps, one drop of the rate."""
+
+    epochs: int = Field(default=40, ge=1)
+    steps_per_epoch: int = Field(default=20, ge=1)
+    images_per_centre: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    drop_at: float = Field(default=0.75, gt=0, le=1)
+    drop_factor: float = Field(default=0.2, gt=0, le=1)
+    workers: int = Field(default=0, ge=0)
+
+
+def _benchmark_centres() -> dict[str, CentreSettings]:
+    names = {"A": "Drishti-GS", "B": "RIM-ONE r3", "C": "REFUGE train", "D": "REFUGE val"}
+    return {
+        letter: CentreSettings(name=name, folder=f"Domain{number}")
+        for number, (letter, name) in enumerate(names.items(), start=1)
+    }
+
+
+class Settings(_Frozen):
+    """Everything that decides what a run computes, apart from the held-out centre."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$")
+    data: str | None = None
+    seed: int = Field(default=0, ge=0)
+    protocol: Literal["honest", "paper"] = "honest"
+    aspp: Literal["dense", "depthwise", "tvconv"] = "tvconv"
+    aspp_dilation: Literal["none", "atrous"] = "none"
+    encoder: str = "mobilenet_v2_320"
+    encoder_weights: str = "imagenet"
+    image_size: int = Field(default=256, ge=32, multiple_of=16)
+    augment: Literal["none", "scale_crop", "strong"] = "scale_crop"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    structures: tuple[str, ...] = Field(default=("cup", "disc"), min_length=1)
+    encoding: dict[int, tuple[str, ...]] = {0: ("cup", "disc"), 128: ("disc",), 255: ()}
+    centres: dict[str, CentreSettings] = Field(default_factory=_benchmark_centres)
+    train: TrainSettings = TrainSettings()
+
+    @field_validator("centres")
+    @classmethod
+    def _letters_are_short_names(cls, centres: dict[str, CentreSettings]) -> Any:
+        wrong = [letter for letter in centres if not letter.isalnum() or letter.lower() == "none"]
+        if wrong or len(centres) < 2:
+            raise ValueError(
+                "needs at least two centres, each under a letter or short name of letters and "
+                f"digits other than 'none'; got {', '.join(centres) or 'no centre'}"
+            )
+        return centres
+
+    @model_validator(mode="after")
+    def _encodings_name_known_structures(self) -> "Settings":
+        encodings = [self.encoding, *(c.encoding for c in self.centres.values() if c.encoding)]
+        for encoding in encodings:
+            marked = {structure for structures in encoding.values() for structure in structures}
+            if marked != set(self.structures):
+                raise ValueError(
+                    f"encoding must mark each of the structures {', '.join(self.structures)} and "
+                    f"no other; it marks {', '.join(sorted(marked)) or 'none'}"
+                )
+        return self
+
+    @property
+    def run_name(self) -> str:
+        """The ``name`` key, by default the variant."""
+        return self.name or self.aspp
+
+
+def load_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
+    """Read settings from a YAML file and apply ``key=value`` overrides, the latter winning.
+
+    Args:
+        path: A YAML file that names the keys it changes; ``None`` for the defaults.
+        overrides: Dot-list items such as ``train.epochs=10``, later ones winning.
+
+    Returns:
+        The checked, frozen settings.
+
+    Raises:
+        ConfigError: An unknown key, a wrong value, or a file that is not a YAML mapping.
+        FileNotFoundError: ``path`` does not exist.
+    """
+    tree: Any = {}
+    if path is not None:
+        try:
+            tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} must be a YAML file: {' '.join(str(error).split())}") from error
+        tree = {} if tree is None else tree
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{path} must hold a mapping of keys, got {type(tree).__name__}")
+    for item in overrides:
+        if "=" not in item or item.startswith("="):
+            raise ConfigError(f"an override must read key=value, got {item!r}")
+    try:
+        merged = OmegaConf.merge(OmegaConf.create(tree), OmegaConf.from_dotlist(list(overrides)))
+        plain = OmegaConf.to_container(merged, resolve=True)
+    except (OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"settings cannot be merged: {' '.join(str(error).split())}") from error
+    return parse_settings(plain)
+
+
+def parse_settings(tree: Any) -> Settings:
+    """Check a plain tree of settings.
+
+    Raises:
+        ConfigError: With one line that names the key, what arrived and what would do.
+    """
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error)) from error
+
+
+def dump_settings(settings: Settings) -> str:
+    """The settings as YAML, every key written out, readable by :func:`load_settings`."""
+    tree = settings.model_dump(mode="json")
+    tree["encoding"] = dict(settings.encoding)  # JSON would turn the pixel values into strings
+    for letter, centre in settings.centres.items():
+        tree["centres"][letter]["encoding"] = centre.encoding
+    return yaml.safe_dump(_lists(tree), sort_keys=False, allow_unicode=True)
+
+
+def _lists(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _lists(value) for key, value in tree.items()}
+    if isinstance(tree, tuple | list):
+        return [_lists(value) for value in tree]
+    return tree
+
+
+def _one_line(error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "settings"
+        if item["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(key, _known_keys(), n=1, cutoff=0.5)
+            hint = f", did you mean '{close[0]}'?" if close else "; see configs/base.yaml"
+            problems.append(f"unknown key '{key}'{hint}")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            problems.append(f"{key}: {message[0].lower() + message[1:]}, got {item['input']!r:.80}")
+    return "; ".join(problems)
+
+
+def _known_keys() -> list[str]:
+    nested = [f"train.{key}" for key in TrainSettings.model_fields]
+    return [*Settings.model_fields, *nested]

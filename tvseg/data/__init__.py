@@ -1,0 +1,1 @@
+"""From files on disk to batches: centres, cases, folds, datasets, augmentation, phantoms."""

@@ -1,0 +1,109 @@
+"""Augmentation, by albumentations, drawn afresh from a seed for each image.
+
+albumentations 2.0.8 keeps its own random state, which worker processes copy and rewind at every
+epoch. So no state is kept here: each draw states its seed, whatever process applies it.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for news on import
+
+import albumentations as A
+import cv2
+import numpy as np
+
+
+class ScaleCrop(A.DualTransform):
+    """Enlarge width and height independently by U(1, ``limit``), then crop the old size at random.
+
+    Args:
+        limit: Largest factor, at least 1.
+        p: Probability of doing anything.
+
+    Source: random scale-crop of the published TVConv segmentation code.
+    """
+
+    def __init__(self, *, limit: float = 1.5, p: float = 0.5) -> None:
+        super().__init__(p=p)
+        self.limit = limit
+
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Draw the window (top, left, bottom, right) that fills the picture, in px."""
+        height, width = params["shape"][:2]
+        rows, columns = (
+            round(side / self.py_random.uniform(1.0, self.limit)) for side in (height, width)
+        )
+        top = self.py_random.randint(0, height - rows)
+        left = self.py_random.randint(0, width - columns)
+        return {"window": (top, left, top + rows, left + columns)}
+
+    def apply(self, img: np.ndarray, window: tuple[int, ...], **params: Any) -> np.ndarray:
+        """Crop the window and enlarge it, bilinearly."""
+        return _fill(img, window, cv2.INTER_LINEAR)
+
+    def apply_to_mask(self, mask: np.ndarray, window: tuple[int, ...], **params: Any) -> np.ndarray:
+        """Crop the window and enlarge it, nearest neighbour."""
+        return _fill(mask, window, cv2.INTER_NEAREST)
+
+
+def _fill(image: np.ndarray, window: tuple[int, ...], interpolation: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    top, left, bottom, right = window
+    crop = np.ascontiguousarray(image[top:bottom, left:right])
+    filled = cv2.resize(crop, (width, height), interpolation=interpolation)
+    return np.asarray(filled).reshape(image.shape)
+
+
+def _strong() -> list[A.BasicTransform]:
+    return [
+        ScaleCrop(),
+        A.HorizontalFlip(p=0.5),
+        A.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.4, hue=0.05, p=0.8),
+        A.RandomGamma(gamma_limit=(70, 140), p=0.3),
+        A.GaussianBlur(blur_limit=(3, 5), p=0.2),
+        A.GaussNoise(std_range=(0.01, 0.05), p=0.2),
+    ]
+
+
+AUGMENTATIONS: dict[str, Callable[[], list[A.BasicTransform]]] = {
+    "none": list,
+    "scale_crop": lambda: [ScaleCrop()],
+    "strong": _strong,
+}
+
+
+class Augmentation:
+    """A named augmentation as a function of image, masks and seed.
+
+    Args:
+        name: One of ``AUGMENTATIONS``.
+
+    Raises:
+        ValueError: An unknown name.
+    """
+
+    def __init__(self, name: str) -> None:
+        if name not in AUGMENTATIONS:
+            raise ValueError(f"augment must be one of {', '.join(AUGMENTATIONS)}, got {name!r}")
+        self.transform = A.Compose(AUGMENTATIONS[name]())
+
+    def __call__(
+        self, image: np.ndarray, masks: np.ndarray, *, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Augment one image.
+
+        Args:
+            image: uint8 (H, W, 3).
+            masks: uint8 (H, W, S).
+            seed: The draw's seed; the result depends on nothing else.
+
+        Returns:
+            Image and masks of the same sizes.
+        """
+        self.transform.set_random_seed(seed)
+        augmented = self.transform(image=image, mask=masks)
+        return augmented["image"], augmented["mask"]

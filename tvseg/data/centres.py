@@ -1,0 +1,114 @@
+"""What a centre is: where its files lie and what its masks' pixel values mean."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvseg.config import Settings
+
+
+class MaskEncoding:
+    """Pixel values of label images and the structures that each value belongs to.
+
+    Args:
+        values: Pixel value (0 to 255) -> names of the structures that such a pixel belongs to.
+        structures: All structures, in the channel order of masks, e.g. ``("cup", "disc")``.
+
+    Raises:
+        ValueError: A value outside 0 to 255, or an unknown structure.
+    """
+
+    def __init__(self, values: Mapping[int, Sequence[str]], structures: Sequence[str]) -> None:
+        self.values = {value: tuple(names) for value, names in sorted(values.items())}
+        self.structures = tuple(structures)
+        unknown = {name for names in values.values() for name in names} - set(structures)
+        if unknown or not all(0 <= value <= 255 for value in values):
+            raise ValueError(
+                f"an encoding maps values from 0 to 255 to structures out of {self.structures}, "
+                f"got {self.values}"
+            )
+        self._table = np.zeros((256, len(self.structures)), dtype=bool)
+        for value, names in self.values.items():
+            self._table[value] = [name in names for name in self.structures]
+
+    def decode(self, labels: np.ndarray) -> np.ndarray:
+        """Turn a label image into one mask a structure.
+
+        Args:
+            labels: uint8 (H, W).
+
+        Returns:
+            bool (S, H, W), channels in the order of ``structures``.
+
+        Raises:
+            ValueError: A pixel value that the encoding does not name.
+        """
+        counts = np.bincount(labels.ravel(), minlength=256)
+        strange = [int(value) for value in np.flatnonzero(counts) if value not in self.values]
+        if strange:
+            found = ", ".join(f"{value} ({counts[value]} px)" for value in strange[:5])
+            more = ", ..." if len(strange) > 5 else ""
+            raise ValueError(f"mask values must be {self.describe()}; found {found}{more}")
+        return np.ascontiguousarray(np.moveaxis(self._table[labels], -1, 0))
+
+    def encode(self, masks: np.ndarray) -> np.ndarray:
+        """Turn masks (bool (S, H, W)) back into a label image (uint8 (H, W)).
+
+        Raises:
+            ValueError: A pixel whose structures belong together in no value, such as a cup
+                outside the disc.
+        """
+        bits = 1 << np.arange(len(self.structures))
+        of_pixel = np.tensordot(bits, masks.astype(np.int64), axes=1)  # (H, W)
+        codes = {int(self._table[value] @ bits): value for value in reversed(self.values)}
+        strange = set(np.unique(of_pixel).tolist()) - set(codes)
+        if strange:
+            raise ValueError(
+                f"masks must combine structures as the encoding does ({self.describe()}); "
+                f"{int(np.isin(of_pixel, list(strange)).sum())} px combine them otherwise"
+            )
+        labels = np.zeros(of_pixel.shape, dtype=np.uint8)
+        for code, value in codes.items():
+            labels[of_pixel == code] = value
+        return labels
+
+    def nested(self) -> list[tuple[int, int]]:
+        """Pairs (inner, outer) of channels, e.g. cup in disc, smallest structures first."""
+        marked = [set(np.flatnonzero(self._table[:, i]).tolist()) for i in range(len(self.structures))]
+        pairs = [
+            (inner, outer)
+            for inner in range(len(marked))
+            for outer in range(len(marked))
+            if marked[inner] < marked[outer]
+        ]
+        return sorted(pairs, key=lambda pair: -len(marked[pair[1]]))
+
+    def describe(self) -> str:
+        """E.g. ``0 (cup, disc), 128 (disc), 255 (background)``."""
+        return ", ".join(
+            f"{value} ({', '.join(names) or 'background'})" for value, names in self.values.items()
+        )
+
+
+@dataclass(frozen=True)
+class Centre:
+    """One clinical centre: the letter it goes by, its display name, folder and mask encoding."""
+
+    letter: str
+    name: str
+    folder: str
+    encoding: MaskEncoding
+
+
+def centres_of(settings: Settings) -> dict[str, Centre]:
+    """The centres that the settings describe, by letter."""
+    return {
+        letter: Centre(
+            letter=letter,
+            name=centre.name,
+            folder=centre.folder,
+            encoding=MaskEncoding(centre.encoding or settings.encoding, settings.structures),
+        )
+        for letter, centre in settings.centres.items()
+    }

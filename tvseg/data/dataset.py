@@ -1,0 +1,159 @@
+"""Images in memory, and the domain-balanced draws that training makes from them."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+from tqdm import tqdm
+
+from tvseg.data.augment import Augmentation
+from tvseg.data.cases import Case, pixel_hash
+from tvseg.data.images import pad_to_square, resize_image, resize_mask
+
+
+@dataclass(frozen=True)
+class LoadedCases:
+    """Decoded cases at the network's size.
+
+    ``images`` is uint8 (N, S, S, 3), ``masks`` uint8 (N, S, S, structures) of 0 and 1;
+    ``image_digests`` and ``mask_digests`` tell the native pixels apart, by case id.
+    """
+
+    cases: tuple[Case, ...]
+    images: np.ndarray
+    masks: np.ndarray
+    image_digests: dict[str, str]
+    mask_digests: dict[str, str]
+
+    def subset(self, cases: Sequence[Case]) -> "LoadedCases":
+        """Some of these cases, in the given order; their pixels are copied."""
+        place = {case.id: index for index, case in enumerate(self.cases)}
+        indices = [place[case.id] for case in cases]
+        return LoadedCases(
+            cases=tuple(cases),
+            images=self.images[indices],
+            masks=self.masks[indices],
+            image_digests={case.id: self.image_digests[case.id] for case in cases},
+            mask_digests={case.id: self.mask_digests[case.id] for case in cases},
+        )
+
+
+def load_cases(cases: Sequence[Case], *, image_size: int, threads: int = 2) -> LoadedCases:
+    """Decode, check, pad to square and resize cases, each once.
+
+    Args:
+        cases: At least one case.
+        image_size: Side in px that the network sees.
+        threads: Decoding threads (Pillow releases the interpreter lock).
+
+    Raises:
+        ValueError: A case that cannot be read or breaks its centre's encoding.
+    """
+
+    def load(case: Case) -> tuple[np.ndarray, np.ndarray, str, str]:
+        image, masks = case.read()
+        resized = resize_image(pad_to_square(image), image_size)
+        square = [resize_mask(pad_to_square(mask), image_size) for mask in masks]
+        masks_last = np.stack(square, axis=-1).astype(np.uint8)
+        return resized, masks_last, pixel_hash(image), pixel_hash(masks)
+
+    with ThreadPoolExecutor(threads) as pool:
+        steps = pool.map(load, cases)
+        loaded = list(tqdm(steps, "reading photographs", len(cases), leave=False, disable=None))
+    images, masks, image_digests, mask_digests = zip(*loaded, strict=True)
+    names = [case.id for case in cases]
+    return LoadedCases(
+        cases=tuple(cases),
+        images=np.stack(images),
+        masks=np.stack(masks),
+        image_digests=dict(zip(names, image_digests, strict=True)),
+        mask_digests=dict(zip(names, mask_digests, strict=True)),
+    )
+
+
+class Draw(NamedTuple):
+    """One training example to make: which image, augmented by which seed."""
+
+    index: int
+    seed: int
+
+
+class BalancedDraws(Sampler[list[Draw]]):
+    """Batches of as many images from each centre, drawn with replacement.
+
+    A batch depends on the seed and its step alone, not on the steps before it nor on the process
+    that draws it, so that a resumed training goes on with the same batches.
+
+    Args:
+        centres: Centre letter of each image.
+        per_centre: Images of each centre in a batch.
+        steps: Number of batches of the whole training.
+        seed: Seed of all draws.
+        first_step: Batch to begin with, counted from 0.
+
+    Source: section 4.2 of the TVConv paper and its published code (16 from each source centre).
+    """
+
+    def __init__(
+        self, centres: Sequence[str], *, per_centre: int, steps: int, seed: int, first_step: int = 0
+    ) -> None:
+        letters = np.asarray(centres)
+        self.groups = [np.flatnonzero(letters == letter) for letter in dict.fromkeys(centres)]
+        self.per_centre = per_centre
+        self.steps = steps
+        self.seed = seed
+        self.first_step = first_step
+
+    def __len__(self) -> int:
+        return self.steps - self.first_step
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for step in range(self.first_step, self.steps):
+            rng = np.random.default_rng([self.seed, step])
+            indices = [rng.choice(group, self.per_centre) for group in self.groups]
+            seeds = rng.integers(2**31, size=self.per_centre * len(self.groups))
+            yield [
+                Draw(int(index), int(seed))
+                for index, seed in zip(np.concatenate(indices), seeds, strict=True)
+            ]
+
+
+class TrainingSet(Dataset[dict[str, object]]):
+    """Augmented training examples, addressed by :class:`Draw`."""
+
+    def __init__(self, loaded: LoadedCases, augmentation: Augmentation) -> None:
+        self.loaded = loaded
+        self.augmentation = augmentation
+
+    def __getitem__(self, draw: Draw) -> dict[str, object]:
+        image, masks = self.augmentation(
+            self.loaded.images[draw.index], self.loaded.masks[draw.index], seed=draw.seed
+        )
+        return _example(image, masks, self.loaded.cases[draw.index])
+
+
+class ValidationSet(Dataset[dict[str, object]]):
+    """The loaded cases as they are, addressed by their place."""
+
+    def __init__(self, loaded: LoadedCases) -> None:
+        self.loaded = loaded
+
+    def __len__(self) -> int:
+        return len(self.loaded.cases)
+
+    def __getitem__(self, index: int) -> dict[str, object]:
+        return _example(
+            self.loaded.images[index], self.loaded.masks[index], self.loaded.cases[index]
+        )
+
+
+def _example(image: np.ndarray, masks: np.ndarray, case: Case) -> dict[str, object]:
+    return {
+        "image": torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1),  # (3, S, S)
+        "label": torch.from_numpy(np.ascontiguousarray(masks)).permute(2, 0, 1),  # (structures, S, S)
+        "id": case.id,
+    }

@@ -1,0 +1,100 @@
+"""Reading photographs and label images; the one way in which either is resized."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read a photograph as 8-bit RGB, upright.
+
+    EXIF orientation is applied; grey, palette and CMYK pictures become RGB, an alpha channel is
+    dropped, and 16-bit samples are divided by 257.
+
+    Args:
+        path: A file in any format that Pillow reads.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        ValueError: The file is no picture, or a damaged or inordinately large one.
+        FileNotFoundError: There is no such file.
+    """
+    picture = _open(path)
+    if picture.mode.startswith("I") or picture.mode == "F":
+        samples = np.asarray(picture).astype(np.float64)
+        if samples.min() < 0 or samples.max() > 65535:
+            raise ValueError(f"{path}: samples must lie in 0 to 65535, {_range(samples)}")
+        grey = np.round(samples / 257).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    return np.array(picture.convert("RGB"))
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Read a label image: single-channel, or colour with equal channels.
+
+    Args:
+        path: A file in a lossless format.
+
+    Returns:
+        uint8 (H, W), the values as stored.
+
+    Raises:
+        ValueError: Not a picture, more than 8 bits a sample, or channels that differ.
+        FileNotFoundError: There is no such file.
+    """
+    picture = _open(path)
+    if picture.mode.startswith("I") or picture.mode == "F":
+        raise ValueError(f"{path}: masks must have 8 bits a sample, got mode {picture.mode}")
+    if picture.mode in ("1", "L"):
+        return np.array(picture.convert("L"))
+    channels = np.array(picture.convert("RGB"))
+    if (channels != channels[..., :1]).any():
+        raise ValueError(f"{path}: masks must be grey, the colour channels of this one differ")
+    return np.ascontiguousarray(channels[..., 0])
+
+
+def pad_to_square(image: np.ndarray) -> np.ndarray:
+    """Pad (H, W, ...) below or to the right with its edge pixels until it is square."""
+    height, width = image.shape[:2]
+    side = max(height, width)
+    padding = [(0, side - height), (0, side - width)] + [(0, 0)] * (image.ndim - 2)
+    return np.pad(image, padding, mode="edge") if height != width else image
+
+
+def resize_image(image: np.ndarray, side_px: int) -> np.ndarray:
+    """Resize a square photograph, uint8 (H, H, 3), with Pillow's Lanczos filter."""
+    if image.shape[:2] == (side_px, side_px):
+        return image
+    resized = Image.fromarray(image).resize((side_px, side_px), Image.Resampling.LANCZOS)
+    return np.array(resized)
+
+
+def resize_mask(mask: np.ndarray, side_px: int) -> np.ndarray:
+    """Resize one square mask, bool (H, H), to its nearest neighbours (Pillow's rule)."""
+    if mask.shape == (side_px, side_px):
+        return mask
+    picture = Image.fromarray(mask.astype(np.uint8))
+    return np.array(picture.resize((side_px, side_px), Image.Resampling.NEAREST)).astype(bool)
+
+
+def _open(path: Path) -> Image.Image:
+    content = path.read_bytes()  # an OSError here is about the file, below about its content
+    try:
+        picture: Image.Image = Image.open(io.BytesIO(content))
+        picture.load()
+        return ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = str(error).replace(f" {io.BytesIO}", "")
+        if "cannot identify image file" in reason:
+            reason = "not a picture that Pillow reads" if content else "the file is empty"
+        raise ValueError(f"{path}: cannot be read as a picture: {reason}") from error
+
+
+def _range(samples: np.ndarray) -> str:
+    return f"got {samples.min():g} to {samples.max():g}"

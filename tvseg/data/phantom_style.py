@@ -1,0 +1,138 @@
+"""How the four centres of phantom photographs differ: colour, light, blur, vessels, framing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Range = tuple[float, float]
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CentreStyle:
+    """What sets the photographs of one centre apart; a range is drawn from per image.
+
+    Args:
+        retina: RGB of the background, in 0..1.
+        rim: RGB of the neuroretinal rim, in 0..1.
+        cup: RGB of the cup, in 0..1.
+        colour_spread: standard deviation of the logarithm of brightness and hue between images.
+        framing: the disc's diameter (that of the circle of equal area) over the region's side.
+        cup_to_disc: the cup's diameter over the disc's.
+        cup_contrast: how far the cup goes from the rim's colour to its own, in 0..1.
+        edge_softness: width of the disc's edge, in disc radii; the cup's edge is twice as soft.
+        texture: strength of the choroid's pattern, 1 is plain to see.
+        atrophy_share: share of images with peripapillary atrophy.
+        vessel_density: side branches per disc radius of vessel.
+        vessel_contrast: factor on the absorption by blood.
+        gradient: relative change of illumination from the middle to the edge.
+        vignette: share of light lost in the corners.
+        blur: standard deviation of the defocus blur, as a share of the region's side.
+        haze: share of light scattered widely, in 0..1.
+        noise: standard deviation of the sensor's noise, in 0..1.
+        gamma: exponent of the camera's tone curve; below 1 brightens.
+    """
+
+    retina: Colour
+    rim: Colour
+    cup: Colour
+    colour_spread: float
+    framing: Range
+    cup_to_disc: Range
+    cup_contrast: Range
+    edge_softness: Range
+    texture: float
+    atrophy_share: float
+    vessel_density: float
+    vessel_contrast: float
+    gradient: float
+    vignette: float
+    blur: Range
+    haze: float
+    noise: float
+    gamma: float
+
+
+STYLES: dict[str, CentreStyle] = {
+    "A": CentreStyle(  # brown-orange, even light, sharp
+        retina=(0.46, 0.225, 0.075),
+        rim=(0.82, 0.43, 0.16),
+        cup=(0.95, 0.70, 0.33),
+        colour_spread=0.16,
+        framing=(0.33, 0.44),
+        cup_to_disc=(0.35, 0.80),
+        cup_contrast=(0.65, 1.0),
+        edge_softness=(0.025, 0.06),
+        texture=0.6,
+        atrophy_share=0.35,
+        vessel_density=0.35,
+        vessel_contrast=0.85,
+        gradient=0.12,
+        vignette=0.15,
+        blur=(0.0015, 0.003),
+        haze=0.10,
+        noise=0.012,
+        gamma=1.0,
+    ),
+    "B": CentreStyle(  # dark red, close framing, strong vignette, blurred
+        retina=(0.48, 0.165, 0.08),
+        rim=(0.77, 0.35, 0.165),
+        cup=(0.90, 0.60, 0.30),
+        colour_spread=0.18,
+        framing=(0.46, 0.56),
+        cup_to_disc=(0.30, 0.75),
+        cup_contrast=(0.6, 1.0),
+        edge_softness=(0.03, 0.09),
+        texture=0.8,
+        atrophy_share=0.3,
+        vessel_density=0.3,
+        vessel_contrast=0.9,
+        gradient=0.3,
+        vignette=0.45,
+        blur=(0.003, 0.006),
+        haze=0.12,
+        noise=0.018,
+        gamma=1.05,
+    ),
+    "C": CentreStyle(  # bright orange, wide framing, many vessels, noisy
+        retina=(0.58, 0.27, 0.11),
+        rim=(0.88, 0.47, 0.20),
+        cup=(0.98, 0.74, 0.40),
+        colour_spread=0.16,
+        framing=(0.31, 0.40),
+        cup_to_disc=(0.30, 0.65),
+        cup_contrast=(0.65, 1.0),
+        edge_softness=(0.025, 0.06),
+        texture=0.9,
+        atrophy_share=0.4,
+        vessel_density=0.6,
+        vessel_contrast=0.95,
+        gradient=0.18,
+        vignette=0.15,
+        blur=(0.001, 0.0025),
+        haze=0.06,
+        noise=0.018,
+        gamma=1.0,
+    ),
+    "D": CentreStyle(  # pale and pinkish, hazy, overexposed cups
+        retina=(0.52, 0.33, 0.225),
+        rim=(0.80, 0.53, 0.37),
+        cup=(1.0, 0.83, 0.62),
+        colour_spread=0.14,
+        framing=(0.40, 0.52),
+        cup_to_disc=(0.30, 0.70),
+        cup_contrast=(0.65, 1.0),
+        edge_softness=(0.03, 0.08),
+        texture=0.7,
+        atrophy_share=0.5,
+        vessel_density=0.35,
+        vessel_contrast=0.65,
+        gradient=0.22,
+        vignette=0.25,
+        blur=(0.002, 0.004),
+        haze=0.2,
+        noise=0.010,
+        gamma=0.9,
+    ),
+}
+"""The phantom centres by letter."""

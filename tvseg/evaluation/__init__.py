@@ -1,0 +1,1 @@
+"""Metrics, per-case records, tables and figures."""

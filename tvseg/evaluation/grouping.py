@@ -1,0 +1,44 @@
+"""Which runs may stand in one table."""
+
+import json
+from collections.abc import Sequence
+
+from tvseg.training.run_folder import RunFolder
+
+VARYING = {"name", "data", "seed", "aspp", "aspp_dilation"}
+"""Settings in which the runs of one table may differ: variant, seed, and where the data lie."""
+
+
+def group_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
+    """Group runs by data fingerprint and by all settings but variant and seed.
+
+    Args:
+        runs: Finished runs.
+
+    Returns:
+        Groups in the order of their first run.
+
+    Raises:
+        ValueError: Two runs of one group would stand in the same column, row and seed.
+    """
+    groups: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        settings = run.settings().model_dump(mode="json", exclude=VARYING)
+        key = json.dumps([run.info()["fingerprint"], settings], sort_keys=True)
+        groups.setdefault(key, []).append(run)
+    for group in groups.values():
+        _check_distinct(group)
+    return list(groups.values())
+
+
+def _check_distinct(group: Sequence[RunFolder]) -> None:
+    seen: dict[tuple[str, str, int], RunFolder] = {}
+    for run in group:
+        settings = run.settings()
+        place = (settings.run_name, str(run.info()["holdout"]), settings.seed)
+        if place in seen:
+            raise ValueError(
+                f"runs of one table must differ in name, holdout or seed: {seen[place].path} and "
+                f"{run.path} do not; evaluate them apart"
+            )
+        seen[place] = run

@@ -1,0 +1,170 @@
+"""The deployed predictor: a photograph of the disc region -> masks at its own size."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import nn
+from torch.nn import functional as F
+
+from tvseg.data.centres import MaskEncoding
+from tvseg.data.images import pad_to_square, resize_image
+from tvseg.data.tensors import Normalisation
+from tvseg.models import freeze
+from tvseg.training.checkpoint import Card, load_network
+from tvseg.training.run_folder import RunFolder
+
+MIN_SIDE_PX = 32
+CHECKPOINTS = ("best", "last")
+
+
+@dataclass(frozen=True)
+class Postprocessing:
+    """How probabilities become masks.
+
+    Attributes:
+        threshold: A pixel belongs to a structure when its probability is above this.
+        clip_nested: Cut the cup at the disc's outline (each inner structure at its outer one).
+
+    Of each structure the largest 8-connected component is kept, and its holes are filled.
+    """
+
+    threshold: float = 0.5
+    clip_nested: bool = True
+
+    def __call__(self, logits: torch.Tensor, nested: list[tuple[int, int]]) -> np.ndarray:
+        """Logits (S, H, W) -> masks, bool (S, H, W)."""
+        level = float(np.log(self.threshold / (1 - self.threshold)))
+        masks = np.stack([_one_component((channel > level).cpu().numpy()) for channel in logits])
+        for inner, outer in nested if self.clip_nested else ():
+            masks[inner] &= masks[outer]
+        return masks
+
+
+class Predictor:
+    """A frozen network with all that it takes to apply it to photographs.
+
+    Args:
+        network: (1, 3, S, S) -> logits (1, structures, S, S); frozen and moved to ``device`` here.
+        image_size: Side S in px that the network sees.
+        encoding: Of the label images to write; names the structures.
+        normalisation: Of the network's input.
+        device: Where to compute, in fp32.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        image_size: int,
+        encoding: MaskEncoding,
+        normalisation: Normalisation,
+        device: torch.device,
+    ) -> None:
+        self.network = network.to(device, memory_format=torch.channels_last).eval()
+        freeze(self.network)
+        self.image_size = image_size
+        self.encoding = encoding
+        self.nested = encoding.nested()
+        self.normalisation = normalisation
+        self.device = device
+
+    @staticmethod
+    def from_checkpoint(path: Path, device: torch.device) -> tuple["Predictor", Card]:
+        """Rebuild a predictor from a checkpoint file.
+
+        Raises:
+            ValueError: Not a sound checkpoint.
+        """
+        network, card = load_network(path)
+        settings = card.settings
+        predictor = Predictor(
+            network,
+            image_size=settings.image_size,
+            encoding=MaskEncoding(settings.encoding, settings.structures),
+            normalisation=card.normalisation,
+            device=device,
+        )
+        return predictor, card
+
+    @torch.inference_mode()
+    def logits(self, image: np.ndarray) -> torch.Tensor:
+        """Logits of one photograph at the network's size.
+
+        Args:
+            image: uint8 (H, W, 3); padded to a square when it is none.
+
+        Returns:
+            float32 (structures, S, S) on the device.
+        """
+        small = resize_image(pad_to_square(image), self.image_size)
+        batch = torch.from_numpy(small).permute(2, 0, 1)[None].to(self.device)  # (1, 3, S, S)
+        logits: torch.Tensor = self.network(self.normalisation(batch))
+        return logits[0].float()
+
+    def masks(
+        self,
+        image: np.ndarray,
+        *,
+        postprocessing: Postprocessing = Postprocessing(),
+        side_px: int | None = None,
+    ) -> np.ndarray:
+        """Masks of one photograph.
+
+        Args:
+            image: uint8 (H, W, 3), at least 32 px a side.
+            postprocessing: How probabilities become masks.
+            side_px: Side of the square grid to return, ``None`` for the photograph's own.
+
+        Returns:
+            bool (structures, H, W), or (structures, side_px, side_px).
+
+        Raises:
+            ValueError: The photograph is too small.
+        """
+        height, width = image.shape[:2]
+        if min(height, width) < MIN_SIDE_PX:
+            raise ValueError(
+                f"a photograph must be at least {MIN_SIDE_PX} px a side, got {width} x {height}"
+            )
+        logits = self.logits(image)
+        side = side_px or max(height, width)
+        enlarged = F.interpolate(logits[None], size=(side, side), mode="bilinear")[0]
+        if side_px is None:
+            enlarged = enlarged[:, :height, :width]
+        return postprocessing(enlarged, self.nested)
+
+
+def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
+    """The checkpoint file that a user's ``--model`` means.
+
+    Args:
+        model: A run folder, or a checkpoint file.
+        checkpoint: ``best`` or ``last`` of a run folder.
+
+    Raises:
+        ValueError: There is no such file.
+    """
+    if model.is_dir():
+        run = RunFolder(model)
+        path = {"best": run.best, "last": run.last}[checkpoint]
+        if not path.is_file():
+            raise ValueError(
+                f"{model} must be a run folder of 'tvseg train' with {path.relative_to(model)} in it"
+            )
+        return path
+    if not model.is_file():
+        raise ValueError(f"model must be a run folder or a checkpoint file; {model} does not exist")
+    return model
+
+
+def _one_component(mask: np.ndarray) -> np.ndarray:
+    """The largest 8-connected component of a mask, bool (H, W), its holes filled."""
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    if count == 0:
+        return mask
+    largest = 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+    filled: np.ndarray = ndimage.binary_fill_holes(labels == largest)
+    return filled

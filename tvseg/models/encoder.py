@@ -1,0 +1,112 @@
+"""Encoders: those of segmentation_models_pytorch, and MobileNetV2 cut before its last layer."""
+
+from pathlib import Path
+from typing import Any
+
+
+import torch
+from safetensors.torch import load_file
+from segmentation_models_pytorch.encoders import encoders as smp_encoders
+from segmentation_models_pytorch.encoders.mobilenet import MobileNetV2Encoder
+from torch import nn
+
+HUB_TIMEOUT_S = 5
+
+
+class MobileNetV2FeaturesEncoder(MobileNetV2Encoder):  # type: ignore[misc]
+    """MobileNetV2 without its last 1x1 convolution: 320 channels come out, not 1280.
+
+    Weights of the complete network load; those of the layer left out are dropped.
+
+    Source: the encoder of the published TVConv segmentation code.
+    """
+
+    def __init__(self, out_channels: list[int], depth: int = 5, output_stride: int = 32) -> None:
+        super().__init__(out_channels, depth=depth, output_stride=output_stride)
+        del self.features[-1]
+        self._out_indexes[-1] = len(self.features) - 1
+
+    def load_state_dict(self, state_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Load strictly, without the last layer of the complete network."""
+        kept = {k: v for k, v in state_dict.items() if not k.startswith(("features.18.", "classifier."))}
+        return nn.Module.load_state_dict(self, kept, **kwargs)
+
+
+def register_encoder() -> None:
+    """Make ``mobilenet_v2_320`` known to segmentation_models_pytorch, which has no call for that."""
+    complete = smp_encoders["mobilenet_v2"]
+    smp_encoders["mobilenet_v2_320"] = {
+        "encoder": MobileNetV2FeaturesEncoder,
+        "pretrained_settings": complete["pretrained_settings"],
+        "params": {"out_channels": [*complete["params"]["out_channels"][:-1], 320]},
+    }
+
+
+def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
+    """Load weights into an encoder, strictly.
+
+    Args:
+        encoder: An encoder of segmentation_models_pytorch.
+        path: A ``.safetensors`` file, or a ``.pt`` or ``.pth`` file that holds a plain state dict.
+
+    Raises:
+        ValueError: No such file, not a file of weights, or weights of another network.
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"encoder_weights must be none, imagenet or a file of weights; {path} does not exist"
+        )
+    try:
+        safe = path.suffix == ".safetensors"
+        state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+        encoder.load_state_dict(state)
+    except Exception as error:  # safetensors, pickle and torch each raise errors of their own
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"encoder_weights {path} must hold the encoder's state dict: {reason}"
+        ) from error
+
+
+def check_encoder(name: str) -> None:
+    """Refuse an encoder that segmentation_models_pytorch does not know.
+
+    Raises:
+        ValueError: With a pointer to the list of names.
+    """
+    if name not in smp_encoders and not name.startswith("tu-"):
+        raise ValueError(
+            f"encoder must be one of segmentation_models_pytorch's ({len(smp_encoders)} names, "
+            f"such as mobilenet_v2_320, resnet34, timm's as tu-NAME), got {name!r}"
+        )
+
+
+def check_hub_weights(name: str) -> None:
+    """See at once whether an encoder's ImageNet weights can be had, from the cache or the hub.
+
+    Raises:
+        ValueError: They cannot, with the ways out.
+    """
+    if name.startswith("tu-"):
+        return  # timm looks after its own
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+    settings = smp_encoders[name]["pretrained_settings"].get("imagenet")
+    if settings is None:
+        raise ValueError(f"encoder {name} has no imagenet weights; give encoder_weights=none or a file")
+    repo, revision = settings["repo_id"], settings["revision"]
+    if isinstance(try_to_load_from_cache(repo, "model.safetensors", revision=revision), str):
+        return
+    try:
+        url = hf_hub_url(repo, "model.safetensors", revision=revision)
+        get_hf_file_metadata(url, timeout=HUB_TIMEOUT_S)
+    except Exception as error:  # no network, a proxy, a firewall, a missing revision: all the same here
+        raise ValueError(
+            "encoder_weights=imagenet needs the model hub, which cannot be reached; on a machine "
+            f"that can, run 'hf download {repo} model.safetensors' and give "
+            "encoder_weights=PATH/model.safetensors, or train from random weights with "
+            "encoder_weights=none"
+        ) from error
+
+
+register_encoder()
+

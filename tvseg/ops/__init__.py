@@ -1,0 +1,7 @@
+"""Translation-variant convolution: the function, the module, and the loops that define them."""
+
+from tvseg.ops.reference import tv_conv2d_reference
+from tvseg.ops.tv_conv import TVConv2d, tv_conv2d
+from tvseg.ops.weight_generator import WeightGenerator
+
+__all__ = ["TVConv2d", "WeightGenerator", "tv_conv2d", "tv_conv2d_reference"]

@@ -1,0 +1,52 @@
+"""Where the axes of maps and weights lie in memory: the contract between kernels and autograd."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def memory_format_of(x: Tensor) -> torch.memory_format:
+    """channels_last if the channels are the innermost axis in memory, else contiguous.
+
+    Args:
+        x: a map (B, C, H, W).
+
+    Returns:
+        The format that results for x are laid out in.
+    """
+    if not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
+        return torch.channels_last
+    return torch.contiguous_format
+
+
+def weight_layout(weight: Tensor, layout: torch.memory_format) -> Tensor:
+    """The weight itself if its innermost axis in memory is the layout's, else a tap-major copy.
+
+    Args:
+        weight: (C, K, Ho, Wo) in any strides.
+        layout: memory format of the maps it meets.
+
+    Returns:
+        (C, K, Ho, Wo) with channels (channels_last) or columns (contiguous) innermost.
+    """
+    axis = 0 if layout == torch.channels_last else 3
+    if weight.stride(axis) == 1 or weight.shape[axis] == 1:
+        return weight
+    return weight.transpose(0, 1).contiguous(memory_format=layout).transpose(0, 1)
+
+
+def empty_map(like: Tensor, size: tuple[int, int]) -> Tensor:
+    """An uninitialised map beside another: same images and channels, another height and width.
+
+    Args:
+        like: (B, C, H, W), which also gives dtype, device and memory format.
+        size: (height, width) of the new map.
+
+    Returns:
+        (B, C, *size).
+    """
+    shape = (*like.shape[:2], *size)
+    return torch.empty(
+        shape, dtype=like.dtype, device=like.device, memory_format=memory_format_of(like)
+    )

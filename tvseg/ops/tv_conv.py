@@ -1,0 +1,263 @@
+"""Translation-variant convolution (TVConv): a depthwise convolution with a kernel per pixel.
+
+    out[b, c, i] = sum over taps t of W[c, t, i] * x[b, c, i*stride + t*dilation - padding]
+
+with i running over output pixels, t over the k x k taps and padding = dilation*(k - 1)/2 zeros. W
+does not depend on the image: W = B(A) with learned affinity maps A and a weight-generating block B.
+`tv_conv2d` applies W; `TVConv2d` owns A and B and hands the function its W.
+
+Source: Chen et al., TVConv: Efficient Translation Variant Convolution for Layout-aware Visual
+Processing, CVPR 2022, section 3.2, equations (2) and (4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from tvseg.ops.checks import check_call, check_maps, check_module, check_steps
+from tvseg.ops.custom_op import forward_op
+from tvseg.ops.geometry import output_size_of
+from tvseg.ops.plain import tv_conv2d_plain
+from tvseg.ops.resize import resizer
+from tvseg.ops.weight_generator import WeightGenerator, join_taps, split_taps
+
+_RESIZED_KEPT = 4
+"""Output sizes whose resampled weights a frozen module keeps (18 MB each at 1920 x 16 x 16)."""
+
+
+def tv_conv2d(x: Tensor, weight: Tensor, *, stride: int = 1, dilation: int = 1) -> Tensor:
+    """Convolve every channel with a kernel of its own at every output pixel.
+
+    Sums are taken in float32 or wider and rounded once. Under autocast both arguments are brought
+    to the autocast dtype first (float64 is left alone). Differentiable once in x and weight; only
+    these two are kept for the backward pass. A NaN or Inf pixel reaches the outputs whose kernel
+    covers it and no others.
+
+    Args:
+        x: input maps (B, C, H, W); channels_last and contiguous maps keep their memory format.
+        weight: kernels (C, k*k, Ho, Wo) with odd k, taps row by row, Ho = ceil(H / stride) and
+            Wo = ceil(W / stride). Fastest when laid out tap-major in x's memory format, as
+            `TVConv2d.weight` is.
+        stride: step between the input pixels under neighbouring output pixels.
+        dilation: step between neighbouring taps, in input pixels.
+
+    Returns:
+        Output maps (B, C, Ho, Wo) in x's (or the autocast) dtype.
+
+    Raises:
+        ValueError: if the shapes, dtypes, stride or dilation do not fit each other.
+
+    Source:
+        Chen et al., CVPR 2022, section 3.2, equation (2).
+    """
+    x, weight = _autocast(x), _autocast(weight)
+    check_call(x, weight, stride, dilation)
+    if torch.compiler.is_exporting():
+        return tv_conv2d_plain(x, weight, stride, dilation)
+    out: Tensor = forward_op(x, weight, stride, dilation)
+    return out
+
+
+class TVConv2d(nn.Module):
+    """TVConv with its affinity maps and weight generator, for maps of one size.
+
+    The weights are generated in every forward pass, until `freeze` keeps a copy. The copy is
+    dropped by train(), load_state_dict(), and whatever moves or casts the module (.to(), .half(),
+    ...); it is never saved. Changing parameters in place while frozen is not noticed: call
+    `unfreeze` first. A copy of a frozen module is frozen.
+
+    Args:
+        channels: channels C of input and output.
+        output_size: (height, width), or one int for both, of the output map.
+        kernel_size: side k of the kernels, odd.
+        stride: step between the input pixels under neighbouring output pixels.
+        dilation: step between neighbouring taps, in input pixels.
+        bias: whether to add a learned map (C, height, width), zero at first.
+        affinity_channels: number of affinity maps.
+        hidden_channels: channels inside the weight generator.
+        hidden_layers: hidden blocks of the weight generator after its first.
+        resize: what happens when an output map has another size: "error" raises, "bilinear"
+            resamples the generated weights (and the bias) to it.
+
+    Raises:
+        ValueError: if an argument is out of its range or resize is unknown.
+
+    Source:
+        Chen et al., CVPR 2022, section 3.2; affinity maps start at 1 as in section 4.1.
+    """
+
+    frozen_weight: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        output_size: int | tuple[int, int],
+        *,
+        kernel_size: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+        bias: bool = False,
+        affinity_channels: int = 4,
+        hidden_channels: int = 64,
+        hidden_layers: int = 3,
+        resize: str = "error",
+    ) -> None:
+        super().__init__()
+        size = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
+        generator = {
+            "affinity_channels": affinity_channels,
+            "hidden_channels": hidden_channels,
+            "hidden_layers": hidden_layers,
+        }
+        check_module(channels, size, kernel_size, **generator)
+        check_steps(stride, dilation)
+        self.channels, self.kernel_size = channels, kernel_size
+        self.output_size: tuple[int, int] = (size[0], size[1])
+        self.stride, self.dilation = stride, dilation
+        self.resize, self._resizer = resize, resizer(resize)
+        self.affinity = nn.Parameter(torch.ones(affinity_channels, *size))
+        self.bias = nn.Parameter(torch.zeros(channels, *size)) if bias else None
+        self.generator = WeightGenerator(
+            channels, self.output_size, kernel_size=kernel_size, **generator
+        )
+        # empty, not None, while not frozen: export and compilation follow tensors
+        self.register_buffer("frozen_weight", torch.empty(0), persistent=False)
+        self._resized: dict[tuple[int, int], Tensor] = {}
+        # torch leaves this method without annotations
+        self.register_load_state_dict_post_hook(_unfreeze_after_load)  # type: ignore[no-untyped-call]
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a copy of the generated weights is kept."""
+        return self.frozen_weight.numel() > 0
+
+    def weight(self) -> Tensor:
+        """The weights that are applied to maps of `output_size`: generated, or the frozen copy.
+
+        Returns:
+            (C, k*k, height, width), taps row by row; not contiguous, tap-major in memory.
+        """
+        if self.frozen:
+            return self.frozen_weight
+        generated: Tensor = self.generator(self.affinity)
+        return generated
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Generate the weights and apply them.
+
+        Args:
+            x: input maps (B, C, H, W).
+
+        Returns:
+            Output maps (B, C, Ho, Wo).
+
+        Raises:
+            ValueError: if x does not fit the module, or its size does not and resize is "error".
+        """
+        check_maps(x)
+        size = output_size_of((x.shape[2], x.shape[3]), self.stride)
+        out = tv_conv2d(x, self._weight_of(size), stride=self.stride, dilation=self.dilation)
+        if self.bias is None:
+            return out
+        bias: Tensor = self.bias
+        if size != self.output_size:
+            bias = self._resizer(bias.unsqueeze(0), size).squeeze(0)
+        return out + bias.to(out.dtype)
+
+    def freeze(self) -> Self:
+        """Generate the weights now and use this copy until it is dropped (see the class).
+
+        The copy has the parameters' dtype, with or without autocast. Weights resampled to another
+        size are kept beside it from their first use on, for the last four sizes.
+
+        Returns:
+            The module itself.
+
+        Raises:
+            ValueError: if the module is in training mode.
+        """
+        if self.training:
+            raise ValueError(
+                "freeze() is for inference, this module is training: call eval() first"
+            )
+        self.unfreeze()
+        device_type = self.affinity.device.type
+        with _ordinary_tensors(), torch.autocast(device_type, enabled=False):
+            self.frozen_weight = self.weight()
+        return self
+
+    def unfreeze(self) -> Self:
+        """Drop the copies of the weights.
+
+        Returns:
+            The module itself.
+        """
+        self.frozen_weight = self.frozen_weight.new_empty(0)
+        self._resized.clear()
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode; training drops the frozen weights."""
+        if mode:
+            self.unfreeze()
+        return super().train(mode)
+
+    def extra_repr(self) -> str:
+        """The arguments that shape the operator."""
+        return (
+            f"{self.channels}, output_size={self.output_size}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}, dilation={self.dilation}, resize={self.resize!r}"
+        )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self.unfreeze()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it bare
+        return self
+
+    def _weight_of(self, size: tuple[int, int]) -> Tensor:
+        """Weights for an output map of the given (height, width)."""
+        if size == self.output_size:
+            return self.weight()
+        if size in self._resized:
+            return self._resized[size]
+        if not self.frozen or torch.compiler.is_compiling():
+            return self._resample(size)
+        with _ordinary_tensors():
+            resized = self._resample(size)
+        if len(self._resized) == _RESIZED_KEPT:
+            del self._resized[next(iter(self._resized))]
+        self._resized[size] = resized
+        return resized
+
+    def _resample(self, size: tuple[int, int]) -> Tensor:
+        return split_taps(self._resizer(join_taps(self.weight()), size), self.channels)
+
+
+@contextmanager
+def _ordinary_tensors() -> Iterator[None]:
+    """Results are constants that any later pass may use, made under inference_mode or not."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def _autocast(tensor: Tensor) -> Tensor:
+    """The tensor in the dtype that autocast asks for on its device, if it is switched on."""
+    device_type = tensor.device.type
+    if not torch.amp.is_autocast_available(device_type):
+        return tensor
+    if not torch.is_autocast_enabled(device_type) or not tensor.is_floating_point():
+        return tensor
+    if tensor.dtype == torch.float64:
+        return tensor
+    return tensor.to(torch.get_autocast_dtype(device_type))
+
+
+def _unfreeze_after_load(module: nn.Module, _incompatible_keys: Any) -> None:
+    """Post hook of load_state_dict: the copies belong to the parameters before it."""
+    if isinstance(module, TVConv2d):
+        module.unfreeze()

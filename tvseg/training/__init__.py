@@ -1,0 +1,1 @@
+"""From a fold to a run folder: fitting, selection, checkpoints."""

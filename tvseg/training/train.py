@@ -1,0 +1,287 @@
+"""One training from settings to a finished run folder: the stages in order."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import IterationEvents, SupervisedEvaluator, SupervisedTrainer
+from monai.handlers import TensorBoardStatsHandler, ValidationHandler
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from tvseg.config import Settings
+from tvseg.data.augment import Augmentation
+from tvseg.data.cases import Case, find_cases, fingerprint
+from tvseg.data.centres import centres_of
+from tvseg.data.dataset import BalancedDraws, LoadedCases, TrainingSet, ValidationSet, load_cases
+from tvseg.data.folds import Fold, check_holdout, check_leaks, make_fold
+from tvseg.data.tensors import Normalisation
+from tvseg.device import choose_device, choose_precision, keep_freed_memory
+from tvseg.training.checkpoint import Card, load_training, network_of, save_training, save_weights
+from tvseg.training.fit import Numerics, make_optimizer, make_schedule, make_trainer, make_validator
+from tvseg.training.run_folder import RunFolder, now, provenance
+from tvseg.training.selection import Selection, make_selection
+
+
+class TrainingDiverged(ValueError):  # noqa: N818  (a state of the training, and reads as one)
+    """The loss stopped being finite."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a training holds in memory: its fold, decoded images, selection and fingerprint."""
+
+    fold: Fold
+    train: LoadedCases
+    selection: Selection
+    validation: LoadedCases
+    fingerprint: str
+
+
+def read_data(root: Path, settings: Settings, holdout: str) -> Data:
+    """Find, decode and check every centre's cases, and split them.
+
+    The held-out centre is decoded too, for the leak check alone, unless the protocol selects on it.
+
+    Raises:
+        ValueError: Missing, damaged or leaking data.
+    """
+    check_holdout(holdout, list(settings.centres))
+    cases = {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
+    fold = make_fold(cases, holdout)
+    selection = make_selection(settings.protocol, fold)
+    everything = load_cases(
+        [*fold.train, *fold.validation, *fold.target], image_size=settings.image_size
+    )
+    check_leaks(fold, everything.image_digests)
+    contents = {
+        name: digest + everything.mask_digests[name]
+        for name, digest in everything.image_digests.items()
+    }
+    return Data(
+        fold=fold,
+        train=everything.subset(fold.train),
+        selection=selection,
+        validation=everything.subset(selection.cases),
+        fingerprint=fingerprint(contents),
+    )
+
+
+def train(
+    settings: Settings,
+    *,
+    holdout: str,
+    root: Path,
+    runs: Path,
+    device: str | None = None,
+    resume: bool = False,
+    command: str = "",
+) -> RunFolder:
+    """Train one network on all centres but one.
+
+    Args:
+        settings: What to train.
+        holdout: Letter of the centre to leave out, or ``none``.
+        root: Data root, one sub-folder a centre.
+        runs: Folder that gets the run folder.
+        device: Name of a torch device; ``None`` chooses.
+        resume: Go on with an unfinished training of the same settings.
+        command: The command line, for the record.
+
+    Returns:
+        The finished run folder.
+
+    Raises:
+        ValueError: Bad data or settings, or a run folder in the way.
+        TrainingDiverged: The loss is not finite; the last epoch's checkpoint stays.
+    """
+    chosen_device = choose_device(device)
+    keep_freed_memory()
+    numerics = Numerics(
+        chosen_device, choose_precision(settings.precision, chosen_device), Normalisation()
+    )
+    torch.manual_seed(settings.seed)
+    network = network_of(settings, pretrained=True)
+    data = read_data(root, settings, holdout)
+    run = RunFolder.of(runs, settings, holdout)
+    going_on = run.open(settings, holdout, resume=resume)
+    if going_on and run.is_finished():
+        return run
+    run.write_splits(data.fold.names())
+    run.write_info(
+        **provenance(command, str(chosen_device)),
+        holdout=holdout,
+        seed=settings.seed,
+        precision=str(numerics.autocast or torch.float32).removeprefix("torch."),
+        fingerprint=data.fingerprint,
+    )
+    network.to(chosen_device, memory_format=torch.channels_last)
+    _Training(settings, holdout, data, run, network, numerics).run_to_end(going_on)
+    return run
+
+
+class _Training:
+    """The engines of one training, and what is kept at the end of each epoch."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        holdout: str,
+        data: Data,
+        run: RunFolder,
+        network: nn.Module,
+        numerics: Numerics,
+    ) -> None:
+        self.settings, self.holdout, self.data, self.run = settings, holdout, data, run
+        self.network, self.numerics = network, numerics
+        plan = settings.train
+        self.steps = plan.epochs * plan.steps_per_epoch
+        self.optimizer = make_optimizer(network, plan.learning_rate)
+        self.schedule = make_schedule(
+            self.optimizer, steps=self.steps, drop_at=plan.drop_at, drop_factor=plan.drop_factor
+        )
+        self.validator = self._make_validator()
+        self.losses: list[torch.Tensor] = []
+        self.epoch_started = time.monotonic()
+
+    def run_to_end(self, going_on: bool) -> None:
+        """Train the epochs that are left, and close the run folder."""
+        state = load_training(self.run.last) if going_on else None
+        first_epoch = self._restore(state) if state is not None else 0
+        trainer = self._make_trainer(first_epoch)
+        with tqdm(total=self.steps, initial=first_epoch * self.settings.train.steps_per_epoch,
+                  desc=self.run.path.name, unit="step", disable=None) as bar:  # fmt: skip
+            trainer.add_event_handler(Events.ITERATION_COMPLETED, self._show, bar)
+            trainer.run()
+        self.run.write_info(
+            finished=now(),
+            train_seconds=sum(float(row["seconds"]) for row in self.run.read_metrics()),
+            best_epoch=self.validator.state.best_metric_epoch,
+            best_dice=self.validator.state.best_metric,
+            chosen=self.data.selection.words,
+        )
+
+    def _make_validator(self) -> SupervisedEvaluator:
+        loader = DataLoader(ValidationSet(self.data.validation), batch_size=16)
+        return make_validator(
+            self.network, loader, structures=self.settings.structures, numerics=self.numerics
+        )
+
+    def _make_trainer(self, first_epoch: int) -> SupervisedTrainer:
+        plan = self.settings.train
+        draws = BalancedDraws(
+            [case.centre.letter for case in self.data.train.cases],
+            per_centre=plan.images_per_centre,
+            steps=self.steps,
+            seed=self.settings.seed,
+            first_step=first_epoch * plan.steps_per_epoch,
+        )
+        examples = TrainingSet(self.data.train, Augmentation(self.settings.augment))
+        trainer = make_trainer(
+            self.network,
+            DataLoader(examples, batch_sampler=draws, num_workers=plan.workers),
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            numerics=self.numerics,
+            epochs=plan.epochs,
+            steps_per_epoch=plan.steps_per_epoch,
+        )
+        trainer.state.epoch = first_epoch
+        trainer.state.iteration = first_epoch * plan.steps_per_epoch
+        trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, self._check_loss)
+        ValidationHandler(1, self.validator).attach(trainer)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)  # after the validation
+        self._log_to_tensorboard(trainer)
+        return trainer
+
+    def _log_to_tensorboard(self, trainer: SupervisedTrainer) -> None:
+        folder = str(self.run.tensorboard)
+        TensorBoardStatsHandler(
+            log_dir=folder, epoch_log=False, output_transform=lambda output: output["loss"]
+        ).attach(trainer)
+        TensorBoardStatsHandler(
+            log_dir=folder,
+            iteration_log=False,
+            global_epoch_transform=lambda _: trainer.state.epoch,
+        ).attach(self.validator)
+
+    def _start_epoch(self, engine: Engine) -> None:
+        self.losses = []
+        self.epoch_started = time.monotonic()
+
+    def _check_loss(self, engine: Engine) -> None:
+        loss = engine.state.output["loss"]
+        self.losses.append(loss)
+        if not loss.isfinite():
+            kept = f"{self.run.last} (epoch {engine.state.epoch - 1})"
+            raise TrainingDiverged(
+                f"loss must stay finite, got {loss.item()} in step {engine.state.iteration} of "
+                f"{self.steps} on images {', '.join(engine.state.output['id'])}; last good "
+                f"checkpoint: {kept if self.run.last.exists() else 'none yet'}; look at the images, "
+                "lower train.learning_rate, or try precision=fp32"
+            )
+
+    def _show(self, engine: Engine, bar: tqdm) -> None:  # type: ignore[type-arg]
+        bar.update()
+        if not bar.disable:
+            images = len(engine.state.output["id"])
+            rate = bar.format_dict["rate"] or 0.0
+            bar.set_postfix_str(
+                f"loss {engine.state.output['loss'].item():.4f}, lr {self._learning_rate():.1e}, "
+                f"{images * rate:.1f} images/s",
+                refresh=False,
+            )
+
+    def _learning_rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def _end_epoch(self, engine: Engine) -> None:
+        epoch, scores = engine.state.epoch, self.validator.state
+        card = Card(
+            self.settings, self.holdout, self.data.fingerprint, epoch, "last epoch",
+            self.numerics.normalisation,
+        )  # fmt: skip
+        if scores.best_metric_epoch == epoch:
+            best = replace(card, chosen=self.data.selection.words)
+            save_weights(self.run.best, self.network, best)
+        save_training(self.run.last, self.network, card, self._state())
+        seconds = time.monotonic() - self.epoch_started
+        self.run.append_metrics(
+            {
+                "epoch": epoch,
+                "loss": round(torch.stack(self.losses).mean().item(), 6),
+                "learning_rate": self._learning_rate(),
+                **{name: round(float(value), 6) for name, value in scores.metrics.items()},
+                "seconds": round(seconds, 2),
+            }
+        )
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "best_dice": float(self.validator.state.best_metric),
+            "best_epoch": int(self.validator.state.best_metric_epoch),
+            "random": {
+                "cpu": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            },
+        }
+
+    def _restore(self, state: Mapping[str, Any]) -> int:
+        """Take up the state of a checkpoint; returns the number of epochs behind it."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.validator.state.best_metric = state["best_dice"]
+        self.validator.state.best_metric_epoch = state["best_epoch"]
+        torch.set_rng_state(state["random"]["cpu"])
+        if torch.cuda.is_available() and state["random"]["cuda"]:
+            torch.cuda.set_rng_state_all(state["random"]["cuda"])
+        return Card.from_json(state["card"]).epoch
