@@ -1,6 +1,6 @@
 """Settings: a YAML file and key=value overrides become one frozen, typed object.
 
-Every key, its default and its meaning stand in ``configs/base.yaml``; a test holds the two together.
+Every key, its default and its meaning stand in ``configs/base.yaml``; a test holds both together.
 """
 
 import difflib
@@ -117,7 +117,9 @@ def load_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> Se
         try:
             tree = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} must be a YAML file: {' '.join(str(error).split())}") from error
+            raise ConfigError(
+                f"{path} must be a YAML file: {' '.join(str(error).split())}"
+            ) from error
         tree = {} if tree is None else tree
         if not isinstance(tree, dict):
             raise ConfigError(f"{path} must hold a mapping of keys, got {type(tree).__name__}")

@@ -25,7 +25,9 @@ def choose_device(name: str | None = None) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device must be one that torch finds here, got {name!r}: {reason}") from error
+        raise ValueError(
+            f"device must be one that torch finds here, got {name!r}: {reason}"
+        ) from error
     return device
 
 

@@ -13,9 +13,17 @@ def data() -> None:
 
 @data.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--per-centre", type=click.IntRange(min=2), default=24, show_default=True, help="Photographs a centre.")
+@click.option(
+    "--per-centre",
+    type=click.IntRange(min=2),
+    default=24,
+    show_default=True,
+    help="Photographs a centre.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--size", type=click.IntRange(min=64), default=512, show_default=True, help="Side in px.")
+@click.option(
+    "--size", type=click.IntRange(min=64), default=512, show_default=True, help="Side in px."
+)
 def synth(out: Path, per_centre: int, seed: int, size: int) -> None:
     """Draw phantom photographs of four centres into OUT, in the DoFE folder layout."""
     from tvseg.data.phantom_centres import write_phantoms
@@ -26,7 +34,11 @@ def synth(out: Path, per_centre: int, seed: int, size: int) -> None:
 
 @data.command()
 @click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML file that describes the centres.")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file that describes the centres.",
+)
 def check(root: Path, config: Path | None) -> None:
     """Count, measure and compare everything below ROOT; exit code 1 when there are problems."""
     from rich.console import Console

@@ -15,11 +15,24 @@ if TYPE_CHECKING:
 
 @click.command(name="eval")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), help="Data root; else that of each run, else $TVSEG_DATA.")
-@click.option("--protocol", type=click.Choice(["honest", "paper"]), default="honest", show_default=True)
-@click.option("--images", type=click.Choice(["test", "all"]), default="test", show_default=True,
-              help="The unseen centre's test split, or all its images.")
-@click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Data root; else that of each run, else $TVSEG_DATA.",
+)
+@click.option(
+    "--protocol", type=click.Choice(["honest", "paper"]), default="honest", show_default=True
+)
+@click.option(
+    "--images",
+    type=click.Choice(["test", "all"]),
+    default="test",
+    show_default=True,
+    help="The unseen centre's test split, or all its images.",
+)
+@click.option(
+    "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
+)
 @click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
 def evaluate(
     runs: tuple[Path, ...],
@@ -73,7 +86,9 @@ def evaluate(
 def _caption(
     group: Sequence["RunFolder"], name: str, words: str, images: str, checkpoint: str
 ) -> str:
-    chosen = sorted({run.info()["chosen"] for run in group}) if checkpoint == "best" else ["last epoch"]
+    chosen = (
+        sorted({run.info()["chosen"] for run in group}) if checkpoint == "best" else ["last epoch"]
+    )
     which = "test split" if images == "test" else "all images"
     return (
         f"Unseen centre, {which}; protocol {name}: {words}; checkpoint {', '.join(chosen)}; "
@@ -88,7 +103,9 @@ def _print(console: "object", table: "pd.DataFrame", caption: str) -> None:
     assert isinstance(console, Console)
     grid = Table(title=caption, title_justify="left", title_style="", header_style="bold")
     for column in table.columns:
-        grid.add_column(column, justify="left" if column in ("Metric", "Task", "Centre") else "right")
+        grid.add_column(
+            column, justify="left" if column in ("Metric", "Task", "Centre") else "right"
+        )
     previous = None
     for row in table.itertuples(index=False):
         if previous not in (None, row[0]):

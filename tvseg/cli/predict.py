@@ -8,11 +8,21 @@ import click
 
 @click.command()
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", required=True, type=click.Path(path_type=Path),
-              help="Run folder of tvseg train, or a checkpoint file.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write, new or empty.")
-@click.option("--formats", default="overlay,mask", show_default=True, help="Out of overlay, mask, nifti.")
-@click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True)
+@click.option(
+    "--model",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Run folder of tvseg train, or a checkpoint file.",
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder to write, new or empty."
+)
+@click.option(
+    "--formats", default="overlay,mask", show_default=True, help="Out of overlay, mask, nifti."
+)
+@click.option(
+    "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
+)
 @click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
 def predict(
     images: tuple[Path, ...],
@@ -34,7 +44,9 @@ def predict(
     from tvseg.inference.predict import predict as run_prediction
     from tvseg.inference.predictor import Predictor, find_checkpoint
 
-    predictor, _ = Predictor.from_checkpoint(find_checkpoint(model, checkpoint), choose_device(device))
+    predictor, _ = Predictor.from_checkpoint(
+        find_checkpoint(model, checkpoint), choose_device(device)
+    )
     names = [name.strip() for name in formats.split(",") if name.strip()]
     outcome = run_prediction(photographs, predictor, out, formats=names)
     click.echo(f"Predicted {len(outcome.measured)} of {len(photographs)} photographs: {out}")

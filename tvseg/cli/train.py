@@ -9,12 +9,29 @@ import click
 
 
 @click.command()
-@click.option("--holdout", required=True, metavar="LETTER",
-              help="Centre to leave out and never look at; none trains on all, for a model to deploy.")
-@click.option("--data", type=click.Path(path_type=Path), help="Data root; else the key data, else $TVSEG_DATA.")
-@click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="YAML file of settings.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"), show_default=True,
-              help="Folder that gets the run folder.")
+@click.option(
+    "--holdout",
+    required=True,
+    metavar="LETTER",
+    help="Centre to leave out and never look at; none trains on all, for a model to deploy.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Data root; else the key data, else $TVSEG_DATA.",
+)
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file of settings.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder that gets the run folder.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Same as seed=N.")
 @click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run of the same settings.")

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 
-class ScaleCrop(A.DualTransform):
+class ScaleCrop(A.DualTransform):  # type: ignore[misc]
     """Enlarge width and height independently by U(1, ``limit``), then crop the old size at random.
 
     Args:
@@ -104,6 +104,8 @@ class Augmentation:
         Returns:
             Image and masks of the same sizes.
         """
-        self.transform.set_random_seed(seed)
+        steps = self.transform.transforms
+        for step, own in zip(steps, np.random.SeedSequence(seed).spawn(len(steps)), strict=True):
+            step.set_random_seed(int(own.generate_state(1)[0]))  # one seed for all would tie them
         augmented = self.transform(image=image, mask=masks)
         return augmented["image"], augmented["mask"]

@@ -118,7 +118,9 @@ def _pictures(folder: Path) -> dict[str, Path]:
 
 def pixel_hash(image: np.ndarray) -> str:
     """A digest of a decoded picture, the same whatever its file format, name or metadata."""
-    return hashlib.sha256(str(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
+    return hashlib.sha256(
+        str(image.shape).encode() + np.ascontiguousarray(image).tobytes()
+    ).hexdigest()
 
 
 def fingerprint(digests: dict[str, str]) -> str:

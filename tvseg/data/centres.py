@@ -75,7 +75,9 @@ class MaskEncoding:
 
     def nested(self) -> list[tuple[int, int]]:
         """Pairs (inner, outer) of channels, e.g. cup in disc, smallest structures first."""
-        marked = [set(np.flatnonzero(self._table[:, i]).tolist()) for i in range(len(self.structures))]
+        marked = [
+            set(np.flatnonzero(self._table[:, i]).tolist()) for i in range(len(self.structures))
+        ]
         pairs = [
             (inner, outer)
             for inner in range(len(marked))

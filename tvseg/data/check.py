@@ -1,6 +1,5 @@
 """Looks at a data root before anything is trained on it."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,7 @@ from tvseg.data.centres import Centre
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """Facts of one centre's split: number of cases, range of sides in px, mean share of each
-    structure in the picture's area (by name).
-    """
+    """One centre's split: cases, range of sides, mean share of each structure in the area."""
 
     centre: str
     split: str
@@ -65,7 +62,7 @@ def _check_split(
     centre: Centre, split: str, cases: list[Case], problems: list[str], seen: dict[str, Case]
 ) -> list[SplitFacts]:
     sides: list[int] = []
-    shares: Counter[str] = Counter()
+    shares = dict.fromkeys(centre.encoding.structures, 0.0)
     for case in tqdm(cases, f"{centre.letter} {split}", leave=False, disable=None):
         try:
             image, masks = case.read()

@@ -76,9 +76,9 @@ def load_cases(cases: Sequence[Case], *, image_size: int, threads: int = 2) -> L
 
 
 class Draw(NamedTuple):
-    """One training example to make: which image, augmented by which seed."""
+    """One training example to make: the place of its image, augmented by which seed."""
 
-    index: int
+    place: int
     seed: int
 
 
@@ -131,9 +131,9 @@ class TrainingSet(Dataset[dict[str, object]]):
 
     def __getitem__(self, draw: Draw) -> dict[str, object]:
         image, masks = self.augmentation(
-            self.loaded.images[draw.index], self.loaded.masks[draw.index], seed=draw.seed
+            self.loaded.images[draw.place], self.loaded.masks[draw.place], seed=draw.seed
         )
-        return _example(image, masks, self.loaded.cases[draw.index])
+        return _example(image, masks, self.loaded.cases[draw.place])
 
 
 class ValidationSet(Dataset[dict[str, object]]):
@@ -154,6 +154,8 @@ class ValidationSet(Dataset[dict[str, object]]):
 def _example(image: np.ndarray, masks: np.ndarray, case: Case) -> dict[str, object]:
     return {
         "image": torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1),  # (3, S, S)
-        "label": torch.from_numpy(np.ascontiguousarray(masks)).permute(2, 0, 1),  # (structures, S, S)
+        "label": torch.from_numpy(np.ascontiguousarray(masks)).permute(
+            2, 0, 1
+        ),  # (structures, S, S)
         "id": case.id,
     }

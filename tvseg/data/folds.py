@@ -80,9 +80,11 @@ def check_leaks(fold: Fold, digests: Mapping[str, str]) -> None:
     in_training = {digests[case.id]: case.id for case in fold.train}
     in_sources = in_training | {digests[case.id]: case.id for case in fold.validation}
     for side, seen in (("held-out centre", in_sources), ("sources' test splits", in_training)):
-        leaks = [(case.id, seen[digests[case.id]]) for case in sides[side] if digests[case.id] in seen]
+        leaks = [
+            (case.id, seen[digests[case.id]]) for case in sides[side] if digests[case.id] in seen
+        ]
         if leaks:
             raise ValueError(
-                f"the {side} must share no picture with training: {len(leaks)} are the same pixels, "
-                f"first {leaks[0][0]} = {leaks[0][1]}; remove one of each pair"
+                f"the {side} must share no picture with training: {len(leaks)} are the same "
+                f"pixels, first {leaks[0][0]} = {leaks[0][1]}; remove one of each pair"
             )

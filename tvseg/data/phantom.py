@@ -79,12 +79,13 @@ def _photograph(
     slope = style.gradient * rng.uniform(0.3, 1.0)
     light = 1.0 + slope * (u * np.cos(angle) + v * np.sin(angle))
     light = light * (1.0 - style.vignette * rng.uniform(0.6, 1.1) * (u * u + v * v) / 2.0)
-    cast = np.exp(rng.normal(0.0, style.colour_spread, 3) * (0.3, 0.5, 0.7))
+    cast = np.exp(rng.normal(0.0, style.colour_spread, 3) * (0.3, 0.4, 0.9))
     gain = cast * np.exp(rng.normal(0.0, style.colour_spread))
     picture = picture * (light[..., None] * gain).astype(np.float32)
     glow = cv2.resize(picture, (32, 32), interpolation=cv2.INTER_AREA)
     glow = cv2.resize(cv2.GaussianBlur(glow, (0, 0), 3.0), (width, height))
-    picture = picture + np.float32(style.haze) * (np.asarray(glow, np.float32) - picture)
+    veil = np.asarray(0.5 * glow + 0.5 * glow.mean(-1, keepdims=True), np.float32)  # half grey
+    picture = picture + np.float32(style.haze * rng.uniform(0.3, 1.8)) * (veil - picture)
     sigma = rng.uniform(*style.blur) * side_px
     picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)
     shoulder = picture / (1.0 + np.maximum(picture - 0.8, 0.0))  # highlights saturate gently

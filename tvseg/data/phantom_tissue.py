@@ -152,7 +152,8 @@ def paint_retina(scene: Scene, style: CentreStyle, rng: np.random.Generator) -> 
     from_fovea = np.hypot(scene.x - FOVEA_XY[0], scene.y - FOVEA_XY[1])
     macula = np.exp(-((from_fovea / 1.5) ** 2)) * 0.45 + np.exp(-((from_fovea / 0.5) ** 2)) * 0.3
     tint = np.array((0.75, 1.1, 1.2), np.float32)  # pigment takes more from green and blue
-    lights = (light - macula)[..., None] * tint
+    pigment = float(np.clip(rng.normal(0.05, 0.15), -0.15, 0.4))  # of this eye, not of its disc
+    lights = (light - macula - pigment)[..., None] * tint
     return np.asarray(np.array(style.retina, np.float32) * np.exp(lights), np.float32)
 
 

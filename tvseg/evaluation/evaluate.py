@@ -44,7 +44,9 @@ def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
     finished = [run for run in runs if (run.path / "run.json").is_file() and run.is_finished()]
     if not finished:
         where = ", ".join(str(path) for path in paths)
-        raise ValueError(f"no finished run in {where}; make one with 'tvseg train --holdout LETTER'")
+        raise ValueError(
+            f"no finished run in {where}; make one with 'tvseg train --holdout LETTER'"
+        )
     return finished
 
 
@@ -144,7 +146,12 @@ def evaluation_folder(run: RunFolder, protocol: Protocol, images: str, checkpoin
 
 
 def _write(
-    run: RunFolder, card: Card, protocol: Protocol, images: str, checkpoint: str, table: pd.DataFrame
+    run: RunFolder,
+    card: Card,
+    protocol: Protocol,
+    images: str,
+    checkpoint: str,
+    table: pd.DataFrame,
 ) -> None:
     folder = evaluation_folder(run, protocol, images, checkpoint)
     write_text(folder / "cases.csv", table.to_csv(index=False))
@@ -159,7 +166,13 @@ def _write(
         "chosen": card.chosen,
         "fingerprint": card.fingerprint,
         "scores": [
-            {"variant": v, "structure": s, "dice": dice, "hd95_px": hd95, "n_missed": int(missed[v, s])}
+            {
+                "variant": v,
+                "structure": s,
+                "dice": dice,
+                "hd95_px": hd95,
+                "n_missed": int(missed[v, s]),
+            }
             for (v, s), (dice, hd95) in zip(means.index, means.to_numpy().tolist(), strict=True)
         ],
     }

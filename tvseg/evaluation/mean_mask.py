@@ -43,6 +43,7 @@ def mean_mask_at(mean: np.ndarray, height: int, width: int) -> np.ndarray:
     side = max(height, width)
     size = (side, side)
     enlarged = [
-        np.array(Image.fromarray(channel).resize(size, Image.Resampling.BILINEAR)) for channel in mean
+        np.array(Image.fromarray(channel).resize(size, Image.Resampling.BILINEAR))
+        for channel in mean
     ]
     return np.stack(enlarged)[:, :height, :width] > 0.5

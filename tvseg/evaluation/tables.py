@@ -1,6 +1,7 @@
 """The table of Dice and Hausdorff distance, computed from rows of cases."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -56,40 +57,44 @@ def layout(summary: pd.DataFrame) -> pd.DataFrame:
         ``n`` is the number of scored images over all seeds, the largest over the variants. A last
         row a metric gives the mean over the rows above, where a variant has them all.
     """
-    variants = _ordered(summary["variant"].unique())
-    rows = []
-    for metric, of_metric in summary.groupby("metric", sort=False):
-        for (structure, centre), cell in of_metric.groupby(["structure", "centre"], sort=True):
-            by_variant = cell.set_index("variant")
-            rows.append(
-                {"Metric": metric, "Task": SHORT.get(structure, structure), "Centre": centre,
-                 "n": str(cell["n"].max())}
-                | {v: _cell(by_variant.loc[v]) if v in by_variant.index else "" for v in variants}
-            )  # fmt: skip
-        means = of_metric.groupby("variant")["mean"].agg(["mean", "size"])
-        complete = means["size"].max()
-        rows.append(
-            {"Metric": metric, "Task": "mean", "Centre": "", "n": ""}
-            | {
-                v: f"{means.loc[v, 'mean']:.2f}" if means.loc[v, "size"] == complete else ""
-                for v in variants
-            }
+    variants = _ordered(summary["variant"].unique().tolist())
+    rows: list[dict[str, str]] = []
+    for metric in summary["metric"].unique().tolist():
+        of_metric = summary[summary["metric"] == metric]
+        places = (
+            of_metric[["structure", "centre"]]
+            .drop_duplicates()
+            .sort_values(["structure", "centre"])
         )
+        for structure, centre in places.to_numpy().tolist():
+            here = of_metric[
+                (of_metric["structure"] == structure) & (of_metric["centre"] == centre)
+            ]
+            row = {"Metric": metric, "Task": SHORT.get(structure, structure), "Centre": centre}
+            cells = {record["variant"]: _cell(record) for record in here.to_dict("records")}
+            rows.append(row | {"n": str(here["n"].max())} | {v: cells.get(v, "") for v in variants})
+        foot = {"Metric": metric, "Task": "mean", "Centre": "", "n": ""}
+        rows.append(foot | {v: _mean(of_metric, v, len(places)) for v in variants})
     return pd.DataFrame(rows)
 
 
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
     """A laid out table as Markdown, its caption before it."""
     lines = ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
-    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in table.itertuples(index=False)]
+    lines += ["| " + " | ".join(row) + " |" for row in table.to_numpy().tolist()]
     return f"{caption}\n\n" + "\n".join(lines) + "\n"
 
 
-def _cell(row: pd.Series) -> str:
-    text = f"{row['mean']:.2f}"
-    if row["seeds"] > 1:
-        text += f" ± {row['sd']:.2f}"
-    return f"{text} ({row['n_missed']} missed)" if row["n_missed"] else text
+def _cell(record: Mapping[Hashable, Any]) -> str:
+    text = f"{record['mean']:.2f}"
+    if record["seeds"] > 1:
+        text += f" ± {record['sd']:.2f}"
+    return f"{text} ({record['n_missed']} missed)" if record["n_missed"] else text
+
+
+def _mean(of_metric: pd.DataFrame, variant: str, complete: int) -> str:
+    means = of_metric.loc[of_metric["variant"] == variant, "mean"]
+    return f"{means.mean():.2f}" if len(means) == complete else ""
 
 
 def _ordered(variants: Sequence[str]) -> list[str]:

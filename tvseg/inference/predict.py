@@ -55,7 +55,9 @@ def find_photographs(inputs: Sequence[Path]) -> dict[str, Path]:
         named = {scheme(path): path for path in paths}
         if len(named) == len(paths):
             return named
-    raise ValueError("photographs must differ in name or folder name; rename some, or predict in parts")
+    raise ValueError(
+        "photographs must differ in name or folder name; rename some, or predict in parts"
+    )
 
 
 def predict(
@@ -105,10 +107,18 @@ def predict(
 def _row(key: str, path: Path, prediction: Prediction, predictor: Predictor) -> dict[str, object]:
     height_px, width_px = prediction.image.shape[:2]
     measurements = measure(prediction.masks, predictor.encoding.structures)
-    return {"id": key, "path": str(path), "width_px": width_px, "height_px": height_px, **measurements}
+    return {
+        "id": key,
+        "path": str(path),
+        "width_px": width_px,
+        "height_px": height_px,
+        **measurements,
+    }
 
 
 def _write_tables(out: Path, outcome: Outcome) -> None:
     for name, rows in (("measurements", outcome.measured), ("failures", outcome.failed)):
         if rows:
-            write_text(out / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, float_format="%.4f"))
+            write_text(
+                out / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, float_format="%.4f")
+            )

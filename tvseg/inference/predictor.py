@@ -63,7 +63,7 @@ class Predictor:
         normalisation: Normalisation,
         device: torch.device,
     ) -> None:
-        self.network = network.to(device, memory_format=torch.channels_last).eval()
+        self.network = network.to(device).to(memory_format=torch.channels_last).eval()
         freeze(self.network)
         self.image_size = image_size
         self.encoding = encoding
@@ -152,7 +152,7 @@ def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
         path = {"best": run.best, "last": run.last}[checkpoint]
         if not path.is_file():
             raise ValueError(
-                f"{model} must be a run folder of 'tvseg train' with {path.relative_to(model)} in it"
+                f"{model} must be a finished run folder with {path.relative_to(model)} in it"
             )
         return path
     if not model.is_file():

@@ -19,7 +19,8 @@ Branch = Callable[[int, int, int], nn.Module]
 
 def dense_branch(in_channels: int, out_channels: int, rate: int) -> nn.Module:
     """A 3x3 atrous convolution, batch norm, ReLU."""
-    return Conv2dNormActivation(in_channels, out_channels, 3, dilation=rate)
+    block: nn.Module = Conv2dNormActivation(in_channels, out_channels, 3, dilation=rate)
+    return block
 
 
 def make_branch(aspp: str, *, aspp_dilation: str, feature_size: int) -> Branch:
@@ -90,7 +91,9 @@ class ASPP(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H, W)."""
-        pooled = F.interpolate(self.pooled(x), size=x.shape[-2:], mode="nearest")  # from 1x1: constant
+        pooled = F.interpolate(
+            self.pooled(x), size=x.shape[-2:], mode="nearest"
+        )  # from 1x1: constant
         branches = [self.point(x), *(wide(x) for wide in self.wide), pooled]
         projected: torch.Tensor = self.project(torch.cat(branches, dim=1))
         return projected

@@ -37,7 +37,7 @@ def build_model(
     check_encoder(encoder)
     if encoder_weights == "imagenet":
         check_hub_weights(encoder)
-    model = TVDeepLabV3Plus(
+    model: TVDeepLabV3Plus = TVDeepLabV3Plus(
         encoder,
         encoder_weights="imagenet" if encoder_weights == "imagenet" else None,
         classes=classes,

@@ -44,7 +44,9 @@ class Decoder(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.aspp = ASPP(encoder_channels[-1], channels, branch=branch, rates=rates, dropout=dropout)
+        self.aspp = ASPP(
+            encoder_channels[-1], channels, branch=branch, rates=rates, dropout=dropout
+        )
         self.low_level = Conv2dNormActivation(encoder_channels[2], LOW_LEVEL_CHANNELS, 1)
         self.fuse = Conv2dNormActivation(channels + LOW_LEVEL_CHANNELS, channels, 3)
 
@@ -145,7 +147,7 @@ class TVDeepLabV3Plus(SegmentationModel):  # type: ignore[misc]
         self.initialize()
 
     def initialize(self) -> None:
-        """Start the head kaiming-normal, as the published code does; the encoder keeps its start."""
+        """Start the head kaiming-normal, as the published code does; leave the encoder as it is."""
         for module in (self.decoder, self.segmentation_head, self.classification_head):
             for layer in module.modules() if module is not None else ():
                 if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-
 import torch
 from safetensors.torch import load_file
 from segmentation_models_pytorch.encoders import encoders as smp_encoders
@@ -28,12 +27,14 @@ class MobileNetV2FeaturesEncoder(MobileNetV2Encoder):  # type: ignore[misc]
 
     def load_state_dict(self, state_dict: dict[str, Any], **kwargs: Any) -> Any:
         """Load strictly, without the last layer of the complete network."""
-        kept = {k: v for k, v in state_dict.items() if not k.startswith(("features.18.", "classifier."))}
+        kept = {
+            k: v for k, v in state_dict.items() if not k.startswith(("features.18.", "classifier."))
+        }
         return nn.Module.load_state_dict(self, kept, **kwargs)
 
 
 def register_encoder() -> None:
-    """Make ``mobilenet_v2_320`` known to segmentation_models_pytorch, which has no call for that."""
+    """Make ``mobilenet_v2_320`` known to segmentation_models_pytorch, by its table of encoders."""
     complete = smp_encoders["mobilenet_v2"]
     smp_encoders["mobilenet_v2_320"] = {
         "encoder": MobileNetV2FeaturesEncoder,
@@ -92,14 +93,18 @@ def check_hub_weights(name: str) -> None:
 
     settings = smp_encoders[name]["pretrained_settings"].get("imagenet")
     if settings is None:
-        raise ValueError(f"encoder {name} has no imagenet weights; give encoder_weights=none or a file")
+        raise ValueError(
+            f"encoder {name} has no imagenet weights; give encoder_weights=none or a file"
+        )
     repo, revision = settings["repo_id"], settings["revision"]
     if isinstance(try_to_load_from_cache(repo, "model.safetensors", revision=revision), str):
         return
     try:
         url = hf_hub_url(repo, "model.safetensors", revision=revision)
         get_hf_file_metadata(url, timeout=HUB_TIMEOUT_S)
-    except Exception as error:  # no network, a proxy, a firewall, a missing revision: all the same here
+    except (
+        Exception
+    ) as error:  # no network, a proxy, a firewall, a missing revision: all the same here
         raise ValueError(
             "encoder_weights=imagenet needs the model hub, which cannot be reached; on a machine "
             f"that can, run 'hf download {repo} model.safetensors' and give "
@@ -109,4 +114,3 @@ def check_hub_weights(name: str) -> None:
 
 
 register_encoder()
-

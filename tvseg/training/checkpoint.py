@@ -40,7 +40,7 @@ class Card:
     fingerprint: str
     epoch: int
     chosen: str
-    normalisation: Normalisation = Normalisation()
+    normalisation: Normalisation
     version: str = tvseg.__version__
 
     def to_json(self) -> str:
@@ -74,7 +74,9 @@ def network_of(settings: Settings, *, pretrained: bool) -> TVDeepLabV3Plus:
 
 def save_weights(path: Path, network: nn.Module, card: Card) -> None:
     """Write weights and card as a ``.safetensors`` file."""
-    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    state = {
+        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
+    }
     write_bytes(path, save(state, metadata={METADATA_KEY: card.to_json()}))
 
 
@@ -126,7 +128,7 @@ def load_network(path: Path) -> tuple[TVDeepLabV3Plus, Card]:
     bad = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
     if bad:
         raise ValueError(
-            f"{path}: weights must be finite; {len(bad)} tensors hold NaN or infinity, first {bad[0]}"
+            f"{path}: weights must be finite; {len(bad)} tensors hold NaN or Inf, first {bad[0]}"
         )
     return network.eval(), card
 

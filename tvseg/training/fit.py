@@ -45,7 +45,7 @@ def make_optimizer(network: nn.Module, learning_rate: float) -> torch.optim.Opti
 def make_schedule(
     optimizer: torch.optim.Optimizer, *, steps: int, drop_at: float, drop_factor: float
 ) -> LambdaLR:
-    """The learning rate drops once, by ``drop_factor``, after the share ``drop_at`` of ``steps``."""
+    """One drop of the learning rate, by ``drop_factor``, after the share ``drop_at`` of steps."""
     return LambdaLR(optimizer, lambda step: drop_factor if step >= drop_at * steps else 1.0)
 
 
@@ -83,7 +83,7 @@ def make_trainer(
         )
         engine.state.output = {"loss": loss.detach(), "id": batch["id"]}
         engine.fire_event(IterationEvents.LOSS_COMPLETED)  # before a bad loss reaches the weights
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it bare
         optimizer.step()
         return dict(engine.state.output)
 
@@ -120,7 +120,10 @@ def make_validator(
         network.eval()
         with torch.inference_mode(), autocast(numerics.device, numerics.autocast):
             logits = network(numerics.images(batch))
-        return {"pred": (logits.float().sigmoid() > THRESHOLD).float(), "label": numerics.labels(batch)}
+        return {
+            "pred": (logits.float().sigmoid() > THRESHOLD).float(),
+            "label": numerics.labels(batch),
+        }
 
     def all_channels(output: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         return output["pred"], output["label"]

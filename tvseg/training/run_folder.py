@@ -17,8 +17,14 @@ from tvseg.config import Settings, dump_settings, load_settings
 from tvseg.files import write_json, write_text
 
 PACKAGES = (
-    "torch", "torchvision", "monai", "segmentation-models-pytorch", "albumentations", "numpy", "scipy",
-)  # fmt: skip
+    "torch",
+    "torchvision",
+    "monai",
+    "segmentation-models-pytorch",
+    "albumentations",
+    "numpy",
+    "scipy",
+)
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ class RunFolder:
             return False  # it ended before its first epoch did: nothing to lose
         if not resume:
             raise ValueError(
-                f"{self.path} exists; continue it with --resume, give name=NAME, or remove the folder"
+                f"{self.path} exists; continue it with --resume, give name=NAME, or remove it"
             )
         return True
 

@@ -1,7 +1,7 @@
 """One training from settings to a finished run folder: the stages in order."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from tvseg.config import Settings
 from tvseg.data.augment import Augmentation
-from tvseg.data.cases import Case, find_cases, fingerprint
+from tvseg.data.cases import find_cases, fingerprint
 from tvseg.data.centres import centres_of
 from tvseg.data.dataset import BalancedDraws, LoadedCases, TrainingSet, ValidationSet, load_cases
 from tvseg.data.folds import Fold, check_holdout, check_leaks, make_fold
@@ -167,7 +167,8 @@ class _Training:
         )
 
     def _make_validator(self) -> SupervisedEvaluator:
-        loader = DataLoader(ValidationSet(self.data.validation), batch_size=16)
+        examples = ValidationSet(self.data.validation)
+        loader = DataLoader(examples, batch_size=16, generator=torch.Generator())
         return make_validator(
             self.network, loader, structures=self.settings.structures, numerics=self.numerics
         )
@@ -181,10 +182,15 @@ class _Training:
             seed=self.settings.seed,
             first_step=first_epoch * plan.steps_per_epoch,
         )
-        examples = TrainingSet(self.data.train, Augmentation(self.settings.augment))
+        loader = DataLoader(
+            TrainingSet(self.data.train, Augmentation(self.settings.augment)),
+            batch_sampler=draws,
+            num_workers=plan.workers,
+            generator=torch.Generator(),  # else it draws from dropout's, and a resumed run differs
+        )
         trainer = make_trainer(
             self.network,
-            DataLoader(examples, batch_sampler=draws, num_workers=plan.workers),
+            loader,
             optimizer=self.optimizer,
             schedule=self.schedule,
             numerics=self.numerics,
@@ -223,11 +229,11 @@ class _Training:
             raise TrainingDiverged(
                 f"loss must stay finite, got {loss.item()} in step {engine.state.iteration} of "
                 f"{self.steps} on images {', '.join(engine.state.output['id'])}; last good "
-                f"checkpoint: {kept if self.run.last.exists() else 'none yet'}; look at the images, "
-                "lower train.learning_rate, or try precision=fp32"
+                f"checkpoint: {kept if self.run.last.exists() else 'none yet'}; "
+                "look at the images, lower train.learning_rate, or try precision=fp32"
             )
 
-    def _show(self, engine: Engine, bar: tqdm) -> None:  # type: ignore[type-arg]
+    def _show(self, engine: Engine, bar: "tqdm[Any]") -> None:
         bar.update()
         if not bar.disable:
             images = len(engine.state.output["id"])

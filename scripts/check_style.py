@@ -1,0 +1,98 @@
+"""Style that linters do not know: lengths, names of modules, imports that go one way."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 50
+VAGUE = {"utils", "misc", "common", "helpers"}
+
+# A module may import from its own line and from those above it.
+LAYERS = [
+    {"tvseg", "tvseg.files", "tvseg.config", "tvseg.device", "tvseg.ops"},
+    {"tvseg.evaluation.metrics", "tvseg.evaluation.surface", "tvseg.evaluation.masks",
+     "tvseg.inference.contours"},
+    {"tvseg.data"},
+    {"tvseg.models"},
+    {"tvseg.training"},
+    {"tvseg.inference"},
+    {"tvseg.evaluation"},
+    {"tvseg.cli"},
+    {"tvseg.__main__"},
+]  # fmt: skip
+LEAVES = LAYERS[1] | {"tvseg.files", "tvseg.config", "tvseg.device", "tvseg.ops"}
+
+
+def layer_of(module: str) -> tuple[int, str]:
+    """The line of ``LAYERS`` that names a module most closely, and that name."""
+    places = {name: place for place, layer in enumerate(LAYERS) for name in layer}
+    name = module
+    while name not in places:
+        name = name.rpartition(".")[0]
+    return places[name], name
+
+
+def imports_of(tree: ast.AST) -> Iterator[str]:
+    """Modules of ours that a module imports, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tvseg"):
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("tvseg"))
+
+
+def complaints(path: Path) -> Iterator[str]:
+    """What a file breaks."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    lines = text.count("\n")
+    if lines > MAX_FILE_LINES:
+        yield f"{path}: {lines} lines, at most {MAX_FILE_LINES}"
+    if path.stem in VAGUE:
+        yield f"{path}: a module is named after what it holds"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            length = node.end_lineno - node.lineno + 1 - _docstring_lines(node)
+            if length > MAX_FUNCTION_LINES:
+                where = f"{path}:{node.lineno}: {node.name}"
+                yield f"{where} has {length} lines, at most {MAX_FUNCTION_LINES}"
+    if path.is_relative_to(ROOT / "tvseg"):
+        yield from _import_complaints(path, tree)
+
+
+def _docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    docstring = ast.get_docstring(node, clean=False)
+    return docstring.count("\n") + 1 if docstring else 0
+
+
+def _import_complaints(path: Path, tree: ast.AST) -> Iterator[str]:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    place, own = layer_of(module)
+    for imported in imports_of(tree):
+        other_place, other = layer_of(imported)
+        if other_place > place:
+            yield f"{path}: imports {imported}, which comes later in the data path"
+        leaf_package = own.rpartition(".")[0]
+        if (
+            own in LEAVES
+            and other not in (own, "tvseg")
+            and other.rpartition(".")[0] != leaf_package
+        ):
+            yield f"{path}: is a leaf and imports {imported}"
+
+
+def main() -> None:
+    """Print every complaint; exit code 1 when there is one."""
+    files = [
+        path for folder in ("tvseg", "scripts", "tests") for path in (ROOT / folder).rglob("*.py")
+    ]
+    found = [line for path in sorted(files) for line in complaints(path)]
+    print("\n".join(found) or f"style: {len(files)} files follow the rules")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

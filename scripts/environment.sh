@@ -1,0 +1,24 @@
+# Sourced by the other scripts: makes a virtual environment in .venv when there is none, and
+# installs the package there with what the caller names in EXTRAS. An active environment is used
+# as it is.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+PYTHON=${PYTHON:-python3}
+if [ -z "${VIRTUAL_ENV:-}" ]; then
+    if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        echo "tvseg needs Python 3.11 or newer; set PYTHON=/path/to/python3" >&2
+        exit 1
+    fi
+    [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
+    # shellcheck disable=SC1091
+    source .venv/bin/activate
+fi
+
+# Install once, and again whenever the dependencies change.
+stamp="$VIRTUAL_ENV/.tvseg-$(cat setup.cfg pyproject.toml | python -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:16])')${EXTRAS:-}"
+if [ ! -e "$stamp" ] || ! python -c 'import tvseg' 2>/dev/null; then
+    echo "Installing tvseg${EXTRAS:-} and what it needs into $VIRTUAL_ENV (about 6 GB, a few minutes) ..."
+    python -m pip install --quiet --disable-pip-version-check -e ".${EXTRAS:-}"
+    touch "$stamp"
+fi

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Sets up, checks style and types, and runs the tests; arguments go to pytest.
+EXTRAS="[test]" source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+bash scripts/check.sh
+# One thread a process: the suite runs one process a core.
+OMP_NUM_THREADS=1 python -m pytest -n auto "$@"

@@ -1,0 +1,217 @@
+"""The command line as a user calls it, in processes of its own."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+TINY = ["encoder_weights=none", "image_size=64", "train.epochs=1", "train.steps_per_epoch=2",
+        "train.images_per_centre=2"]  # fmt: skip
+
+
+def tvseg(*arguments: object, cwd: Path, data: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "TVSEG_DATA": data, "COLUMNS": "140", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tvseg", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, env=environment, check=False
+    )
+
+
+def one_line(result: subprocess.CompletedProcess[str]) -> str:
+    """The last line of an error, which must be the only one that is not usage or progress."""
+    assert "Traceback" not in result.stderr
+    return result.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with phantoms, and two finished runs of one fold."""
+    folder = tmp_path_factory.mktemp("workplace")
+    made = tvseg("data", "synth", "phantoms", "--per-centre", 3, "--size", 96, cwd=folder)
+    assert made.returncode == 0, made.stderr
+    for variant in ("dense", "tvconv"):
+        trained = tvseg(
+            "train", "--holdout", "A", "--data", "phantoms", f"aspp={variant}", *TINY, cwd=folder
+        )
+        assert trained.returncode == 0, trained.stderr
+        assert f"runs/{variant}-holdout-A-seed0" in trained.stdout
+    return folder
+
+
+def test_check_counts_what_synth_drew(workplace: Path) -> None:
+    checked = tvseg("data", "check", "phantoms", cwd=workplace)
+    assert checked.returncode == 0
+    assert "No problems" in checked.stdout
+    assert "96 - 96" in checked.stdout
+
+
+def test_eval_prints_the_table_of_its_rows(workplace: Path) -> None:
+    scored = tvseg("eval", "--data", "phantoms", cwd=workplace)
+    assert scored.returncode == 0, scored.stderr
+    header = next(line for line in scored.stdout.splitlines() if "Metric" in line)
+    assert [word for word in ("mean mask", "dense", "tvconv") if word in header] == [
+        "mean mask",
+        "dense",
+        "tvconv",
+    ]
+    folder = workplace / "runs" / "dense-holdout-A-seed0" / "eval" / "honest"
+    cases = pd.read_csv(folder / "cases.csv")
+    assert set(cases["centre"]) == {"A"}
+    assert len(cases) == 1 * 2 * 2  # one test image, two structures, network and mean mask
+    shown = 100 * cases.query("variant == 'mean mask' and structure == 'disc'")["dice"].mean()
+    line = next(line for line in scored.stdout.splitlines() if " OD " in line)
+    assert f"{shown:.2f}" in line
+    assert "selected on sources" in (folder / "table.md").read_text()
+
+
+def test_other_choices_are_kept_apart(workplace: Path) -> None:
+    run = "runs/dense-holdout-A-seed0"
+    scored = tvseg("eval", run, "--data", "phantoms", "--protocol", "paper", "--images", "all",
+                   "--checkpoint", "last", cwd=workplace)  # fmt: skip
+    assert scored.returncode == 0, scored.stderr
+    cases = pd.read_csv(workplace / run / "eval" / "paper-all-last" / "cases.csv")
+    assert len(cases) == 3 * 2 * 2
+
+
+def test_predict_leaves_pictures_and_measurements(workplace: Path) -> None:
+    images = workplace / "phantoms" / "Domain1" / "train" / "ROIs" / "image"
+    done = tvseg(
+        "predict",
+        images,
+        "--model",
+        "runs/tvconv-holdout-A-seed0",
+        "--out",
+        "predicted",
+        cwd=workplace,
+    )
+    assert done.returncode == 0, done.stderr
+    with (workplace / "predicted" / "measurements.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    for row in rows:
+        overlay = Image.open(workplace / "predicted" / "overlays" / f"{row['id']}.png")
+        assert overlay.size == (96, 96)
+
+
+def test_a_bad_picture_gives_exit_code_3(workplace: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((50, 50, 3), np.uint8)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    done = tvseg(
+        "predict",
+        tmp_path,
+        "--model",
+        "runs/dense-holdout-A-seed0",
+        "--out",
+        tmp_path / "o",
+        cwd=workplace,
+    )
+    assert done.returncode == 3
+    assert "Predicted 1 of 2" in done.stdout
+    assert "bad.png: cannot be read" in done.stderr
+
+
+TRAIN_A = ["train", "--holdout", "A"]
+FIELD = "phantoms/FullField/image"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["train", "--holdout", "Q", "--data", "phantoms"], 2, ["--holdout", "A, B, C, D", "'Q'"]),
+        ([*TRAIN_A, "--data", "phantoms", "train.epoch=3"], 2, ["train.epoch", "train.epochs"]),
+        ([*TRAIN_A, "--data", "nowhere"], 1, ["nowhere does not exist", "tvseg data synth"]),
+        (TRAIN_A, 1, ["--data", "$TVSEG_DATA", "tvseg data synth"]),
+        (["eval", "nowhere"], 1, ["nowhere does not exist"]),
+        (["eval", "phantoms"], 1, ["no finished run", "tvseg train"]),
+        (["predict", "phantoms", "--model", "x", "--out", "x"], 1, ["phantoms holds no pictures"]),
+        (["predict", FIELD, "--model", "phantoms", "--out", "x"], 1, ["must be a finished run"]),
+        (["predict", FIELD, "--model", f"{FIELD}/A-phantom-0000.png", "--out", "x"], 1,
+         ["must be a checkpoint"]),
+        (["data", "synth", "phantoms"], 1, ["phantoms"]),
+        (["data", "synth", "x", "--per-centre", "1"], 2, ["--per-centre"]),
+    ],
+)  # fmt: skip
+def test_a_mistake_gets_one_clear_line(
+    workplace: Path, arguments: list[str], code: int, words: list[str]
+) -> None:
+    tail = TINY if arguments[0] == "train" else []
+    result = tvseg(*arguments, *tail, cwd=workplace)
+    assert result.returncode == code, result.stderr
+    line = one_line(result)
+    assert all(word in line for word in words), line
+    assert not (workplace / "x").exists()
+
+
+def test_a_strange_mask_value_stops_training(workplace: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(workplace / "phantoms", tmp_path / "root"))
+    path = next((root / "Domain2" / "train" / "ROIs" / "mask").iterdir())
+    labels = np.array(Image.open(path))
+    labels[0, 0] = 77
+    Image.fromarray(labels).save(path)
+    result = tvseg("train", "--holdout", "A", "--data", root, *TINY, cwd=tmp_path)
+    assert result.returncode == 1
+    assert f"{path}: mask values must be" in one_line(result)
+    assert "found 77 (1 px)" in one_line(result)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_empty_centre_stops_training(workplace: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(workplace / "phantoms", tmp_path / "root"))
+    shutil.rmtree(root / "Domain2" / "train" / "ROIs")
+    result = tvseg("train", "--holdout", "A", "--data", root, *TINY, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "centre B (RIM-ONE r3) has no train photographs" in one_line(result)
+
+
+def test_a_fifth_centre_takes_a_few_lines(workplace: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(workplace / "phantoms", tmp_path / "root"))
+    (root / "Domain4").rename(root / "mine")
+    for path in (root / "mine").rglob("mask/*.png"):
+        labels = np.array(Image.open(path))
+        Image.fromarray(np.select([labels == 0, labels == 128], [2, 1], 0).astype(np.uint8)).save(
+            path
+        )
+    config = tmp_path / "centres.yaml"
+    config.write_text(
+        "centres:\n"
+        "  A: {name: first, folder: Domain1}\n"
+        "  E: {name: mine, folder: mine, encoding: {2: [cup, disc], 1: [disc], 0: []}}\n"
+    )
+    trained = tvseg(
+        "train",
+        "--holdout",
+        "E",
+        "--data",
+        root,
+        "--config",
+        config,
+        *TINY,
+        "aspp=dense",
+        cwd=tmp_path,
+    )
+    assert trained.returncode == 0, trained.stderr
+    scored = tvseg("eval", "--data", root, cwd=tmp_path)
+    assert scored.returncode == 0, scored.stderr
+    assert " E " in scored.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; sys.argv = ['tvseg', '--help']\n"
+        "from tvseg.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'monai', 'pandas', 'pydantic', 'albumentations'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "loaded: []" in result.stdout
+    assert "predict" in result.stdout

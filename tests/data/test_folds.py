@@ -1,0 +1,64 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tvseg.config import Settings
+from tvseg.data.cases import find_cases
+from tvseg.data.centres import centres_of
+from tvseg.data.dataset import load_cases
+from tvseg.data.folds import Fold, check_leaks, make_fold
+
+
+def _fold(root: Path, holdout: str) -> Fold:
+    cases = {letter: find_cases(root, c) for letter, c in centres_of(Settings()).items()}
+    return make_fold(cases, holdout)
+
+
+def test_the_target_is_on_no_other_side(phantoms: Path) -> None:
+    fold = _fold(phantoms, "B")
+    assert fold.sources == ["A", "C", "D"]
+    assert {case.centre.letter for case in fold.target} == {"B"}
+    assert {case.split for case in fold.train} == {"train"}
+    assert {case.split for case in fold.validation} == {"test"}
+    sides = [set(names) for names in fold.names().values()]
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 24
+
+
+def test_no_holdout_trains_on_all(phantoms: Path) -> None:
+    fold = _fold(phantoms, "none")
+    assert fold.sources == ["A", "B", "C", "D"]
+    assert fold.target == ()
+
+
+def test_an_unknown_holdout_is_refused(phantoms: Path) -> None:
+    with pytest.raises(ValueError, match=r"\(A, B, C, D\) or none, got 'Q'"):
+        _fold(phantoms, "Q")
+
+
+@pytest.mark.parametrize(
+    ("source", "copy", "side"),
+    [
+        ("Domain1/test", "Domain2/train", "held-out centre"),
+        ("Domain1/train", "Domain3/test", "held-out centre"),
+        ("Domain2/test", "Domain3/train", "sources' test splits"),
+    ],
+)
+def test_a_renamed_copy_is_a_leak(
+    phantoms: Path, tmp_path: Path, source: str, copy: str, side: str
+) -> None:
+    root = Path(shutil.copytree(phantoms, tmp_path / "root"))
+    for kind in ("image", "mask"):
+        original = sorted((root / source / "ROIs" / kind).iterdir())[0]
+        shutil.copy(original, root / copy / "ROIs" / kind / "renamed.png")
+    fold = _fold(root, "A")
+    loaded = load_cases([*fold.train, *fold.validation, *fold.target], image_size=32)
+    with pytest.raises(ValueError, match=f"{side} must share no picture.*renamed"):
+        check_leaks(fold, loaded.image_digests)
+
+
+def test_clean_phantoms_leak_nothing(phantoms: Path) -> None:
+    fold = _fold(phantoms, "A")
+    loaded = load_cases([*fold.train, *fold.validation, *fold.target], image_size=32)
+    check_leaks(fold, loaded.image_digests)
+    assert len(set(loaded.image_digests.values())) == 24

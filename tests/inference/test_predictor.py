@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tvseg.data.centres import MaskEncoding
+from tvseg.data.tensors import Normalisation
+from tvseg.inference.predictor import Postprocessing, Predictor
+from tvseg.ops import TVConv2d
+
+ENCODING = MaskEncoding({0: ("cup", "disc"), 128: ("disc",), 255: ()}, ("cup", "disc"))
+
+
+class BrightParts(nn.Module):
+    """Says cup where red is above 0.5 and disc where green is above 0 (normalised to -1 ... 1)."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x[:, 0] - 0.5, x[:, 1]], dim=1) * 50
+
+
+def _predictor(network: nn.Module | None = None) -> Predictor:
+    return Predictor(
+        network or BrightParts(),
+        image_size=64,
+        encoding=ENCODING,
+        normalisation=Normalisation(),
+        device=torch.device("cpu"),
+    )
+
+
+def _picture(height: int, width: int) -> np.ndarray:
+    """A disc in the upper left quarter, its upper half also cup."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[height // 8 : height // 2, width // 8 : width // 2, 1] = 255
+    image[height // 8 : height // 3, width // 8 : width // 2, 0] = 255
+    return image
+
+
+@pytest.mark.parametrize("size", [(64, 64), (200, 200), (120, 300), (301, 97), (33, 40)])
+def test_masks_come_back_at_the_own_size_and_place(size: tuple[int, int]) -> None:
+    image = _picture(*size)
+    masks = _predictor().masks(image)
+    assert masks.shape == (2, *size)
+    for mask, channel in zip(masks, (0, 1), strict=True):
+        truth = image[..., channel] > 0
+        overlap = 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
+        assert overlap > 0.85
+        centre_px = [np.mean(np.nonzero(m), axis=1) for m in (mask, truth)]
+        assert np.abs(centre_px[0] - centre_px[1]).max() < max(size) / 64
+
+
+def test_a_square_grid_can_be_asked_for() -> None:
+    masks = _predictor().masks(_picture(120, 300), side_px=80)
+    assert masks.shape == (2, 80, 80)
+    assert not masks[:, 40:].any()  # the padding
+
+
+def test_a_tiny_photograph_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"at least 32 px a side, got 1 x 500"):
+        _predictor().masks(np.zeros((500, 1, 3), np.uint8))
+
+
+def test_postprocessing_keeps_one_whole_component() -> None:
+    logits = torch.full((2, 20, 20), -9.0)
+    logits[1, 2:12, 2:12] = 9.0
+    logits[1, 5:7, 5:7] = -9.0  # a hole
+    logits[1, 15:18, 15:18] = 9.0  # a second island
+    cup, disc = Postprocessing()(logits, [(0, 1)])
+    assert not cup.any()
+    assert disc.sum() == 100
+    diagonal = torch.full((1, 4, 4), -9.0)
+    diagonal[0, 0, 0] = diagonal[0, 1, 1] = 9.0
+    assert Postprocessing()(diagonal, [])[0].sum() == 2  # touching by a corner is touching
+
+
+def test_the_cup_is_cut_at_the_disc_unless_told_otherwise() -> None:
+    logits = torch.full((2, 10, 10), -9.0)
+    logits[0, 0:6, 0:6] = 9.0
+    logits[1, 2:10, 2:10] = 9.0
+    assert Postprocessing()(logits, [(0, 1)])[0].sum() == 16
+    assert Postprocessing(clip_nested=False)(logits, [(0, 1)])[0].sum() == 36
+
+
+def test_the_threshold_is_on_probabilities() -> None:
+    logits = torch.logit(torch.tensor([[[0.6, 0.7, 0.76, 0.9]]]))
+    assert Postprocessing(threshold=0.75)(logits, [])[0, 0].tolist() == [False, False, True, True]
+    assert Postprocessing(threshold=0.65)(logits, [])[0, 0].tolist() == [False, True, True, True]
+
+
+def test_the_predictor_freezes_tvconv() -> None:
+    layer = TVConv2d(2, 64)
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), layer)
+    predictor = _predictor(network)
+    assert layer.frozen
+    assert predictor.logits(_picture(64, 64)).shape == (2, 64, 64)

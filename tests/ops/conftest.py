@@ -1,0 +1,18 @@
+import pytest
+
+from tvseg.ops import kernels, torch_kernel
+
+
+@pytest.fixture(params=sorted(kernels.KERNELS))
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each kernel in turn serves the CPU."""
+    monkeypatch.setitem(kernels.PREFERRED, "cpu", request.param)
+    return request.param
+
+
+@pytest.fixture(params=["one block", "many blocks"])
+def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Small maps fit one block; blocks of a few pixels cut them up."""
+    if request.param == "many blocks":
+        monkeypatch.setattr(torch_kernel, "_BLOCK_ELEMENTS", 16)
+    return request.param

@@ -1,0 +1,241 @@
+"""The module: parameters, weights, the depthwise limit, bias, other sizes, the frozen copy."""
+
+import copy
+import pickle
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tvseg.ops import TVConv2d, tv_conv2d
+
+
+def module(**changed: object) -> TVConv2d:
+    """A small module with uneven affinity maps."""
+    torch.manual_seed(0)
+    built = TVConv2d(5, (6, 4), **({"hidden_channels": 4, "hidden_layers": 1} | changed))
+    nn.init.normal_(built.affinity)
+    return built
+
+
+def maps(height: int = 6, width: int = 4) -> Tensor:
+    return torch.randn(2, 5, height, width, generator=torch.Generator().manual_seed(1))
+
+
+def test_parameters_of_the_paper_s_sizes() -> None:
+    built = TVConv2d(1920, 16)
+    assert sum(parameter.numel() for parameter in built.parameters()) == 10_198_272
+    assert set(built.state_dict()) == {name for name, _ in built.named_parameters()}
+    assert built.affinity.shape == (4, 16, 16)
+    assert (built.affinity == 1).all()
+
+
+@pytest.mark.parametrize("hidden_layers", [0, 2])
+def test_layers_of_the_generator(hidden_layers: int) -> None:
+    layers = module(hidden_layers=hidden_layers).generator.layers
+    names = [type(layer).__name__ for layer in layers]
+    assert names == ["Conv2d", "LayerNorm", "ReLU"] * (1 + hidden_layers) + ["Conv2d"]
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    assert all(layer.bias is None and layer.padding == (1, 1) for layer in convolutions)
+    norms = [layer for layer in layers if isinstance(layer, nn.LayerNorm)]
+    assert all(layer.normalized_shape == (4, 6, 4) for layer in norms)
+
+
+@pytest.mark.parametrize("steps", [{}, {"dilation": 2}, {"kernel_size": 5}, {"stride": 2}])
+def test_forward_applies_the_weights(steps: dict[str, int]) -> None:
+    built = module(**steps)
+    stride, dilation = steps.get("stride", 1), steps.get("dilation", 1)
+    x = maps(6 * stride - stride // 2, 4 * stride)
+    weight = built.weight()
+    assert weight.shape == (5, steps.get("kernel_size", 3) ** 2, 6, 4)
+    assert torch.equal(built(x), tv_conv2d(x, weight, stride=stride, dilation=dilation))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_weights_are_tap_major_in_the_parameters_memory_format(layout: torch.memory_format) -> None:
+    built = module().to(memory_format=layout)
+    innermost = {torch.contiguous_format: 3, torch.channels_last: 0}[layout]
+    weight = built.weight()
+    assert weight.stride(innermost) == 1
+    assert weight.transpose(0, 1).flatten(0, 1)._base is not None  # joins without a copy
+
+
+def test_every_parameter_learns() -> None:
+    built = module(bias=True)
+    built(maps()).square().sum().backward()
+    for name, parameter in built.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (1, 2), (2, 1)])
+@pytest.mark.parametrize("hidden_layers", [0, 2])
+def test_constant_affinity_is_a_depthwise_convolution(
+    hidden_layers: int, stride: int, dilation: int
+) -> None:
+    torch.manual_seed(0)
+    built = TVConv2d(
+        5,
+        (14, 12),
+        stride=stride,
+        dilation=dilation,
+        hidden_channels=8,
+        hidden_layers=hidden_layers,
+    )
+    x = torch.randn(2, 5, 14 * stride, 12 * stride)
+    weight = built.weight()
+    kernel = weight[:, :, 7, 6].reshape(5, 1, 3, 3)
+    wanted = functional.conv2d(
+        x, kernel, stride=stride, padding=dilation, dilation=dilation, groups=5
+    )
+    border = hidden_layers + 2
+    inner = (..., slice(border, -border), slice(border, -border))
+    torch.testing.assert_close(built(x)[inner], wanted[inner], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(weight[..., 0, 0], weight[..., 7, 6], rtol=1e-2)  # the border differs
+    nn.init.normal_(built.affinity)
+    assert not torch.allclose(built(x)[inner], wanted[inner], rtol=1e-2)
+
+
+def test_bias_starts_at_zero_and_is_added_per_pixel() -> None:
+    built = module(bias=True)
+    assert built.bias is not None
+    without = built(maps())
+    torch.testing.assert_close(without, tv_conv2d(maps(), built.weight()))
+    nn.init.normal_(built.bias)
+    torch.testing.assert_close(built(maps()), without + built.bias)
+    assert module().bias is None
+
+
+def test_bilinear_resamples_weights_and_bias() -> None:
+    built = module(resize="bilinear", bias=True)
+    nn.init.normal_(built.bias)
+    x = maps(9, 10)
+    weight = functional.interpolate(built.weight(), (9, 10), mode="bilinear")
+    bias = functional.interpolate(built.bias.unsqueeze(0), (9, 10), mode="bilinear")
+    torch.testing.assert_close(built(x), tv_conv2d(x, weight) + bias)
+    torch.testing.assert_close(built(maps()), tv_conv2d(maps(), built.weight()) + built.bias)
+
+
+def test_gradient_through_resampled_weights() -> None:
+    built = module(resize="bilinear")
+    built(maps(3, 5)).square().sum().backward()
+    assert built.affinity.grad is not None
+    assert built.affinity.grad.abs().sum() > 0
+
+
+def shift(built: TVConv2d) -> None:
+    """Change the parameters in place, which a frozen copy does not notice."""
+    with torch.no_grad():
+        built.generator.layers[-1].weight.add_(1.0)
+
+
+def frozen(**changed: object) -> TVConv2d:
+    """A module whose copies, at its own size and at another, are older than its parameters."""
+    built = module(resize="bilinear", **changed).eval().freeze()
+    built(maps(9, 10))
+    shift(built)
+    return built
+
+
+def fresh(built: TVConv2d, x: Tensor) -> Tensor:
+    """What the parameters give."""
+    weight = built.generator(built.affinity)
+    if x.shape[2:] != weight.shape[2:]:
+        weight = functional.interpolate(weight, x.shape[2:], mode="bilinear")
+    return tv_conv2d(x, weight)
+
+
+@pytest.mark.parametrize("size", [(6, 4), (9, 10)])
+def test_freeze_keeps_the_weights(size: tuple[int, int]) -> None:
+    untouched, built = module(resize="bilinear"), frozen()
+    x = maps(*size)
+    torch.testing.assert_close(built(x), untouched(x))
+    assert not torch.allclose(built(x), fresh(built, x))
+    assert built.frozen
+    assert not untouched.frozen
+
+
+@pytest.mark.parametrize("size", [(6, 4), (9, 10)])
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda built: built.train(),
+        lambda built: built.load_state_dict(built.state_dict()),
+        lambda built: nn.Sequential(built).load_state_dict(nn.Sequential(built).state_dict()),
+        lambda built: built.to(torch.float32),
+        lambda built: nn.Sequential(built).double().float(),
+        lambda built: built.to(memory_format=torch.channels_last),
+        lambda built: built.unfreeze(),
+        lambda built: built.freeze(),
+    ],
+    ids=["train", "load", "load within", "to", "cast within", "memory format", "unfreeze", "again"],
+)
+def test_what_drops_the_copies(action: Callable[[TVConv2d], object], size: tuple[int, int]) -> None:
+    built, x = frozen(), maps(*size)
+    action(built)
+    torch.testing.assert_close(built(x), fresh(built, x))
+
+
+def test_eval_alone_neither_builds_nor_drops() -> None:
+    built = module().eval()
+    built(maps())
+    assert not built.frozen
+    assert frozen().eval().frozen
+    assert not frozen().train().eval().frozen
+
+
+def test_half_recasts_the_weights() -> None:
+    built = frozen().half()
+    assert not built.frozen
+    assert built.freeze().weight().dtype == torch.float16
+    assert built(maps().half()).dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda built: pickle.loads(pickle.dumps(built))],
+    ids=["deepcopy", "pickle"],
+)
+def test_a_copy_is_frozen_by_itself(copied: Callable[[TVConv2d], TVConv2d]) -> None:
+    built = frozen()
+    twin = copied(built)
+    assert twin.frozen
+    assert torch.equal(twin(maps()), built(maps()))
+    twin.load_state_dict(twin.state_dict())
+    assert not twin.frozen
+    torch.testing.assert_close(twin(maps()), fresh(twin, maps()))
+    assert built.frozen
+    assert not torch.allclose(twin(maps()), built(maps()))
+
+
+def test_copies_are_never_saved() -> None:
+    assert set(frozen().state_dict()) == {name for name, _ in module().named_parameters()}
+
+
+def test_frozen_module_still_hands_gradients_to_its_input() -> None:
+    with torch.inference_mode():
+        built = module(resize="bilinear").eval().freeze()
+        built(maps(9, 10))
+    for size in ((6, 4), (9, 10)):
+        x = maps(*size).requires_grad_()
+        built(x).sum().backward()
+        assert x.grad is not None
+        assert x.grad.abs().sum() > 0
+    assert built.affinity.grad is None
+
+
+def test_only_the_last_sizes_are_kept() -> None:
+    built = module(resize="bilinear").eval().freeze()
+    for width in range(5, 15):
+        built(maps(6, width))
+    assert list(built._resized) == [(6, 11), (6, 12), (6, 13), (6, 14)]
+
+
+def test_freeze_ignores_autocast() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        built = module().eval().freeze()
+        assert built(maps()).dtype == torch.bfloat16
+    assert built.weight().dtype == torch.float32
+    torch.testing.assert_close(built(maps()), fresh(built, maps()))

@@ -1,0 +1,223 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tvseg.config import Settings, load_settings
+from tvseg.data.cases import find_cases
+from tvseg.data.centres import centres_of
+from tvseg.data.folds import make_fold
+from tvseg.training import train as train_module
+from tvseg.training.checkpoint import load_network, load_training
+from tvseg.training.run_folder import RunFolder
+from tvseg.training.selection import make_selection
+from tvseg.training.train import TrainingDiverged, train
+
+TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=2",
+        "train.steps_per_epoch=2", "train.images_per_centre=2"]  # fmt: skip
+
+
+def _tiny(*overrides: str) -> Settings:
+    return load_settings(None, [*TINY, *overrides])
+
+
+def _weights(run: RunFolder) -> dict[str, torch.Tensor]:
+    return dict(load_training(run.last)["network"])
+
+
+@pytest.fixture(scope="module")
+def finished(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    runs = tmp_path_factory.mktemp("runs")
+    return train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=runs, command="as typed")
+
+
+def test_the_run_folder_is_complete(finished: RunFolder) -> None:
+    assert finished.path.name == "dense-holdout-A-seed0"
+    names = {
+        p.relative_to(finished.path).as_posix() for p in finished.path.rglob("*") if p.is_file()
+    }
+    assert names >= {
+        "config.yaml",
+        "run.json",
+        "splits.json",
+        "metrics.csv",
+        "checkpoints/last.pt",
+        "checkpoints/best.safetensors",
+    }
+    assert any(name.startswith("tb/") for name in names)
+    info = finished.info()
+    assert info["command"] == "as typed"
+    assert info["packages"]["torch"] == torch.__version__.partition("+")[0]
+    assert info["finished"]
+    assert info["chosen"] == "selected on sources"
+    assert finished.settings() == _tiny("aspp=dense")
+
+
+def test_splits_name_every_image_once(finished: RunFolder) -> None:
+    splits = json.loads((finished.path / "splits.json").read_text())
+    assert all(name.startswith("A/") for name in splits["target"])
+    assert not any(name.startswith("A/") for name in splits["train"] + splits["validation"])
+    assert len({name for names in splits.values() for name in names}) == 24
+
+
+def test_metrics_have_a_row_an_epoch(finished: RunFolder) -> None:
+    rows = finished.read_metrics()
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for row in rows:
+        dice = (float(row["dice_cup"]) + float(row["dice_disc"])) / 2
+        assert float(row["dice"]) == pytest.approx(dice, abs=2e-6)
+        assert float(row["loss"]) > 0
+    assert float(rows[0]["learning_rate"]) == pytest.approx(1e-3)
+    assert float(rows[1]["learning_rate"]) == pytest.approx(2e-4)  # dropped after 3 of 4 steps
+
+
+def test_checkpoints_rebuild_their_network_alone(finished: RunFolder) -> None:
+    best, card = load_network(finished.best)
+    last, last_card = load_network(finished.last)
+    assert card.holdout == last_card.holdout == "A"
+    assert card.settings == finished.settings()
+    assert last_card.epoch == 2
+    assert last_card.chosen == "last epoch"
+    assert card.fingerprint == finished.info()["fingerprint"]
+    assert not best.training
+    if card.epoch == 2:
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(best.state_dict().values(), last.state_dict().values(), strict=True)
+        )
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(
+    finished: RunFolder, phantoms: Path, tmp_path: Path
+) -> None:
+    again = train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=tmp_path)
+    other = train(_tiny("aspp=dense", "seed=1"), holdout="A", root=phantoms, runs=tmp_path)
+    first, second, third = (_weights(run) for run in (finished, again, other))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], third[name]) for name in first)
+
+
+def test_the_target_centre_changes_nothing(
+    finished: RunFolder, phantoms: Path, tmp_path: Path
+) -> None:
+    """The honest protocol: other pixels and masks in the held-out centre, the same run."""
+    root = Path(shutil.copytree(phantoms, tmp_path / "root"))
+    rng = np.random.default_rng(0)
+    for path in (root / "Domain1").rglob("image/*.png"):
+        Image.fromarray(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)).save(path)
+    for path in (root / "Domain1").rglob("mask/*.png"):
+        Image.fromarray(np.zeros((96, 96), np.uint8)).save(path)
+    other = train(_tiny("aspp=dense"), holdout="A", root=root, runs=tmp_path / "runs")
+    first, second = _weights(finished), _weights(other)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    for column in ("loss", "dice"):
+        assert [r[column] for r in other.read_metrics()] == [
+            r[column] for r in finished.read_metrics()
+        ]
+    assert other.info()["best_epoch"] == finished.info()["best_epoch"]
+    assert other.info()["fingerprint"] != finished.info()["fingerprint"]
+
+
+def test_only_the_paper_selects_on_the_target(phantoms: Path) -> None:
+    cases = {letter: find_cases(phantoms, c) for letter, c in centres_of(Settings()).items()}
+    fold = make_fold(cases, "A")
+    honest, paper = make_selection("honest", fold), make_selection("paper", fold)
+    assert {case.centre.letter for case in honest.cases} == {"B", "C", "D"}
+    assert {(case.centre.letter, case.split) for case in paper.cases} == {("A", "test")}
+    assert paper.words == "selected on target"
+    with pytest.raises(ValueError, match="protocol=honest"):
+        make_selection("paper", make_fold(cases, "none"))
+
+
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(
+    finished: RunFolder, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = _tiny("aspp=dense")
+    stop_after = {"epoch": 1}
+    whole_epoch = train_module._Training._end_epoch
+
+    def interrupted(self: object, engine: object) -> None:
+        whole_epoch(self, engine)  # type: ignore[arg-type]
+        if engine.state.epoch == stop_after["epoch"]:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train_module._Training, "_end_epoch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, holdout="A", root=phantoms, runs=tmp_path)
+    with pytest.raises(ValueError, match="continue it with --resume"):
+        train(settings, holdout="A", root=phantoms, runs=tmp_path)
+    resumed = train(settings, holdout="A", root=phantoms, runs=tmp_path, resume=True)
+    first, second = _weights(finished), _weights(resumed)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert [r["loss"] for r in resumed.read_metrics()] == [
+        r["loss"] for r in finished.read_metrics()
+    ]
+    assert resumed.info()["best_epoch"] == finished.info()["best_epoch"]
+
+
+def test_a_finished_run_is_not_trained_again(finished: RunFolder, phantoms: Path) -> None:
+    before = finished.last.stat().st_mtime_ns
+    train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=finished.path.parent, resume=True)
+    assert finished.last.stat().st_mtime_ns == before
+
+
+def test_other_settings_do_not_enter_a_run_folder(finished: RunFolder, phantoms: Path) -> None:
+    with pytest.raises(ValueError, match=r"other settings .* name=NAME"):
+        train(
+            _tiny("aspp=dense", "train.epochs=3"),
+            holdout="A",
+            root=phantoms,
+            runs=finished.path.parent,
+            resume=True,
+        )
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = train_module.network_of
+
+    def ruined(settings: Settings, *, pretrained: bool) -> torch.nn.Module:
+        network = make(settings, pretrained=pretrained)
+        calls = {"n": 0}
+
+        def spoil(module: torch.nn.Module, inputs: object, logits: torch.Tensor) -> torch.Tensor:
+            calls["n"] += module.training
+            return logits * float("nan") if calls["n"] == 3 else logits
+
+        network.register_forward_hook(spoil)
+        return network
+
+    monkeypatch.setattr(train_module, "network_of", ruined)
+    with pytest.raises(TrainingDiverged) as caught:
+        train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=tmp_path)
+    message = str(caught.value)
+    assert "got nan in step 3 of 4 on images" in message
+    assert message.count("/train/phantom-") == 6
+    assert "last.pt (epoch 1)" in message
+    _, card = load_network(tmp_path / "dense-holdout-A-seed0" / "checkpoints" / "last.pt")
+    assert card.epoch == 1
+
+
+def test_tvconv_in_bf16_learns(phantoms: Path, tmp_path: Path) -> None:
+    run = train(
+        _tiny("precision=bf16", "train.epochs=3", "train.steps_per_epoch=6"),
+        holdout="D",
+        root=phantoms,
+        runs=tmp_path,
+    )
+    losses = [float(row["loss"]) for row in run.read_metrics()]
+    assert losses[-1] < 0.8 * losses[0]
+    assert run.info()["precision"] == "bfloat16"
+
+
+def test_affinity_maps_leave_their_start(phantoms: Path, tmp_path: Path) -> None:
+    run = train(_tiny(), holdout="none", root=phantoms, runs=tmp_path)
+    affinities = [v for k, v in _weights(run).items() if k.endswith("affinity")]
+    assert len(affinities) == 3
+    assert all(a.std() > 0 for a in affinities)
