@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
 
     from tvseg.training.run_folder import RunFolder
 
@@ -90,18 +91,19 @@ def _caption(
         sorted({run.info()["chosen"] for run in group}) if checkpoint == "best" else ["last epoch"]
     )
     which = "test split" if images == "test" else "all images"
+    unseen = group[0].info()["holdout"] != "none"
+    whose = f"Unseen centre, {which}" if unseen else "Test splits of the centres trained on"
     return (
-        f"Unseen centre, {which}; protocol {name}: {words}; checkpoint {', '.join(chosen)}; "
+        f"{whose}; protocol {name}: {words}; checkpoint {', '.join(chosen)}; "
         f"data {group[0].info()['fingerprint']}."
     )
 
 
-def _print(console: "object", table: "pd.DataFrame", caption: str) -> None:
-    from rich.console import Console
+def _print(console: "Console", table: "pd.DataFrame", caption: str) -> None:
     from rich.table import Table
 
-    assert isinstance(console, Console)
-    grid = Table(title=caption, title_justify="left", title_style="", header_style="bold")
+    console.print(caption, highlight=False)
+    grid = Table(header_style="bold")
     for column in table.columns:
         grid.add_column(
             column, justify="left" if column in ("Metric", "Task", "Centre") else "right"

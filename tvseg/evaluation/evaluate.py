@@ -15,12 +15,12 @@ from tvseg.data.images import pad_to_square, resize_mask
 from tvseg.evaluation.mean_mask import mean_mask, mean_mask_at
 from tvseg.evaluation.protocols import Protocol
 from tvseg.evaluation.records import Row, score
+from tvseg.evaluation.tables import MEAN_MASK
 from tvseg.files import write_json, write_text
 from tvseg.inference.predictor import Predictor, find_checkpoint
 from tvseg.training.checkpoint import Card
 from tvseg.training.run_folder import RunFolder
 
-MEAN_MASK = "mean mask"
 IMAGES = ("test", "all")
 
 

@@ -12,6 +12,8 @@ VARYING = {"name", "data", "seed", "aspp", "aspp_dilation"}
 def group_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
     """Group runs by data fingerprint and by all settings but variant and seed.
 
+    Runs without a held-out centre are scored on centres they know, and stay apart from the others.
+
     Args:
         runs: Finished runs.
 
@@ -24,7 +26,8 @@ def group_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
     groups: dict[str, list[RunFolder]] = {}
     for run in runs:
         settings = run.settings().model_dump(mode="json", exclude=VARYING)
-        key = json.dumps([run.info()["fingerprint"], settings], sort_keys=True)
+        info = run.info()
+        key = json.dumps([info["fingerprint"], info["holdout"] == "none", settings], sort_keys=True)
         groups.setdefault(key, []).append(run)
     for group in groups.values():
         _check_distinct(group)

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 METRICS = {"dice": ("DSC", 100.0), "hd95_px": ("HD95", 1.0)}  # column -> name, factor
-ORDER = ("mean mask", "dense", "depthwise", "tvconv")
+MEAN_MASK = "mean mask"
+ORDER = (MEAN_MASK, "dense", "depthwise", "tvconv")
 SHORT = {"cup": "OC", "disc": "OD"}
 KEYS = ["metric", "structure", "centre", "variant"]
 
@@ -19,9 +20,12 @@ def summarise(cases: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row per metric, structure, centre and variant: ``mean`` (DSC in %, HD95 in px at 800),
-        ``sd`` over seeds (nan for one), ``n`` scored and ``n_missed`` missed structures over all
-        seeds, ``seeds``.
+        ``sd`` over seeds (nan for one), ``n`` images scored with each seed (the most with any),
+        ``n_missed`` missed structures over all seeds, ``seeds``. The mean mask, which runs of one
+        hold-out share, counts once.
     """
+    cases = cases.assign(seed=cases["seed"].where(cases["variant"] != MEAN_MASK, 0))
+    cases = cases.drop_duplicates(["variant", "seed", "centre", "structure", "case"])
     long = cases.melt(
         id_vars=["variant", "seed", "centre", "structure", "case", "missed"],
         value_vars=list(METRICS),
@@ -37,7 +41,7 @@ def summarise(cases: pd.DataFrame) -> pd.DataFrame:
         .agg(
             mean=("mean", "mean"),
             sd=("mean", "std"),
-            n=("n", "sum"),
+            n=("n", "max"),
             n_missed=("n_missed", "sum"),
             seeds=("mean", "size"),
         )
@@ -54,7 +58,7 @@ def layout(summary: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns ``Metric``, ``Task``, ``Centre``, ``n``, then one a variant. Cells are text: the
         mean, the standard deviation over seeds where there are several, and how many were missed.
-        ``n`` is the number of scored images over all seeds, the largest over the variants. A last
+        ``n`` is the largest over the variants. A last
         row a metric gives the mean over the rows above, where a variant has them all.
     """
     variants = _ordered(summary["variant"].unique().tolist())

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from tvseg.config import dump_settings, load_settings
+from tvseg.evaluation.grouping import group_runs
+from tvseg.training.run_folder import RunFolder
+
+
+def _run(folder: Path, *overrides: str, holdout: str = "A", fingerprint: str = "f") -> RunFolder:
+    folder.mkdir()
+    (folder / "config.yaml").write_text(dump_settings(load_settings(None, overrides)))
+    run = RunFolder(folder)
+    run.write_info(holdout=holdout, fingerprint=fingerprint, finished="now")
+    return run
+
+
+def test_runs_of_other_settings_or_data_stay_apart(tmp_path: Path) -> None:
+    runs = [
+        _run(tmp_path / "0", "aspp=dense"),
+        _run(tmp_path / "1", "aspp=tvconv", "seed=4", "data=/elsewhere"),
+        _run(tmp_path / "2", "aspp=tvconv", "train.epochs=3"),
+        _run(tmp_path / "3", "aspp=dense", fingerprint="g"),
+        _run(tmp_path / "4", "aspp=dense", holdout="none"),
+        _run(tmp_path / "5", "aspp=dense", holdout="B"),
+    ]
+    groups = [[run.path.name for run in group] for group in group_runs(runs)]
+    assert groups == [["0", "1", "5"], ["2"], ["3"], ["4"]]
+
+
+def test_two_runs_for_one_place_in_the_table_are_refused(tmp_path: Path) -> None:
+    runs = [_run(tmp_path / "0", "aspp=dense"), _run(tmp_path / "1", "name=dense")]
+    with pytest.raises(ValueError, match="must differ in name, holdout or seed"):
+        group_runs(runs)
