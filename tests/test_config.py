@@ -31,6 +31,13 @@ def test_dump_reads_back(tmp_path: Path) -> None:
     assert settings.centres["Y"].encoding == {1: ("cup", "disc"), 2: ("disc",), 0: ()}
 
 
+def test_one_key_of_one_centre_can_be_set() -> None:
+    centres = load_settings(None, ["centres.A.folder=mine"]).centres
+    assert centres["A"].folder == "mine"
+    assert centres["A"].name == "Drishti-GS"
+    assert list(centres) == ["A", "B", "C", "D"]
+
+
 def test_overrides_win_over_the_file() -> None:
     assert load_settings(CONFIGS / "dense.yaml", ["aspp=depthwise"]).aspp == "depthwise"
 
@@ -46,6 +53,8 @@ def test_overrides_win_over_the_file() -> None:
         ("seed", ["key=value", "'seed'"]),
         ("centres={A: {name: a, folder: b}}", ["two centres"]),
         ("structures=[cup]", ["encoding", "cup", "disc"]),
+        ("train.learning_rate=inf", ["train.learning_rate", "inf"]),
+        ("encoding={300: [cup, disc], 1: [disc]}", ["0 to 255", "300"]),
     ],
 )
 def test_wrong_settings_get_one_line(override: str, words: list[str]) -> None:

@@ -25,3 +25,12 @@ def test_a_failed_write_leaves_the_old_file(
 def test_folders_are_made(tmp_path: Path) -> None:
     write_text(tmp_path / "a" / "b" / "c.txt", "ü")
     assert (tmp_path / "a" / "b" / "c.txt").read_bytes() == "ü".encode()
+
+
+def test_the_umask_is_obeyed(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_text(tmp_path / "a.txt", "private")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o600

@@ -36,7 +36,7 @@ class TrainSettings(_Frozen):
     epochs: int = Field(default=40, ge=1)
     steps_per_epoch: int = Field(default=20, ge=1)
     images_per_centre: int = Field(default=16, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     drop_at: float = Field(default=0.75, gt=0, le=1)
     drop_factor: float = Field(default=0.2, gt=0, le=1)
     workers: int = Field(default=0, ge=0)
@@ -84,6 +84,8 @@ class Settings(_Frozen):
     def _encodings_name_known_structures(self) -> "Settings":
         encodings = [self.encoding, *(c.encoding for c in self.centres.values() if c.encoding)]
         for encoding in encodings:
+            if not all(0 <= value <= 255 for value in encoding):
+                raise ValueError(f"encoding must map pixel values from 0 to 255, has {[*encoding]}")
             marked = {structure for structures in encoding.values() for structure in structures}
             if marked != set(self.structures):
                 raise ValueError(
@@ -123,6 +125,8 @@ def load_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> Se
         tree = {} if tree is None else tree
         if not isinstance(tree, dict):
             raise ConfigError(f"{path} must hold a mapping of keys, got {type(tree).__name__}")
+    if "centres" not in tree and any(item.startswith("centres.") for item in overrides):
+        tree["centres"] = Settings().model_dump()["centres"]
     for item in overrides:
         if "=" not in item or item.startswith("="):
             raise ConfigError(f"an override must read key=value, got {item!r}")

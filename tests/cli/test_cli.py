@@ -131,7 +131,7 @@ FIELD = "phantoms/FullField/image"
         (["eval", "nowhere"], 1, ["nowhere does not exist"]),
         (["eval", "phantoms"], 1, ["no finished run", "tvseg train"]),
         (["predict", "phantoms", "--model", "x", "--out", "x"], 1, ["phantoms holds no pictures"]),
-        (["predict", FIELD, "--model", "phantoms", "--out", "x"], 1, ["must be a finished run"]),
+        (["predict", FIELD, "--model", "phantoms", "--out", "x"], 1, ["must be a run folder"]),
         (["predict", FIELD, "--model", f"{FIELD}/A-phantom-0000.png", "--out", "x"], 1,
          ["must be a checkpoint"]),
         (["data", "synth", "phantoms"], 1, ["phantoms"]),

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tvseg.config import Settings
-from tvseg.data.cases import find_cases, find_root, pixel_hash
+from tvseg.data.cases import find_cases, find_root
 from tvseg.data.centres import Centre, centres_of
 from tvseg.data.images import read_labels
 
@@ -80,12 +80,6 @@ def test_the_first_given_root_counts(tmp_path: Path) -> None:
         find_root(tmp_path / "none", tmp_path)
     with pytest.raises(ValueError, match="no data: give --data"):
         find_root(None, None)
-
-
-def test_the_pixel_hash_sees_pixels_only(tmp_path: Path) -> None:
-    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    assert pixel_hash(pixels) == pixel_hash(np.asfortranarray(pixels))
-    assert pixel_hash(pixels) != pixel_hash(pixels.reshape(2, 8, 3))
 
 
 def test_samples_of_the_original_download_load_as_they_are(fundus4: Path) -> None:

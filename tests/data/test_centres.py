@@ -39,6 +39,11 @@ def test_nested_pairs_come_from_the_values() -> None:
     assert BENCHMARK.nested() == [(0, 1)]
     disjoint = MaskEncoding({0: (), 1: ("a",), 2: ("b",)}, ("a", "b"))
     assert disjoint.nested() == []
+    assert disjoint.disjoint() == [(0, 1)]
+    assert BENCHMARK.disjoint() == []
+    chain = MaskEncoding({0: "abc", 1: "bc", 2: "c", 3: ""}, ("a", "b", "c"))
+    assert sorted(chain.nested()) == [(0, 1), (0, 2), (1, 2)]
+    assert chain.nested()[0][1] == chain.nested()[1][1] == 2  # the widest outer structure first
 
 
 def test_encoding_rejects_what_cannot_be() -> None:

@@ -2,12 +2,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tvseg.config import Settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
-from tvseg.data.dataset import load_cases
 from tvseg.data.folds import Fold, check_leaks, make_fold
+from tvseg.data.identity import Identities, identify_all
 
 
 def _fold(root: Path, holdout: str) -> Fold:
@@ -36,6 +37,10 @@ def test_an_unknown_holdout_is_refused(phantoms: Path) -> None:
         _fold(phantoms, "Q")
 
 
+def _identities(fold: Fold) -> Identities:
+    return identify_all([*fold.train, *fold.validation, *fold.target])
+
+
 @pytest.mark.parametrize(
     ("source", "copy", "side"),
     [
@@ -52,13 +57,29 @@ def test_a_renamed_copy_is_a_leak(
         original = sorted((root / source / "ROIs" / kind).iterdir())[0]
         shutil.copy(original, root / copy / "ROIs" / kind / "renamed.png")
     fold = _fold(root, "A")
-    loaded = load_cases([*fold.train, *fold.validation, *fold.target], image_size=32)
-    with pytest.raises(ValueError, match=f"{side} must share no picture.*renamed"):
-        check_leaks(fold, loaded.image_digests)
+    with pytest.raises(ValueError, match=f"{side} must share no picture.*same pixels.*renamed"):
+        check_leaks(fold, _identities(fold))
+
+
+def test_a_copy_as_jpeg_is_a_leak(phantoms: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(phantoms, tmp_path / "root"))
+    original = sorted((root / "Domain1" / "test" / "ROIs" / "image").iterdir())[0]
+    rois = root / "Domain2" / "train" / "ROIs"
+    Image.open(original).save(rois / "image" / "other.jpg", quality=90)
+    shutil.copy(next((rois / "mask").iterdir()), rois / "mask" / "other.png")
+    fold = _fold(root, "A")
+    with pytest.raises(ValueError, match=r"copies by their look.*A/test/.*B/train/other"):
+        check_leaks(fold, _identities(fold))
 
 
 def test_clean_phantoms_leak_nothing(phantoms: Path) -> None:
     fold = _fold(phantoms, "A")
-    loaded = load_cases([*fold.train, *fold.validation, *fold.target], image_size=32)
-    check_leaks(fold, loaded.image_digests)
-    assert len(set(loaded.image_digests.values())) == 24
+    identities = _identities(fold)
+    check_leaks(fold, identities)
+    assert len({identity.image for identity in identities.values()}) == 24
+
+
+def test_the_real_centres_leak_nothing(fundus4: Path) -> None:
+    for holdout in "AD":
+        fold = _fold(fundus4, holdout)
+        check_leaks(fold, _identities(fold))

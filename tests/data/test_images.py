@@ -40,6 +40,17 @@ def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.png")[..., 1].tolist() == [[0, 1, 255], [128, 0, 1]]
 
 
+def test_a_12_bit_camera_is_not_black(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 2048, 4000]], dtype=np.uint16)).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png")[0, :, 0].tolist() == [0, 128, 249]
+
+
+def test_fractions_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a.tif: samples must be whole numbers"):
+        read_image(tmp_path / "a.tif")
+
+
 def test_damaged_files_get_one_line(tmp_path: Path) -> None:
     Image.fromarray(RNG.integers(0, 256, (200, 200, 3), dtype=np.uint8)).save(
         tmp_path / "whole.png"
@@ -85,6 +96,11 @@ def test_padding_keeps_the_picture_and_repeats_its_edge() -> None:
     assert square.shape == (40, 40, 3)
     assert (square[:20] == WIDE).all()
     assert (square[20:] == WIDE[-1]).all()
+
+
+def test_a_mask_is_padded_with_background() -> None:
+    mask = np.ones((20, 40), dtype=bool)
+    assert pad_to_square(mask).sum() == mask.sum()
 
 
 def test_masks_keep_their_values_and_corner_when_resized() -> None:

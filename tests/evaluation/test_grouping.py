@@ -4,6 +4,7 @@ import pytest
 
 from tvseg.config import dump_settings, load_settings
 from tvseg.evaluation.grouping import group_runs
+from tvseg.files import write_json
 from tvseg.training.run_folder import RunFolder
 
 
@@ -11,7 +12,7 @@ def _run(folder: Path, *overrides: str, holdout: str = "A", fingerprint: str = "
     folder.mkdir()
     (folder / "config.yaml").write_text(dump_settings(load_settings(None, overrides)))
     run = RunFolder(folder)
-    run.write_info(holdout=holdout, fingerprint=fingerprint, finished="now")
+    write_json(folder / "run.json", {"holdout": holdout, "seed": 0, "fingerprint": fingerprint})
     return run
 
 
@@ -29,6 +30,15 @@ def test_runs_of_other_settings_or_data_stay_apart(tmp_path: Path) -> None:
 
 
 def test_two_runs_for_one_place_in_the_table_are_refused(tmp_path: Path) -> None:
-    runs = [_run(tmp_path / "0", "aspp=dense"), _run(tmp_path / "1", "name=dense")]
+    runs = [_run(tmp_path / "0", "aspp=dense"), _run(tmp_path / "1", "name=dense", "aspp=dense")]
     with pytest.raises(ValueError, match="must differ in name, holdout or seed"):
+        group_runs(runs)
+
+
+def test_one_column_holds_one_variant(tmp_path: Path) -> None:
+    runs = [
+        _run(tmp_path / "0", "name=x", "aspp=dense"),
+        _run(tmp_path / "1", "name=x", "aspp=tvconv", "seed=1"),
+    ]
+    with pytest.raises(ValueError, match="runs named x must be of one variant"):
         group_runs(runs)

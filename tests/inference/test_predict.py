@@ -134,7 +134,11 @@ def test_ids_tell_files_apart(tmp_path: Path) -> None:
     assert list(find_photographs([b])) == ["x", "y"]
     assert list(find_photographs([a])) == ["x.jpg", "x.png"]
     assert list(find_photographs([a, b / "x.png"])) == ["a_x.jpg", "a_x.png", "b_x.png"]
-    assert list(find_photographs([b / "x.png", b / "x.png"])) == ["x"]
+    assert list(find_photographs([b / "x.png", b / "." / "x.png", a / ".." / "b" / "x.png"])) == [
+        "x"
+    ]
+    (b / "._x.png").write_bytes(b"")  # what macOS leaves on shared disks
+    assert list(find_photographs([b])) == ["x", "y"]
 
 
 def test_nothing_to_predict_is_an_error(tmp_path: Path) -> None:

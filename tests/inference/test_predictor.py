@@ -9,6 +9,7 @@ from tvseg.inference.predictor import Postprocessing, Predictor
 from tvseg.ops import TVConv2d
 
 ENCODING = MaskEncoding({0: ("cup", "disc"), 128: ("disc",), 255: ()}, ("cup", "disc"))
+ONE = MaskEncoding({0: (), 1: ("disc",)}, ("disc",))
 
 
 class BrightParts(nn.Module):
@@ -50,9 +51,10 @@ def test_masks_come_back_at_the_own_size_and_place(size: tuple[int, int]) -> Non
 
 
 def test_a_square_grid_can_be_asked_for() -> None:
-    masks = _predictor().masks(_picture(120, 300), side_px=80)
+    masks = _predictor().masks(np.full((120, 300, 3), 255, np.uint8), side_px=80)
     assert masks.shape == (2, 80, 80)
-    assert not masks[:, 40:].any()  # the padding
+    assert masks[:, :32].all()
+    assert not masks[:, 32:].any()  # the padding
 
 
 def test_a_tiny_photograph_is_refused() -> None:
@@ -65,26 +67,26 @@ def test_postprocessing_keeps_one_whole_component() -> None:
     logits[1, 2:12, 2:12] = 9.0
     logits[1, 5:7, 5:7] = -9.0  # a hole
     logits[1, 15:18, 15:18] = 9.0  # a second island
-    cup, disc = Postprocessing()(logits, [(0, 1)])
+    cup, disc = Postprocessing()(logits, ENCODING)
     assert not cup.any()
     assert disc.sum() == 100
     diagonal = torch.full((1, 4, 4), -9.0)
     diagonal[0, 0, 0] = diagonal[0, 1, 1] = 9.0
-    assert Postprocessing()(diagonal, [])[0].sum() == 2  # touching by a corner is touching
+    assert Postprocessing()(diagonal, ONE)[0].sum() == 2  # touching by a corner is touching
 
 
 def test_the_cup_is_cut_at_the_disc_unless_told_otherwise() -> None:
     logits = torch.full((2, 10, 10), -9.0)
     logits[0, 0:6, 0:6] = 9.0
     logits[1, 2:10, 2:10] = 9.0
-    assert Postprocessing()(logits, [(0, 1)])[0].sum() == 16
-    assert Postprocessing(clip_nested=False)(logits, [(0, 1)])[0].sum() == 36
+    assert Postprocessing()(logits, ENCODING)[0].sum() == 16
+    assert Postprocessing(clip_nested=False)(logits, ENCODING)[0].sum() == 36
 
 
 def test_the_threshold_is_on_probabilities() -> None:
     logits = torch.logit(torch.tensor([[[0.6, 0.7, 0.76, 0.9]]]))
-    assert Postprocessing(threshold=0.75)(logits, [])[0, 0].tolist() == [False, False, True, True]
-    assert Postprocessing(threshold=0.65)(logits, [])[0, 0].tolist() == [False, True, True, True]
+    assert Postprocessing(threshold=0.75)(logits, ONE)[0, 0].tolist() == [False, False, True, True]
+    assert Postprocessing(threshold=0.65)(logits, ONE)[0, 0].tolist() == [False, True, True, True]
 
 
 def test_the_predictor_freezes_tvconv() -> None:
@@ -93,3 +95,14 @@ def test_the_predictor_freezes_tvconv() -> None:
     predictor = _predictor(network)
     assert layer.frozen
     assert predictor.logits(_picture(64, 64)).shape == (2, 64, 64)
+
+
+def test_structures_that_exclude_each_other_share_no_pixel() -> None:
+    encoding = MaskEncoding({0: (), 1: ("a",), 2: ("b",)}, ("a", "b"))
+    logits = torch.full((2, 10, 10), -9.0)
+    logits[0, :6] = 2.0
+    logits[1, 4:] = 3.0
+    one, other = Postprocessing()(logits, encoding)
+    assert one.sum() == 40
+    assert other.sum() == 60
+    encoding.encode(np.stack([one, other]))

@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 import torch
-from tv_conv_parity import Case, draw
 
+from tests.ops.tv_conv_parity import Case, draw
 from tvseg.ops import kernels, tv_conv2d
 from tvseg.ops.layout import weight_layout
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
-from tv_conv_parity import CASES, LAYOUTS, TOLERANCES, Case, assert_all_close, draw, truth
 
+from tests.ops.tv_conv_parity import CASES, LAYOUTS, TOLERANCES, Case, assert_all_close, draw, truth
 from tvseg.ops import tv_conv2d, tv_conv2d_reference
 from tvseg.ops.plain import tv_conv2d_plain
 

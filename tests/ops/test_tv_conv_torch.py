@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-from tv_conv_parity import TOLERANCES, Case, draw
 
+from tests.ops.tv_conv_parity import TOLERANCES, Case, draw
 from tvseg.ops import TVConv2d, tv_conv2d, tv_conv2d_reference
 from tvseg.ops.custom_op import forward_op, grad_input_op, grad_weight_op
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Engine
 from PIL import Image
 
 from tvseg.config import Settings, load_settings
@@ -73,6 +74,12 @@ def test_metrics_have_a_row_an_epoch(finished: RunFolder) -> None:
         assert float(row["loss"]) > 0
     assert float(rows[0]["learning_rate"]) == pytest.approx(1e-3)
     assert float(rows[1]["learning_rate"]) == pytest.approx(2e-4)  # dropped after 3 of 4 steps
+
+
+def test_the_learning_rate_of_a_row_is_that_of_its_epoch(phantoms: Path, tmp_path: Path) -> None:
+    run = train(_tiny("aspp=dense", "train.drop_at=0.5"), holdout="A", root=phantoms, runs=tmp_path)
+    rates = [float(row["learning_rate"]) for row in run.read_metrics()]
+    assert rates == pytest.approx([1e-3, 2e-4])
 
 
 def test_checkpoints_rebuild_their_network_alone(finished: RunFolder) -> None:
@@ -158,6 +165,24 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(
         r["loss"] for r in finished.read_metrics()
     ]
     assert resumed.info()["best_epoch"] == finished.info()["best_epoch"]
+    assert len(resumed.info()["resumed"]) == 1
+    assert resumed.info()["started"] <= resumed.info()["resumed"][0]
+
+
+def test_a_run_goes_on_with_the_same_data_only(
+    finished: RunFolder, phantoms: Path, tmp_path: Path
+) -> None:
+    runs = Path(shutil.copytree(finished.path.parent, tmp_path / "runs"))
+    run = RunFolder(runs / finished.path.name)
+    run.write_info(finished=None)
+    root = Path(shutil.copytree(phantoms, tmp_path / "root"))
+    path = next((root / "Domain2").rglob("train/ROIs/image/*.png"))
+    Image.fromarray(np.array(Image.open(path)) // 2).save(path)
+    with pytest.raises(ValueError, match="must go on as it began: fingerprint was"):
+        train(_tiny("aspp=dense"), holdout="A", root=root, runs=runs, resume=True)
+    again = train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=runs, resume=True)
+    assert again.is_finished()  # killed between its last checkpoint and its end
+    assert again.info()["train_seconds"] == finished.info()["train_seconds"]
 
 
 def test_a_finished_run_is_not_trained_again(finished: RunFolder, phantoms: Path) -> None:
@@ -202,6 +227,31 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
     assert "last.pt (epoch 1)" in message
     _, card = load_network(tmp_path / "dense-holdout-A-seed0" / "checkpoints" / "last.pt")
     assert card.epoch == 1
+
+
+def test_ruined_weights_are_not_kept(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_epoch = train_module._Training._end_epoch
+
+    def spoil(self: train_module._Training, engine: Engine) -> None:
+        if engine.state.epoch == 2:
+            next(self.network.parameters()).data[0] = float("inf")
+        whole_epoch(self, engine)
+
+    monkeypatch.setattr(train_module._Training, "_end_epoch", spoil)
+    with pytest.raises(TrainingDiverged, match=r"weights must stay finite, 1 .*\(epoch 1\)"):
+        train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=tmp_path)
+    _, card = load_network(tmp_path / "dense-holdout-A-seed0" / "checkpoints" / "last.pt")
+    assert card.epoch == 1
+
+
+def test_a_step_of_one_image_is_refused(phantoms: Path, tmp_path: Path) -> None:
+    two = "centres={A: {name: a, folder: Domain1}, B: {name: b, folder: Domain2}}"
+    settings = _tiny("aspp=dense", two, "train.images_per_centre=1")
+    with pytest.raises(ValueError, match="at least 2 images"):
+        train(settings, holdout="A", root=phantoms, runs=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_tvconv_in_bf16_learns(phantoms: Path, tmp_path: Path) -> None:

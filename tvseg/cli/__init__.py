@@ -1,7 +1,9 @@
 """The command line. Sub-commands load when they are called, so that help answers at once."""
 
 import importlib
+import os
 import sys
+from typing import Any
 
 import click
 
@@ -12,10 +14,21 @@ COMMANDS = {
     "train": "tvseg.cli.train:train",
     "eval": "tvseg.cli.eval:evaluate",
     "predict": "tvseg.cli.predict:predict",
+    "bench": "tvseg.cli.bench:bench",
 }
 
 
-class _LazyGroup(click.Group):
+class _Failure(click.ClickException):
+    """A user's mistake, told in one line."""
+
+
+class _Misuse(_Failure):
+    """One in the settings, which are part of the command line."""
+
+    exit_code = 2
+
+
+class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -26,46 +39,35 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError) as error:
+            if ctx.params["verbose"] or isinstance(error, BrokenPipeError):
+                raise
+            misuse = type(error).__name__ == "ConfigError"  # not imported before it is needed
+            raise (_Misuse if misuse else _Failure)(_one_line(error)) from error
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(tvseg.__version__, prog_name="tvseg")
 @click.option("-v", "--verbose", is_flag=True, help="Show where an error comes from.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
-@click.pass_context
-def cli(ctx: click.Context, verbose: bool, quiet: bool) -> None:
+def cli(verbose: bool, quiet: bool) -> None:
     """Optic disc and cup segmentation with translation-variant convolution (TVConv).
 
     Try it on photographs that it draws itself: tvseg data synth DIR, then
     tvseg train --holdout A --data DIR --config configs/smoke.yaml.
-    """
-    ctx.obj = {"verbose": verbose}
-    if quiet:
-        import os
-
-        os.environ["TQDM_DISABLE"] = "1"
-
-
-def main() -> None:
-    """Run the command line; a user's mistake gets one line and an exit code.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some inputs failed and are listed.
     """
-    verbose = bool({"-v", "--verbose"} & set(sys.argv[1:]))
-    try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        sys.exit(130)
-    except (ValueError, OSError) as error:
-        if verbose:
-            raise
-        click.echo(f"Error: {_one_line(error)}", err=True)
-        sys.exit(2 if type(error).__name__ == "ConfigError" else 1)
+    if quiet or not sys.stderr.isatty():
+        os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported, by a sub-command
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()
 
 
 def _one_line(error: Exception) -> str:

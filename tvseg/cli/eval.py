@@ -61,18 +61,21 @@ def evaluate(
 
     rules = find_protocol(protocol)
     console = Console()
+    known: dict[Path, set[str]] = {}  # fingerprints found, by data root
     for group in group_runs(find_runs(runs or (Path("runs"),))):
-        tables = [
-            evaluate_run(
+        tables = []
+        for run in group:
+            root = find_root(data, run.info().get("data"), os.environ.get("TVSEG_DATA"))
+            scored = evaluate_run(
                 run,
-                root=find_root(data, run.settings().data, os.environ.get("TVSEG_DATA")),
+                root=root,
                 protocol=rules,
                 images=images,
                 checkpoint=checkpoint,
                 device=choose_device(device),
+                known=known.setdefault(root, set()),
             )
-            for run in group
-        ]
+            tables.append(scored)
         summary = summarise(pd.concat(tables))
         caption = _caption(group, rules.name, rules.words, images, checkpoint)
         table = layout(summary)

@@ -44,12 +44,20 @@ def predict(
     from tvseg.inference.predict import predict as run_prediction
     from tvseg.inference.predictor import Predictor, find_checkpoint
 
-    predictor, _ = Predictor.from_checkpoint(
+    predictor, card = Predictor.from_checkpoint(
         find_checkpoint(model, checkpoint), choose_device(device)
     )
+    click.echo(f"Model of epoch {card.epoch} ({card.chosen}), centre held out: {card.holdout}")
     names = [name.strip() for name in formats.split(",") if name.strip()]
     outcome = run_prediction(photographs, predictor, out, formats=names)
     click.echo(f"Predicted {len(outcome.measured)} of {len(photographs)} photographs: {out}")
+    lacking = [
+        row for row in outcome.measured if 0 in (v for k, v in row.items() if k.endswith("area_px"))
+    ]
+    if lacking:
+        click.echo(
+            f"  {len(lacking)} of them without a structure (area 0): {lacking[0]['id']}, ..."
+        )
     if outcome.failed:
         for row in outcome.failed[:10]:
             click.echo(f"  {row['path']}: {row['reason']}", err=True)

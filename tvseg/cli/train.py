@@ -75,8 +75,9 @@ def train(
         command=shlex.join(["tvseg", *sys.argv[1:]]),
     )
     info = run.info()
+    following = shlex.join(["tvseg", "eval", str(run.path), "--data", str(root)])
     click.echo(
         f"Trained {run.path} in {info['train_seconds'] / 60:.1f} min: best epoch "
         f"{info['best_epoch']}, mean Dice {100 * info['best_dice']:.1f} ({info['chosen']}).\n"
-        f"Next: tvseg eval {run.path} --data {root}"
+        f"Next: {following}"
     )

@@ -1,6 +1,5 @@
 """Cases: a photograph and its mask on disk, found in the DoFE folder layout."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,19 +113,6 @@ def _pictures(folder: Path) -> dict[str, Path]:
                 raise ValueError(f"two files of one name: {found[path.stem]} and {path}")
             found[path.stem] = path
     return found
-
-
-def pixel_hash(image: np.ndarray) -> str:
-    """A digest of a decoded picture, the same whatever its file format, name or metadata."""
-    return hashlib.sha256(
-        str(image.shape).encode() + np.ascontiguousarray(image).tobytes()
-    ).hexdigest()
-
-
-def fingerprint(digests: dict[str, str]) -> str:
-    """One digest of a data set from the digest of each case, by case id."""
-    lines = "\n".join(f"{name} {digest}" for name, digest in sorted(digests.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
 def _size(image: np.ndarray) -> str:

@@ -74,7 +74,7 @@ class MaskEncoding:
         return labels
 
     def nested(self) -> list[tuple[int, int]]:
-        """Pairs (inner, outer) of channels, e.g. cup in disc, smallest structures first."""
+        """Pairs (inner, outer) of channels, e.g. cup in disc, the widest outer structures first."""
         marked = [
             set(np.flatnonzero(self._table[:, i]).tolist()) for i in range(len(self.structures))
         ]
@@ -85,6 +85,12 @@ class MaskEncoding:
             if marked[inner] < marked[outer]
         ]
         return sorted(pairs, key=lambda pair: -len(marked[pair[1]]))
+
+    def disjoint(self) -> list[tuple[int, int]]:
+        """Pairs of channels that no pixel may have both of."""
+        count = len(self.structures)
+        pairs = [(one, other) for one in range(count) for other in range(one + 1, count)]
+        return [(a, b) for a, b in pairs if not (self._table[:, a] & self._table[:, b]).any()]
 
     def describe(self) -> str:
         """E.g. ``0 (cup, disc), 128 (disc), 255 (background)``."""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tvseg.data.cases import SPLITS, Case, find_cases, pixel_hash
+from tvseg.data.cases import SPLITS, Case, find_cases
 from tvseg.data.centres import Centre
+from tvseg.data.identity import pixel_hash
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _check_split(
 ) -> list[SplitFacts]:
     sides: list[int] = []
     shares = dict.fromkeys(centre.encoding.structures, 0.0)
-    for case in tqdm(cases, f"{centre.letter} {split}", leave=False, disable=None):
+    for case in tqdm(cases, f"{centre.letter} {split}", leave=False):
         try:
             image, masks = case.read()
         except (ValueError, OSError) as error:

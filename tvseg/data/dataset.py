@@ -11,7 +11,8 @@ from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
 from tvseg.data.augment import Augmentation
-from tvseg.data.cases import Case, pixel_hash
+from tvseg.data.cases import Case
+from tvseg.data.identity import Identities, Identity, identify
 from tvseg.data.images import pad_to_square, resize_image, resize_mask
 
 
@@ -19,30 +20,23 @@ from tvseg.data.images import pad_to_square, resize_image, resize_mask
 class LoadedCases:
     """Decoded cases at the network's size.
 
-    ``images`` is uint8 (N, S, S, 3), ``masks`` uint8 (N, S, S, structures) of 0 and 1;
-    ``image_digests`` and ``mask_digests`` tell the native pixels apart, by case id.
+    ``images`` is uint8 (N, S, S, 3), ``masks`` uint8 (N, S, S, structures) of 0 and 1.
     """
 
     cases: tuple[Case, ...]
     images: np.ndarray
     masks: np.ndarray
-    image_digests: dict[str, str]
-    mask_digests: dict[str, str]
 
     def subset(self, cases: Sequence[Case]) -> "LoadedCases":
         """Some of these cases, in the given order; their pixels are copied."""
         place = {case.id: index for index, case in enumerate(self.cases)}
         indices = [place[case.id] for case in cases]
-        return LoadedCases(
-            cases=tuple(cases),
-            images=self.images[indices],
-            masks=self.masks[indices],
-            image_digests={case.id: self.image_digests[case.id] for case in cases},
-            mask_digests={case.id: self.mask_digests[case.id] for case in cases},
-        )
+        return LoadedCases(tuple(cases), self.images[indices], self.masks[indices])
 
 
-def load_cases(cases: Sequence[Case], *, image_size: int, threads: int = 2) -> LoadedCases:
+def load_cases(
+    cases: Sequence[Case], *, image_size: int, threads: int = 2
+) -> tuple[LoadedCases, Identities]:
     """Decode, check, pad to square and resize cases, each once.
 
     Args:
@@ -50,29 +44,26 @@ def load_cases(cases: Sequence[Case], *, image_size: int, threads: int = 2) -> L
         image_size: Side in px that the network sees.
         threads: Decoding threads (Pillow releases the interpreter lock).
 
+    Returns:
+        The cases in memory, and what tells their native pixels apart.
+
     Raises:
         ValueError: A case that cannot be read or breaks its centre's encoding.
     """
 
-    def load(case: Case) -> tuple[np.ndarray, np.ndarray, str, str]:
+    def load(case: Case) -> tuple[np.ndarray, np.ndarray, Identity]:
         image, masks = case.read()
         resized = resize_image(pad_to_square(image), image_size)
         square = [resize_mask(pad_to_square(mask), image_size) for mask in masks]
-        masks_last = np.stack(square, axis=-1).astype(np.uint8)
-        return resized, masks_last, pixel_hash(image), pixel_hash(masks)
+        return resized, np.stack(square, axis=-1).astype(np.uint8), identify(image, masks)
 
     with ThreadPoolExecutor(threads) as pool:
         steps = pool.map(load, cases)
-        loaded = list(tqdm(steps, "reading photographs", len(cases), leave=False, disable=None))
-    images, masks, image_digests, mask_digests = zip(*loaded, strict=True)
+        loaded = list(tqdm(steps, "reading photographs", len(cases), leave=False))
+    images, masks, identities = zip(*loaded, strict=True)
     names = [case.id for case in cases]
-    return LoadedCases(
-        cases=tuple(cases),
-        images=np.stack(images),
-        masks=np.stack(masks),
-        image_digests=dict(zip(names, image_digests, strict=True)),
-        mask_digests=dict(zip(names, mask_digests, strict=True)),
-    )
+    loaded_cases = LoadedCases(tuple(cases), np.stack(images), np.stack(masks))
+    return loaded_cases, dict(zip(names, identities, strict=True))
 
 
 class Draw(NamedTuple):

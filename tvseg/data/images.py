@@ -1,10 +1,14 @@
 """Reading photographs and label images; the one way in which either is resized."""
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+
+# Pillow warns above 89 megapixels and refuses above 179; a camera's picture may lie between.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -13,7 +17,8 @@ def read_image(path: Path) -> np.ndarray:
     """Read a photograph as 8-bit RGB, upright.
 
     EXIF orientation is applied; grey, palette and CMYK pictures become RGB, an alpha channel is
-    dropped, and 16-bit samples are divided by 257.
+    dropped, and deeper samples are scaled from the least depth of 8, 10, 12, 14 or 16 bits that
+    holds the largest.
 
     Args:
         path: A file in any format that Pillow reads.
@@ -26,12 +31,10 @@ def read_image(path: Path) -> np.ndarray:
         FileNotFoundError: There is no such file.
     """
     picture = _open(path)
-    if picture.mode.startswith("I") or picture.mode == "F":
-        samples = np.asarray(picture).astype(np.float64)
-        if samples.min() < 0 or samples.max() > 65535:
-            raise ValueError(f"{path}: samples must lie in 0 to 65535, {_range(samples)}")
-        grey = np.round(samples / 257).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=-1)
+    if picture.mode == "F":
+        raise ValueError(f"{path}: samples must be whole numbers, this picture has fractions")
+    if picture.mode.startswith("I"):
+        return _from_deep_grey(path, np.asarray(picture).astype(np.int64))
     return np.array(picture.convert("RGB"))
 
 
@@ -60,11 +63,16 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 def pad_to_square(image: np.ndarray) -> np.ndarray:
-    """Pad (H, W, ...) below or to the right with its edge pixels until it is square."""
+    """Pad (H, W) or (H, W, 3) below or to the right until it is square.
+
+    A photograph continues with its edge pixels, a mask (bool) with background.
+    """
     height, width = image.shape[:2]
+    if height == width:
+        return image
     side = max(height, width)
     padding = [(0, side - height), (0, side - width)] + [(0, 0)] * (image.ndim - 2)
-    return np.pad(image, padding, mode="edge") if height != width else image
+    return np.pad(image, padding) if image.dtype == bool else np.pad(image, padding, mode="edge")
 
 
 def resize_image(image: np.ndarray, side_px: int) -> np.ndarray:
@@ -96,5 +104,10 @@ def _open(path: Path) -> Image.Image:
         raise ValueError(f"{path}: cannot be read as a picture: {reason}") from error
 
 
-def _range(samples: np.ndarray) -> str:
-    return f"got {samples.min():g} to {samples.max():g}"
+def _from_deep_grey(path: Path, samples: np.ndarray) -> np.ndarray:
+    low, high = int(samples.min()), int(samples.max())
+    depth = next((bits for bits in (8, 10, 12, 14, 16) if high < 2**bits), None)
+    if low < 0 or depth is None:
+        raise ValueError(f"{path}: samples must lie in 0 to 65535, got {low} to {high}")
+    grey = np.round(samples * (255 / (2**depth - 1))).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)

@@ -1,6 +1,6 @@
 """Scores finished runs on the centre that each has not seen, with the deployed predictor."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +8,11 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from tvseg.config import Settings
 from tvseg.data.cases import Case, find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.folds import Fold, make_fold
+from tvseg.data.identity import fingerprint, identify_all
 from tvseg.data.images import pad_to_square, resize_mask
 from tvseg.evaluation.mean_mask import mean_mask, mean_mask_at
 from tvseg.evaluation.protocols import Protocol
@@ -58,6 +60,7 @@ def evaluate_run(
     images: str,
     checkpoint: str,
     device: torch.device,
+    known: set[str],
 ) -> pd.DataFrame:
     """Score one run and leave ``cases.csv`` and ``summary.json`` in its ``eval`` folder.
 
@@ -69,19 +72,22 @@ def evaluate_run(
             without a held-out centre is scored on all centres' test splits.
         checkpoint: ``best`` or ``last``.
         device: Where to compute.
+        known: Fingerprints that were found below ``root``; grows.
 
     Returns:
         A row per image and structure, for the network and for the mean mask.
 
     Raises:
-        ValueError: Data or checkpoint cannot be read.
+        ValueError: Data or checkpoint cannot be read, or the data are others than in training.
     """
     predictor, card = Predictor.from_checkpoint(find_checkpoint(run.path, checkpoint), device)
-    fold = _fold(root, card)
+    cases_of = cases_by_centre(root, card.settings)
+    _check_data(cases_of, card, known)
+    fold = make_fold(cases_of, card.holdout)
     cases = scored_cases(fold, images)
     mean = mean_mask(fold.train, side_px=card.settings.image_size)
     rows: list[Row] = []
-    for case in tqdm(cases, f"scoring {run.path.name}", leave=False, disable=None):
+    for case in tqdm(cases, f"scoring {run.path.name}", leave=False):
         image, masks = case.read()
         truth = _on_grid(masks, protocol)
         network = predictor.masks(
@@ -113,10 +119,22 @@ def scored_cases(fold: Fold, images: str) -> list[Case]:
     return [case for case in fold.target if images == "all" or case.split == "test"]
 
 
-def _fold(root: Path, card: Card) -> Fold:
-    centres = centres_of(card.settings)
-    cases = {letter: find_cases(root, centre) for letter, centre in centres.items()}
-    return make_fold(cases, card.holdout)
+def cases_by_centre(root: Path, settings: Settings) -> dict[str, list[Case]]:
+    """Every centre's cases below a data root."""
+    return {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
+
+
+def _check_data(cases: Mapping[str, Sequence[Case]], card: Card, known: set[str]) -> None:
+    """Refuse other data than the run knows; decoding them all once for several runs is enough."""
+    if card.fingerprint in known:
+        return
+    found = fingerprint(identify_all([case for centre in cases.values() for case in centre]))
+    if found != card.fingerprint:
+        raise ValueError(
+            f"the data must be those that the run was made with, fingerprint {card.fingerprint}; "
+            f"these have {found}; give their folder as --data, or train on these"
+        )
+    known.add(found)
 
 
 def _on_grid(masks: np.ndarray, protocol: Protocol) -> np.ndarray:

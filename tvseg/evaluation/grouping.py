@@ -21,7 +21,8 @@ def group_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
         Groups in the order of their first run.
 
     Raises:
-        ValueError: Two runs of one group would stand in the same column, row and seed.
+        ValueError: Two runs of one group would stand in the same column, row and seed, or one
+            column would mix variants.
     """
     groups: dict[str, list[RunFolder]] = {}
     for run in runs:
@@ -36,8 +37,16 @@ def group_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
 
 def _check_distinct(group: Sequence[RunFolder]) -> None:
     seen: dict[tuple[str, str, int], RunFolder] = {}
+    variants: dict[str, tuple[str, str]] = {}
     for run in group:
         settings = run.settings()
+        variant = (settings.aspp, settings.aspp_dilation)
+        if variants.setdefault(settings.run_name, variant) != variant:
+            raise ValueError(
+                f"runs named {settings.run_name} must be of one variant to stand in one column: "
+                f"{run.path} is {' '.join(variant)}, another is "
+                f"{' '.join(variants[settings.run_name])}; evaluate them apart"
+            )
         place = (settings.run_name, str(run.info()["holdout"]), settings.seed)
         if place in seen:
             raise ValueError(

@@ -20,8 +20,8 @@ def summarise(cases: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row per metric, structure, centre and variant: ``mean`` (DSC in %, HD95 in px at 800),
-        ``sd`` over seeds (nan for one), ``n`` images scored with each seed (the most with any),
-        ``n_missed`` missed structures over all seeds, ``seeds``. The mean mask, which runs of one
+        ``sd`` over seeds (nan for one), ``n`` scored and ``n_missed`` missed structures over all
+        seeds, ``seeds``. The mean mask, which runs of one
         hold-out share, counts once.
     """
     cases = cases.assign(seed=cases["seed"].where(cases["variant"] != MEAN_MASK, 0))
@@ -41,7 +41,7 @@ def summarise(cases: pd.DataFrame) -> pd.DataFrame:
         .agg(
             mean=("mean", "mean"),
             sd=("mean", "std"),
-            n=("n", "max"),
+            n=("n", "sum"),
             n_missed=("n_missed", "sum"),
             seeds=("mean", "size"),
         )
@@ -93,7 +93,8 @@ def _cell(record: Mapping[Hashable, Any]) -> str:
     text = f"{record['mean']:.2f}"
     if record["seeds"] > 1:
         text += f" ± {record['sd']:.2f}"
-    return f"{text} ({record['n_missed']} missed)" if record["n_missed"] else text
+    missed = f" ({record['n_missed']} of {record['n']} missed)"
+    return text + missed if record["n_missed"] else text
 
 
 def _mean(of_metric: pd.DataFrame, variant: str, complete: int) -> str:

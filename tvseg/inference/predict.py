@@ -41,11 +41,15 @@ def find_photographs(inputs: Sequence[Path]) -> dict[str, Path]:
         if not given.exists():
             raise ValueError(f"photographs must be files or folders; {given} does not exist")
         found = sorted(given.iterdir()) if given.is_dir() else [given]
-        pictures = [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+        pictures = [
+            path
+            for path in found
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        ]
         if given.is_dir() and not pictures:
             raise ValueError(f"{given} holds no pictures ({', '.join(IMAGE_SUFFIXES)})")
         paths += pictures if given.is_dir() else [given]
-    paths = list(dict.fromkeys(paths))
+    paths = list({path.resolve(): path for path in paths}.values())
     schemes: list[Callable[[Path], str]] = [
         lambda path: path.stem,
         lambda path: path.name,
@@ -65,7 +69,7 @@ def predict(
 ) -> Outcome:
     """Predict photographs one by one; a bad one is listed and the rest goes on.
 
-    Writes ``<format>s/<id>.png`` for each format, ``measurements.csv``, and ``failures.csv`` when
+    Writes a folder ``<format>s`` for each format, ``measurements.csv``, and ``failures.csv`` when
     something failed.
 
     Args:
@@ -88,10 +92,11 @@ def predict(
         (out / f"{name}s").mkdir(parents=True)
     outcome = Outcome()
     try:
-        for key, path in tqdm(photographs.items(), "predicting", unit="image", disable=None):
+        for key, path in tqdm(photographs.items(), "predicting", unit="image"):
             try:
                 image = read_image(path)
                 prediction = Prediction(image, predictor.masks(image))
+                predictor.encoding.encode(prediction.masks)
             except (ValueError, OSError) as error:
                 reason = str(error).removeprefix(f"{path}: ")
                 outcome.failed.append({"id": key, "path": str(path), "reason": reason})

@@ -34,11 +34,19 @@ class Postprocessing:
     threshold: float = 0.5
     clip_nested: bool = True
 
-    def __call__(self, logits: torch.Tensor, nested: list[tuple[int, int]]) -> np.ndarray:
-        """Logits (S, H, W) -> masks, bool (S, H, W)."""
+    def __call__(self, logits: torch.Tensor, encoding: MaskEncoding) -> np.ndarray:
+        """Logits (S, H, W) -> masks, bool (S, H, W), that the encoding can write.
+
+        A pixel of two structures that exclude each other goes to the likelier one.
+        """
         level = float(np.log(self.threshold / (1 - self.threshold)))
-        masks = np.stack([_one_component((channel > level).cpu().numpy()) for channel in logits])
-        for inner, outer in nested if self.clip_nested else ():
+        above = (logits > level).cpu().numpy()
+        for one, other in encoding.disjoint():
+            first = (logits[one] >= logits[other]).cpu().numpy()
+            above[one] &= first | ~above[other]
+            above[other] &= ~first | ~above[one]
+        masks = np.stack([_one_component(mask) for mask in above])
+        for inner, outer in encoding.nested() if self.clip_nested else ():
             masks[inner] &= masks[outer]
         return masks
 
@@ -67,7 +75,6 @@ class Predictor:
         freeze(self.network)
         self.image_size = image_size
         self.encoding = encoding
-        self.nested = encoding.nested()
         self.normalisation = normalisation
         self.device = device
 
@@ -132,9 +139,11 @@ class Predictor:
         logits = self.logits(image)
         side = side_px or max(height, width)
         enlarged = F.interpolate(logits[None], size=(side, side), mode="bilinear")[0]
+        rows, columns = (round(n * side / max(height, width)) for n in (height, width))
         if side_px is None:
-            enlarged = enlarged[:, :height, :width]
-        return postprocessing(enlarged, self.nested)
+            enlarged = enlarged[:, :rows, :columns]
+        enlarged[:, rows:] = enlarged[:, :, columns:] = -torch.inf  # there is only padding
+        return postprocessing(enlarged, self.encoding)
 
 
 def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
@@ -151,9 +160,7 @@ def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
         run = RunFolder(model)
         path = {"best": run.best, "last": run.last}[checkpoint]
         if not path.is_file():
-            raise ValueError(
-                f"{model} must be a finished run folder with {path.relative_to(model)} in it"
-            )
+            raise ValueError(f"{model} must be a run folder with {path.relative_to(model)} in it")
         return path
     if not model.is_file():
         raise ValueError(f"model must be a run folder or a checkpoint file; {model} does not exist")
@@ -162,9 +169,11 @@ def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
 
 def _one_component(mask: np.ndarray) -> np.ndarray:
     """The largest 8-connected component of a mask, bool (H, W), its holes filled."""
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
-    if count == 0:
+    if not mask.any():
         return mask
+    (box,) = ndimage.find_objects(mask.astype(np.uint8))  # most of a photograph is background
+    labels, _ = ndimage.label(mask[box], structure=np.ones((3, 3)))
     largest = 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
-    filled: np.ndarray = ndimage.binary_fill_holes(labels == largest)
-    return filled
+    whole = np.zeros_like(mask)
+    whole[box] = ndimage.binary_fill_holes(labels == largest)
+    return whole

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tvseg.ops import torch_kernel
+from tvseg.ops import numba_kernel, torch_kernel
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Kernel:
 
 KERNELS: dict[str, Kernel] = {
     "torch": Kernel(torch_kernel.forward, torch_kernel.grad_input, torch_kernel.grad_weight),
+    "numba": Kernel(numba_kernel.forward, numba_kernel.grad_input, numba_kernel.grad_weight),
 }
-PREFERRED: dict[str, str] = {"cpu": "torch", "cuda": "torch"}
+PREFERRED: dict[str, str] = {"cpu": "numba", "cuda": "torch"}
 
 
 def kernel_for(device: torch.device) -> Kernel:

@@ -64,13 +64,19 @@ class RunFolder:
         Raises:
             ValueError: There is no such file, or it is damaged.
         """
-        try:
-            content: dict[str, Any] = json.loads((self.path / "run.json").read_text("utf-8"))
-            return content
-        except (OSError, ValueError) as error:
+        path = self.path / "run.json"
+        if not path.is_file():
             raise ValueError(
-                f"{self.path} must be a run folder that 'tvseg train' wrote, with a run.json in it"
-            ) from error
+                f"{self.path} must be a run folder of 'tvseg train'; it has no run.json"
+            )
+        try:
+            content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            missing = [key for key in ("holdout", "seed", "fingerprint") if key not in content]
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} is damaged ({error}); train this run again") from error
+        if missing or not isinstance(content, dict):
+            raise ValueError(f"{path} is damaged (no {', '.join(missing)}); train this run again")
+        return content
 
     def settings(self) -> Settings:
         """The resolved settings of the run."""
@@ -80,12 +86,11 @@ class RunFolder:
         """Whether training came to its end."""
         return bool(self.info().get("finished"))
 
-    def open(self, settings: Settings, holdout: str, *, resume: bool) -> bool:
-        """Make the folder, or check that an existing one may be continued.
+    def check_free(self, settings: Settings, *, resume: bool) -> bool:
+        """Check that a training may write here, before anything costly is done.
 
         Args:
             settings: Settings of the training that wants the folder.
-            holdout: Its held-out centre.
             resume: Whether an unfinished training is to go on.
 
         Returns:
@@ -94,11 +99,9 @@ class RunFolder:
         Raises:
             ValueError: The folder holds another training, or one that is not to be continued.
         """
-        config = self.path / "config.yaml"
-        if not config.exists():
+        if not (self.path / "config.yaml").exists():
             if self.path.exists() and any(self.path.iterdir()):
                 raise ValueError(f"{self.path} must be a run folder or empty; it holds other files")
-            write_text(config, dump_settings(settings))
             return False
         if _identity(self.settings()) != _identity(settings):
             raise ValueError(
@@ -113,15 +116,29 @@ class RunFolder:
             )
         return True
 
-    def write_splits(self, names: Mapping[str, list[str]]) -> None:
-        """Keep every case by id."""
-        write_json(self.path / "splits.json", dict(names))
+    def begin(self, settings: Settings, splits: Mapping[str, list[str]], **info: Any) -> None:
+        """Write what is known before the first step: settings, every case by id, ``run.json``."""
+        write_text(self.path / "config.yaml", dump_settings(settings))
+        write_json(self.path / "splits.json", dict(splits))
+        write_json(self.path / "run.json", info)
+
+    def go_on(self, *, started: str, **expected: Any) -> None:
+        """Note in ``run.json`` that training goes on, in circumstances that must be as before.
+
+        Raises:
+            ValueError: The data, the precision or another of ``expected`` is not as at the start.
+        """
+        info = self.info()
+        for key, value in expected.items():
+            if info[key] != value:
+                raise ValueError(
+                    f"{self.path} must go on as it began: {key} was {info[key]}, is now {value}"
+                )
+        self.write_info(resumed=[*info.get("resumed", []), started])
 
     def write_info(self, **changes: Any) -> None:
         """Add to ``run.json``, which is written anew as a whole."""
-        path = self.path / "run.json"
-        content = self.info() if path.exists() else {}
-        write_json(path, content | changes)
+        write_json(self.path / "run.json", self.info() | changes)
 
     def append_metrics(self, row: Mapping[str, object]) -> None:
         """Add a row to ``metrics.csv``; rows of this epoch and later ones give way."""
@@ -168,6 +185,8 @@ def _commit() -> str | None:
     """The commit of the checkout that the package runs from; None for an installed one."""
     here = Path(__file__).parent
     try:
+        tracked = ["git", "-C", str(here), "ls-files", "--error-unmatch", Path(__file__).name]
+        subprocess.run(tracked, capture_output=True, timeout=5, check=True)
         asked = subprocess.run(
             ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
             capture_output=True, text=True, timeout=5, check=True,

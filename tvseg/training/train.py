@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,60 +16,17 @@ from tqdm import tqdm
 
 from tvseg.config import Settings
 from tvseg.data.augment import Augmentation
-from tvseg.data.cases import find_cases, fingerprint
-from tvseg.data.centres import centres_of
-from tvseg.data.dataset import BalancedDraws, LoadedCases, TrainingSet, ValidationSet, load_cases
-from tvseg.data.folds import Fold, check_holdout, check_leaks, make_fold
+from tvseg.data.dataset import BalancedDraws, TrainingSet, ValidationSet
 from tvseg.data.tensors import Normalisation
 from tvseg.device import choose_device, choose_precision, keep_freed_memory
 from tvseg.training.checkpoint import Card, load_training, network_of, save_training, save_weights
 from tvseg.training.fit import Numerics, make_optimizer, make_schedule, make_trainer, make_validator
+from tvseg.training.inputs import Data, read_data
 from tvseg.training.run_folder import RunFolder, now, provenance
-from tvseg.training.selection import Selection, make_selection
 
 
 class TrainingDiverged(ValueError):  # noqa: N818  (a state of the training, and reads as one)
     """The loss stopped being finite."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """What a training holds in memory: its fold, decoded images, selection and fingerprint."""
-
-    fold: Fold
-    train: LoadedCases
-    selection: Selection
-    validation: LoadedCases
-    fingerprint: str
-
-
-def read_data(root: Path, settings: Settings, holdout: str) -> Data:
-    """Find, decode and check every centre's cases, and split them.
-
-    The held-out centre is decoded too, for the leak check alone, unless the protocol selects on it.
-
-    Raises:
-        ValueError: Missing, damaged or leaking data.
-    """
-    check_holdout(holdout, list(settings.centres))
-    cases = {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
-    fold = make_fold(cases, holdout)
-    selection = make_selection(settings.protocol, fold)
-    everything = load_cases(
-        [*fold.train, *fold.validation, *fold.target], image_size=settings.image_size
-    )
-    check_leaks(fold, everything.image_digests)
-    contents = {
-        name: digest + everything.mask_digests[name]
-        for name, digest in everything.image_digests.items()
-    }
-    return Data(
-        fold=fold,
-        train=everything.subset(fold.train),
-        selection=selection,
-        validation=everything.subset(selection.cases),
-        fingerprint=fingerprint(contents),
-    )
 
 
 def train(
@@ -100,26 +57,30 @@ def train(
         ValueError: Bad data or settings, or a run folder in the way.
         TrainingDiverged: The loss is not finite; the last epoch's checkpoint stays.
     """
+    run = RunFolder.of(runs, settings, holdout)
+    going_on = run.check_free(settings, resume=resume)
+    if going_on and run.is_finished():
+        return run
     chosen_device = choose_device(device)
-    keep_freed_memory()
     numerics = Numerics(
         chosen_device, choose_precision(settings.precision, chosen_device), Normalisation()
     )
+    keep_freed_memory()
     torch.manual_seed(settings.seed)
-    network = network_of(settings, pretrained=True)
+    network = network_of(settings, pretrained=not going_on)
     data = read_data(root, settings, holdout)
-    run = RunFolder.of(runs, settings, holdout)
-    going_on = run.open(settings, holdout, resume=resume)
-    if going_on and run.is_finished():
-        return run
-    run.write_splits(data.fold.names())
-    run.write_info(
-        **provenance(command, str(chosen_device)),
-        holdout=holdout,
-        seed=settings.seed,
-        precision=str(numerics.autocast or torch.float32).removeprefix("torch."),
-        fingerprint=data.fingerprint,
-    )
+    if len(data.fold.sources) * settings.train.images_per_centre < 2:
+        raise ValueError("a step must hold at least 2 images, raise train.images_per_centre")
+    same = {
+        "fingerprint": data.fingerprint,
+        "precision": str(numerics.autocast or torch.float32).removeprefix("torch."),
+    }
+    if going_on:
+        run.go_on(started=now(), **same)
+    else:
+        about = provenance(command, str(chosen_device))
+        about |= {"holdout": holdout, "seed": settings.seed, "data": str(root.resolve())}
+        run.begin(settings, data.fold.names(), **about, **same)
     network.to(chosen_device, memory_format=torch.channels_last)
     _Training(settings, holdout, data, run, network, numerics).run_to_end(going_on)
     return run
@@ -147,6 +108,7 @@ class _Training:
         )
         self.validator = self._make_validator()
         self.losses: list[torch.Tensor] = []
+        self.learning_rate = plan.learning_rate  # of the latest step
         self.epoch_started = time.monotonic()
 
     def run_to_end(self, going_on: bool) -> None:
@@ -155,9 +117,10 @@ class _Training:
         first_epoch = self._restore(state) if state is not None else 0
         trainer = self._make_trainer(first_epoch)
         with tqdm(total=self.steps, initial=first_epoch * self.settings.train.steps_per_epoch,
-                  desc=self.run.path.name, unit="step", disable=None) as bar:  # fmt: skip
+                  desc=self.run.path.name, unit="step") as bar:  # fmt: skip
             trainer.add_event_handler(Events.ITERATION_COMPLETED, self._show, bar)
-            trainer.run()
+            if first_epoch < self.settings.train.epochs:
+                trainer.run()
         self.run.write_info(
             finished=now(),
             train_seconds=sum(float(row["seconds"]) for row in self.run.read_metrics()),
@@ -224,14 +187,28 @@ class _Training:
     def _check_loss(self, engine: Engine) -> None:
         loss = engine.state.output["loss"]
         self.losses.append(loss)
+        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         if not loss.isfinite():
-            kept = f"{self.run.last} (epoch {engine.state.epoch - 1})"
             raise TrainingDiverged(
                 f"loss must stay finite, got {loss.item()} in step {engine.state.iteration} of "
-                f"{self.steps} on images {', '.join(engine.state.output['id'])}; last good "
-                f"checkpoint: {kept if self.run.last.exists() else 'none yet'}; "
-                "look at the images, lower train.learning_rate, or try precision=fp32"
+                f"{self.steps} on images {', '.join(engine.state.output['id'])}; "
+                f"{self._advice(engine)}"
             )
+
+    def _check_weights(self, engine: Engine) -> None:
+        bad = [name for name, p in self.network.named_parameters() if not p.isfinite().all()]
+        if bad:
+            raise TrainingDiverged(
+                f"weights must stay finite, {len(bad)} tensors are not after step "
+                f"{engine.state.iteration}, first {bad[0]}; {self._advice(engine)}"
+            )
+
+    def _advice(self, engine: Engine) -> str:
+        kept = f"{self.run.last} (epoch {engine.state.epoch - 1})"
+        return (
+            f"last good checkpoint: {kept if self.run.last.exists() else 'none yet'}; look at the "
+            "images, lower train.learning_rate, or try precision=fp32"
+        )
 
     def _show(self, engine: Engine, bar: "tqdm[Any]") -> None:
         bar.update()
@@ -239,34 +216,28 @@ class _Training:
             images = len(engine.state.output["id"])
             rate = bar.format_dict["rate"] or 0.0
             bar.set_postfix_str(
-                f"loss {engine.state.output['loss'].item():.4f}, lr {self._learning_rate():.1e}, "
+                f"loss {engine.state.output['loss'].item():.4f}, lr {self.learning_rate:.1e}, "
                 f"{images * rate:.1f} images/s",
                 refresh=False,
             )
 
-    def _learning_rate(self) -> float:
-        return float(self.optimizer.param_groups[0]["lr"])
-
     def _end_epoch(self, engine: Engine) -> None:
+        self._check_weights(engine)
         epoch, scores = engine.state.epoch, self.validator.state
-        card = Card(
-            self.settings, self.holdout, self.data.fingerprint, epoch, "last epoch",
-            self.numerics.normalisation,
-        )  # fmt: skip
+        row = {
+            "epoch": epoch,
+            "loss": round(torch.stack(self.losses).mean().item(), 6),
+            "learning_rate": self.learning_rate,
+            **{name: round(float(value), 6) for name, value in scores.metrics.items()},
+            "seconds": round(time.monotonic() - self.epoch_started, 2),
+        }
+        self.run.append_metrics(row)  # before the checkpoint: a repeated epoch replaces its row
+        fingerprint, normalisation = self.data.fingerprint, self.numerics.normalisation
+        card = Card(self.settings, self.holdout, fingerprint, epoch, "last epoch", normalisation)
         if scores.best_metric_epoch == epoch:
             best = replace(card, chosen=self.data.selection.words)
             save_weights(self.run.best, self.network, best)
         save_training(self.run.last, self.network, card, self._state())
-        seconds = time.monotonic() - self.epoch_started
-        self.run.append_metrics(
-            {
-                "epoch": epoch,
-                "loss": round(torch.stack(self.losses).mean().item(), 6),
-                "learning_rate": self._learning_rate(),
-                **{name: round(float(value), 6) for name, value in scores.metrics.items()},
-                "seconds": round(seconds, 2),
-            }
-        )
 
     def _state(self) -> dict[str, Any]:
         return {

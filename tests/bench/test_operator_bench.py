@@ -1,0 +1,125 @@
+"""The operator's benchmark in sizes that take milliseconds."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from tvseg.bench import forms
+from tvseg.bench.forms import FORMS, MAX_ERROR, Problem, Shape, bind, depthwise, difference
+from tvseg.bench.measurement import BOTH, FORWARD
+from tvseg.bench.operator import ASPP, MOBILENET, SWEEPS, measure_operator
+from tvseg.bench.targets import refusals
+from tvseg.ops import kernels, tv_conv2d_reference
+
+TINY = Shape("tiny", 3, 5, 6, 4)
+STRIDED = Shape("strided", 2, 33, 7, 4, stride=2)
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("shape", [TINY, STRIDED], ids=str)
+def test_every_form_computes_the_operator(name: str, shape: Shape) -> None:
+    problem = Problem(shape)
+    bound = bind(name, problem)
+    assert bound.error <= MAX_ERROR
+    weight = problem.weight
+    if FORMS[name].weight == "shared":
+        weight = problem.shared[..., None, None].expand(-1, -1, *shape.out_size)
+    wanted = tv_conv2d_reference(problem.x, weight, stride=shape.stride)
+    torch.testing.assert_close(bound.forward(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_the_published_form_generates_its_weights() -> None:
+    problem = Problem(TINY)
+    published, given = (bind(name, problem) for name in ("authors", "unfold"))
+    before = published.forward()
+    with torch.no_grad():
+        problem.generator.layers[-1].weight.mul_(2)
+    torch.testing.assert_close(published.forward(), 2 * before)
+    torch.testing.assert_close(given.forward(), before)
+
+
+def test_each_form_has_its_own_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, used = Problem(TINY), []
+    for name, kernel in kernels.KERNELS.items():
+
+        def forward(
+            *arguments: Tensor, name: str = name, kernel: kernels.Kernel = kernel
+        ) -> Tensor:
+            used.append(name)
+            return kernel.forward(*arguments)
+
+        monkeypatch.setitem(kernels.KERNELS, name, replace(kernel, forward=forward))
+    before = kernels.PREFERRED["cpu"]
+    for form, kernel in (("torch", "torch"), ("compiled", "numba")):
+        used.clear()
+        bind(form, problem)
+        assert set(used) == {kernel}
+    assert kernels.PREFERRED["cpu"] == before
+
+
+def test_rows_of_a_tiny_shape() -> None:
+    rows = list(measure_operator([TINY], bandwidth=1e9, rounds=1, say=lambda words: None))
+    assert [row.variant for row in rows if row.passes == FORWARD] == list(FORMS)
+    assert [row.variant for row in rows if row.passes == BOTH] == list(FORMS)[1:]
+    maps, weights = 3 * 5 * 24, 9 * 5 * 24
+    for row in rows:
+        scale = 1 if row.passes == FORWARD else 3
+        assert row.macs == scale * 9 * maps
+        assert row.megabytes == scale * 4 * (2 * maps + weights) / 1e6
+        assert row.milliseconds > 0
+        share = row.megabytes * 1e6 / (1e-3 * row.milliseconds) / 1e9
+        assert row.bandwidth_share == pytest.approx(share)
+        assert row.peak_mb * 1e6 >= 4 * 2 * maps
+    by_name = {row.variant: row for row in rows if row.passes == FORWARD}
+    assert by_name["depthwise"].to_depthwise == 1
+    assert by_name["authors"].speedup == 1
+    assert by_name["unfold"].memory_to_unfold == 1
+    assert by_name["unfold"].peak_mb * 1e6 >= 4 * 18 * maps  # the copies and their products
+    assert by_name["compiled"].peak_mb * 1e6 == 4 * (2 * maps + weights)
+
+
+@pytest.mark.parametrize("broken", ["compiled", "depthwise", "unfold"])
+def test_a_wrong_form_is_refused(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = FORMS[broken]
+
+    def slightly_off(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        out = form.compute(x, weight, stride)
+        return out * (1 + 1e-4)
+
+    monkeypatch.setitem(forms.FORMS, broken, replace(form, compute=slightly_off))
+    rows = list(measure_operator([TINY], bandwidth=1e9, rounds=1, say=lambda words: None))
+    refused = [row for row in rows if row.refused]
+    assert {row.variant for row in refused} == {broken}
+    assert all(row.milliseconds is None and row.peak_mb is None for row in refused)
+    assert all(row.milliseconds for row in rows if not row.refused)
+    assert len(refusals(rows)) == 2
+    assert f"{broken} differs" in refusals(rows)[0]
+
+
+def test_a_wrong_gradient_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    form = FORMS["depthwise"]
+
+    def detached(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        half = depthwise(x, weight, stride) / 2
+        return half + half.detach()
+
+    monkeypatch.setitem(forms.FORMS, "depthwise", replace(form, compute=detached))
+    assert bind("depthwise", Problem(TINY)).error > MAX_ERROR
+
+
+def test_difference() -> None:
+    wanted = torch.tensor([1.0, -4.0])
+    assert difference(wanted + torch.tensor([0.0, 1.0]), wanted) == 0.25
+    assert difference(torch.tensor([math.nan, -4.0]), wanted) == math.inf
+
+
+def test_shapes_are_those_of_the_design() -> None:
+    assert [(s.batch, s.channels, s.height, s.width) for s in ASPP] == [
+        (batch, 1920, 16, 16) for batch in (1, 4, 16, 48)
+    ]
+    assert {shape.stride for shape in MOBILENET} == {1, 2}
+    assert {name: len({(s.channels, s.height, s.batch) for s in sweep}) for name, sweep in
+            SWEEPS.items()} == {"channels": 5, "map size": 4, "batch": 4}  # fmt: skip

@@ -1,0 +1,217 @@
+"""The compiled kernel: every channel's lane, threads, forks, and machines without numba."""
+
+import hashlib
+import multiprocessing
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from tests.ops.tv_conv_parity import Case, assert_all_close, draw, truth
+from tvseg.ops import numba_kernel, torch_kernel, tv_conv2d
+
+TYPICAL = Case(3, 2, 2, (3, 37, 9, 6))
+
+
+def results(x: Tensor, weight: Tensor, grad: Tensor, case: Case) -> tuple[Tensor, Tensor, Tensor]:
+    steps = case.stride, case.dilation
+    return (
+        numba_kernel.forward(x, weight, *steps),
+        numba_kernel.grad_input(grad, weight, case.shape[2:], *steps),
+        numba_kernel.grad_weight(grad, x, weight, *steps),
+    )
+
+
+@pytest.fixture
+def no_torch_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that the compiled loops do not serve themselves fails."""
+    for name in ("forward", "grad_input", "grad_weight"):
+        monkeypatch.delattr(torch_kernel, name)
+
+
+@pytest.fixture
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """However little there is to do, every thread gets a share."""
+    monkeypatch.setattr(numba_kernel, "_THREAD_ELEMENTS", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("no_torch_kernel")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("batch", [1, 2, 17])
+@pytest.mark.parametrize("channels", [2, 15, 16, 17, 31, 32, 33, 64, 1921])
+def test_every_lane_equals_the_reference(channels: int, batch: int, dtype: torch.dtype) -> None:
+    case = Case(3, 1, 1, (batch, channels, 3, 2))
+    tensors = draw(case, dtype, "channels_last")
+    wanted = truth(*tensors, stride=1, dilation=1)
+    assert_all_close(results(*tensors, case), wanted, dtype)
+
+
+@pytest.mark.usefixtures("no_torch_kernel")
+@pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_every_geometry_equals_the_reference(kernel_size: int, stride: int, dilation: int) -> None:
+    case = Case(kernel_size, stride, dilation, (3, 33, 7, 4))
+    tensors = draw(case, torch.float32, "channels_last")
+    wanted = truth(*tensors, stride=stride, dilation=dilation)
+    assert_all_close(results(*tensors, case), wanted, torch.float32)
+
+
+@pytest.mark.usefixtures("no_torch_kernel")
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_bad_weights_and_gradients_at_the_padding_reach_nothing(value: float) -> None:
+    case = Case(3, 1, 1, (3, 17, 4, 5))
+    x, weight, grad = draw(case, torch.float32, "channels_last")
+    weight[:, :3, 0] = value  # the row above row 0
+    out, grad_x, _ = results(x, weight, grad, case)
+    assert out.isfinite().all()
+    assert grad_x.isfinite().all()
+    grad[:, :, 0] = value
+    *_, grad_weight = results(x, weight, grad, case)
+    assert not grad_weight[:, :3, 0].any()
+
+
+def test_bfloat16_is_rounded_as_torch_rounds() -> None:
+    bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16)
+    x = bits.view(torch.bfloat16).reshape(1, 256, 16, 16).to(memory_format=torch.channels_last)
+    weight = x.flip(1).roll(100, dims=2)[0].unsqueeze(1)
+    wanted = (x.float() * weight[:, 0].float()).bfloat16()
+    given = numba_kernel.forward(x, weight, 1, 1)
+    torch.testing.assert_close(given, wanted, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_share_writes_its_own_pixels_and_nothing_else() -> None:
+    loops = numba_kernel._loops()
+    rows, columns = numba_kernel._tables((3, 4), (3, 4), 9, 1, 1, transposed=False)
+    weight, source = np.ones(9 * 12 * 17, np.float32), np.ones(3 * 12 * 17, np.float32)
+    result = np.full(3 * 12 * 17, 7, np.float32)
+    sizes, steps = (17, 3, 4), (12 * 17, 4 * 17, 17)
+    loops.sum_taps(weight, steps, source, result, rows, columns, False, sizes, (1, 2), (2, 4), 2)
+    untouched = (result == 7).reshape(3, 3, 4, 17)
+    assert not untouched[1, 1].any()  # tiles 2 and 3 of two pixels: the second of three rows
+    untouched[1, 1] = True
+    assert untouched.all()
+
+
+@pytest.mark.parametrize("threads", [2, 5, 64], indirect=True)
+@pytest.mark.parametrize(
+    "case", [TYPICAL, Case(3, 1, 1, (17, 5, 1, 2)), Case(3, 1, 1, (2, 40, 16, 16))], ids=str
+)
+def test_threads_give_the_same_bits(case: Case, threads: int) -> None:
+    tensors = draw(case, torch.float32, "channels_last")
+    given = results(*tensors, case)
+    torch.set_num_threads(1)
+    for ours, alone in zip(given, results(*tensors, case), strict=True):
+        assert torch.equal(ours, alone)
+
+
+@pytest.mark.parametrize("threads", [3], indirect=True)
+def test_concurrent_calls_do_not_meet(threads: int) -> None:
+    tensors = draw(TYPICAL, torch.float32, "channels_last")
+    wanted = results(*tensors, TYPICAL)
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(results, *tensors, TYPICAL) for _ in range(64)]
+        for call in calls:
+            for ours, alone in zip(call.result(timeout=60), wanted, strict=True):
+                assert torch.equal(ours, alone)
+
+
+def _in_child(connection: "multiprocessing.connection.Connection") -> None:
+    tensors = draw(TYPICAL, torch.float32, "channels_last")
+    numba_kernel._THREAD_ELEMENTS = 1
+    sent = [tensor.contiguous().numpy() for tensor in results(*tensors, TYPICAL)]
+    connection.send((len(numba_kernel._jobs((9, 6), (37, 9), batch=3, split_batch=True)[1]), sent))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no fork")
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_a_forked_process_has_threads_of_its_own(threads: int) -> None:
+    tensors = draw(TYPICAL, torch.float32, "channels_last")
+    wanted = results(*tensors, TYPICAL)  # starts this process's threads
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    child = context.Process(target=_in_child, args=(there,))
+    child.start()
+    try:
+        assert here.poll(60), "the forked process hangs"
+        jobs, given = here.recv()
+    finally:
+        child.kill()
+        child.join()
+    assert jobs > 1
+    for ours, alone in zip(given, wanted, strict=True):
+        assert np.array_equal(ours, alone.numpy())
+
+
+class _Outputs(torch.utils.data.Dataset[Tensor]):
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Tensor:
+        x, weight, _ = draw(Case(3, 1, 1, (1, 33, 4, 5)), torch.float32, "channels_last")
+        return numba_kernel.forward(x * (index + 1), weight, 1, 1)[0]
+
+
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_data_workers_compute(threads: int) -> None:
+    outputs = _Outputs()
+    wanted = [outputs[index] for index in range(4)]
+    loader = DataLoader(outputs, batch_size=None, num_workers=2, timeout=60)
+    for ours, here in zip(loader, wanted, strict=True):
+        assert torch.equal(ours, here)
+
+
+@pytest.mark.parametrize("reason", ["not installed", "switched off"])
+def test_without_numba_torch_computes_and_says_so_once(
+    reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numba
+
+    if reason == "not installed":
+        monkeypatch.setitem(sys.modules, "numba", None)
+    else:
+        monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    numba_kernel._loops.cache_clear()
+    x, weight, grad = draw(TYPICAL, torch.float32, "channels_last")
+    try:
+        with pytest.warns(RuntimeWarning, match="pip install numba"):
+            first = numba_kernel.forward(x, weight, 2, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            rest = results(x, weight, grad, TYPICAL)
+    finally:
+        numba_kernel._loops.cache_clear()
+    wanted = truth(x, weight, grad, stride=2, dilation=2)
+    assert_all_close((first, *rest), (wanted[0], *wanted), torch.float32)
+
+
+def test_the_compiled_code_on_disk_belongs_to_its_vectors() -> None:
+    from tvseg.ops import numba_loops
+
+    source = Path(numba_loops.__file__).with_name("numba_vectors.py").read_bytes()
+    assert hashlib.sha256(source).hexdigest() == numba_loops.VECTORS_SHA256, (
+        "numba's cache on disk looks at numba_loops.py alone: write the new digest there"
+    )
+
+
+def test_other_dtypes_and_layouts_are_torch_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise AssertionError("the compiled loops were asked")
+
+    monkeypatch.setattr(numba_kernel, "_loops", refuse)
+    for dtype, layout in ((torch.float64, "channels_last"), (torch.float32, "contiguous")):
+        x, weight, grad = draw(TYPICAL, dtype, layout)
+        results(x, weight, grad, TYPICAL)
+    x, weight, _ = draw(TYPICAL, torch.float32, "channels_last")
+    with pytest.raises(AssertionError, match="asked"):
+        tv_conv2d(x, weight, stride=2, dilation=2)

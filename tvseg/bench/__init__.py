@@ -1,0 +1,1 @@
+"""Measurements of time and memory: TVConv against its rivals, alone and inside the network."""

@@ -1,0 +1,210 @@
+"""The ways to compute the operator that are measured against one another, and their check."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tvseg.ops import WeightGenerator, kernels, tv_conv2d
+from tvseg.ops.plain import tv_conv2d_plain
+
+MAX_ERROR = 1e-5
+"""Largest difference to the plain torch form that counts as the same result, relative to the
+largest element; float32 sums of 9 taps and up to 48 images."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A call with 3x3 kernels: ``batch`` maps (channels, height, width) and a stride."""
+
+    name: str
+    batch: int
+    channels: int
+    height: int
+    width: int
+    stride: int = 1
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        """(height, width) of the output map."""
+        return (self.height - 1) // self.stride + 1, (self.width - 1) // self.stride + 1
+
+    @property
+    def macs(self) -> int:
+        """Multiplications of the forward pass."""
+        height, width = self.out_size
+        return 9 * self.batch * self.channels * height * width
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes that the forward pass must move in float32: input, output, weights."""
+        height, width = self.out_size
+        maps = self.height * self.width + height * width
+        return 4 * self.channels * (self.batch * maps + 9 * height * width)
+
+
+class Problem:
+    """Maps, weights and a gradient of one shape, drawn with a seed.
+
+    Args:
+        shape: The sizes.
+        seed: Of every draw.
+    """
+
+    def __init__(self, shape: Shape, *, seed: int = 0) -> None:
+        self.shape = shape
+        random = torch.Generator().manual_seed(seed)
+        maps = (shape.batch, shape.channels)
+        self.x = torch.randn(*maps, shape.height, shape.width, generator=random)
+        self.grad = torch.randn(*maps, *shape.out_size, generator=random)
+        self.affinity = torch.randn(4, *shape.out_size, generator=random)
+        self.generator = WeightGenerator(
+            shape.channels, shape.out_size, kernel_size=3,
+            affinity_channels=4, hidden_channels=64, hidden_layers=3,
+        )  # fmt: skip
+        for parameter in self.generator.parameters():
+            if parameter.ndim == 4:
+                nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5, generator=random)
+        with torch.no_grad():
+            self.weight: Tensor = self.generator(self.affinity)  # (C, 9, Ho, Wo)
+        self.shared = torch.randn(shape.channels, 9, generator=random)
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way to compute the operator.
+
+    Args:
+        layout: Memory format of maps and weights.
+        compute: (x, weight, stride) -> out.
+        weight: ``given`` (C, 9, Ho, Wo), ``generated`` anew in each forward pass, or ``shared``
+            (C, 9) by all pixels.
+    """
+
+    layout: torch.memory_format
+    compute: Callable[[Tensor, Tensor, int], Tensor]
+    weight: str = "given"
+
+
+def unfolded(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """The published form: nine copies of the input, times the weights, added up."""
+    channels, taps, height, width = weight.shape
+    copies = F.unfold(x, 3, padding=1, stride=stride).view(-1, channels, taps, height, width)
+    return (copies * weight).sum(dim=2)
+
+
+def depthwise(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """A depthwise convolution, the weights (C, 9) shared by all pixels."""
+    kernels = weight.view(-1, 1, 3, 3)
+    return F.conv2d(x, kernels, stride=stride, padding=1, groups=len(kernels))
+
+
+@contextmanager
+def served_by(kernel: str) -> Iterator[None]:
+    """Compute TVConv on the CPU with a kernel of this name."""
+    before = kernels.PREFERRED["cpu"]
+    kernels.PREFERRED["cpu"] = kernel
+    try:
+        yield
+    finally:
+        kernels.PREFERRED["cpu"] = before
+
+
+def _ours(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    return tv_conv2d(x, weight, stride=stride)
+
+
+_NCHW, _NHWC = torch.contiguous_format, torch.channels_last
+FORMS: dict[str, Form] = {
+    "authors": Form(_NCHW, unfolded, "generated"),
+    "unfold": Form(_NCHW, unfolded),
+    "torch": Form(_NHWC, _ours),
+    "compiled": Form(_NHWC, _ours),
+    "depthwise NCHW": Form(_NCHW, depthwise, "shared"),
+    "depthwise": Form(_NHWC, depthwise, "shared"),
+}
+KERNEL_OF = {"torch": "torch", "compiled": "numba"}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A form bound to a problem.
+
+    Args:
+        forward: Computes the output.
+        both: Computes the output and returns the gradients of input and weight.
+        held: Tensors that both passes need.
+        error: Largest relative difference to the plain torch form, in output and gradients.
+    """
+
+    forward: Callable[[], Tensor]
+    both: Callable[[], tuple[Tensor, ...]]
+    held: tuple[Tensor, ...]
+    error: float
+
+
+def bind(name: str, problem: Problem) -> Bound:
+    """Lay a problem out for a form, and compare its results with the plain torch form.
+
+    Args:
+        name: One of FORMS.
+        problem: What to compute.
+    """
+    form = FORMS[name]
+    x, grad = (t.contiguous(memory_format=form.layout).detach() for t in (problem.x, problem.grad))
+    x.requires_grad_()
+    weight = problem.shared.clone() if form.weight == "shared" else _laid_out(problem, form.layout)
+    weight.requires_grad_()
+    stride, kernel = problem.shape.stride, KERNEL_OF.get(name, "torch")
+
+    def forward() -> Tensor:
+        with torch.no_grad(), served_by(kernel):
+            given = problem.generator(problem.affinity) if form.weight == "generated" else weight
+            out: Tensor = form.compute(x, given, stride)
+        return out
+
+    def both() -> tuple[Tensor, ...]:
+        with served_by(kernel):  # the output itself is free before the backward pass
+            edge = torch.autograd.graph.get_gradient_edge(form.compute(x, weight, stride))
+            return torch.autograd.grad((edge,), (x, weight), (grad,))
+
+    given = (forward(), *both())
+    error = max(map(difference, given, _wanted(problem, form.weight == "shared")))
+    return Bound(forward, both, (x.detach(), weight.detach(), grad), error)
+
+
+def _laid_out(problem: Problem, layout: torch.memory_format) -> Tensor:
+    """The weight, tap-major for channels_last maps, as a leaf of its own."""
+    if layout == torch.contiguous_format:
+        return problem.weight.contiguous().clone()
+    return problem.weight.transpose(0, 1).contiguous(memory_format=layout).transpose(0, 1)
+
+
+def _wanted(problem: Problem, shared: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Output and gradients of the plain torch form."""
+    x = problem.x.clone().requires_grad_()
+    weight = (problem.shared if shared else problem.weight).clone().requires_grad_()
+    spread = weight[..., None, None].expand(-1, -1, *problem.shape.out_size) if shared else weight
+    out = tv_conv2d_plain(x, spread, problem.shape.stride, 1)
+    to_x, to_weight = torch.autograd.grad(out, (x, weight), problem.grad)
+    return out.detach(), to_x, to_weight
+
+
+def difference(given: Tensor, wanted: Tensor) -> float:
+    """Largest difference relative to the largest element wanted; infinite beside a NaN.
+
+    Args:
+        given: A result.
+        wanted: What it should be.
+    """
+    error = float((given.detach() - wanted).abs().max() / wanted.abs().max())
+    return math.inf if math.isnan(error) else error
+
+
+def wrong(error: float) -> bool:
+    """Whether a form's error is too large for its times to be believed."""
+    return error > MAX_ERROR

@@ -1,0 +1,84 @@
+"""What the operator is meant to reach on a CPU with one thread, and whether it does."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tvseg.bench.measurement import BOTH, FORWARD, Measurement
+
+SLACK = 1.5
+"""A check fails below two thirds of a target, since machines differ."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound on one quantity of the compiled TVConv in one case.
+
+    Args:
+        case: Name of the case.
+        batch: Images.
+        passes: Which passes.
+        quantity: Field of :class:`Measurement`.
+        bound: What is to be reached.
+        variant: Whose.
+    """
+
+    case: str
+    batch: int
+    passes: str
+    quantity: str
+    bound: float
+    variant: str = "compiled"
+
+    def met_by(self, value: float) -> bool:
+        """Whether a value is within the slack; a speed-up is a least value, the rest are most."""
+        if self.quantity == "speedup":
+            return value >= self.bound / SLACK
+        return value <= self.bound * SLACK
+
+
+STEP = "training step"
+TARGETS = (
+    *(Target("ASPP", batch, FORWARD, "speedup", bound)
+      for batch, bound in ((1, 60), (4, 40), (16, 25), (48, 20))),
+    Target("ASPP", 16, FORWARD, "to_depthwise", 1.4),
+    Target("ASPP", 48, FORWARD, "to_depthwise", 1.6),
+    *(Target("ASPP", batch, BOTH, "speedup", 14) for batch in (16, 48)),
+    *(Target("ASPP", batch, BOTH, "to_depthwise", 1.3) for batch in (16, 48)),
+    Target("ASPP", 48, BOTH, "memory_to_unfold", 0.12),
+    Target("network", 1, FORWARD, "to_depthwise", 1.2),
+    Target("network", 48, STEP, "to_depthwise", 1.2),
+)  # fmt: skip
+
+
+def refusals(rows: Iterable[Measurement]) -> list[str]:
+    """What was not timed, in words.
+
+    Args:
+        rows: Of a benchmark.
+    """
+    return [
+        f"{row.case}, {row.batch} images, {row.passes}: {row.variant} differs from the plain "
+        f"torch form by {row.error:.1e} and was not timed"
+        for row in rows
+        if row.refused
+    ]
+
+
+def misses(rows: Iterable[Measurement]) -> list[str]:
+    """What misses its target by more than the slack, in words.
+
+    Args:
+        rows: Of a benchmark; targets of cases that it does not hold are left out.
+    """
+    found = []
+    for row in rows:
+        for target in TARGETS:
+            key = (target.case, target.batch, target.passes, target.variant)
+            value = getattr(row, target.quantity)
+            measured = key == (row.case, row.batch, row.passes, row.variant) and value is not None
+            if measured and not target.met_by(value):
+                found.append(
+                    f"{row.case}, {row.batch} images, {row.passes}: {target.quantity} must be "
+                    f"within two thirds of {target.bound:g}, got {value:.3g}"
+                )
+    return found

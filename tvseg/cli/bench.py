@@ -1,0 +1,132 @@
+"""``tvseg bench``."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tvseg.bench.measurement import Measurement
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    """What every benchmark takes."""
+    for option in (
+        click.option("--out", type=click.Path(path_type=Path), help="Folder for CSV and plots."),
+        click.option("--check", is_flag=True, help="Exit 1 below two thirds of the targets."),
+        click.option("--threads", default=1, show_default=True, type=click.IntRange(1)),
+        click.option("--rounds", default=7, show_default=True, type=click.IntRange(1)),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def bench() -> None:
+    """Measure TVConv against its rivals on the CPU, interleaved in one process.
+
+    A form whose results differ from the plain torch form is not timed, and the exit code is 1.
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else torch's profiler reports every start
+
+
+@bench.command()
+@click.option("--sizes", is_flag=True, help="Time and memory against channels, map size, batch.")
+@_options
+def operator(sizes: bool, rounds: int, threads: int, check: bool, out: Path | None) -> None:
+    """The operator alone, in the shapes of the ASPP and of MobileNetV2.
+
+    "x published" counts from the published form: unfolded input, weights generated in each forward
+    pass; with the backward pass, weights given. "peak MB" is of all tensors of the call.
+    """
+    from tvseg.bench.operator import ASPP, MOBILENET, SWEEPS, measure_operator
+    from tvseg.bench.report import write_roofline, write_sizes
+    from tvseg.bench.timing import arithmetic_peak, stream_bandwidth
+
+    _prepare(threads)
+    shapes = [*ASPP, *MOBILENET]
+    if sizes:
+        shapes = [shape for sweep in SWEEPS.values() for shape in sweep]
+    bandwidth, peak = stream_bandwidth(), arithmetic_peak()
+    rows = list(measure_operator(shapes, bandwidth=bandwidth, rounds=rounds, say=_say))
+    title = (
+        f"{_machine(threads)}; copy {bandwidth / 1e9:.1f} GB/s, "
+        f"matrix product {peak / 1e9:.0f} GFLOP/s"
+    )
+    name = "sizes" if sizes else "operator"
+    _report(rows, title, name, out)
+    if out is not None and sizes:
+        write_sizes(rows, out / "sizes.png")
+    elif out is not None:
+        write_roofline(rows, out / "roofline.png", bandwidth=bandwidth, peak=peak)
+    _judge(rows, check)
+
+
+@bench.command()
+@_options
+def network(rounds: int, threads: int, check: bool, out: Path | None) -> None:
+    """The network on one image of 256 px, weights kept where the form can keep them."""
+    from tvseg.bench.networks import measure_forward
+
+    _prepare(threads)
+    rows = list(measure_forward(rounds=rounds, say=_say))
+    _report(rows, _machine(threads), "network", out)
+    _judge(rows, check)
+
+
+@bench.command()
+@click.option("--images", default=48, show_default=True, type=click.IntRange(2))
+@_options
+def training(images: int, rounds: int, threads: int, check: bool, out: Path | None) -> None:
+    """A training step of the network; the published form in float32, ours as `tvseg train` does."""
+    from tvseg.bench.networks import measure_training
+
+    _prepare(threads)
+    rows = list(measure_training(batch=images, rounds=rounds, say=_say))
+    _report(rows, _machine(threads), "training", out)
+    _judge(rows, check)
+
+
+def _prepare(threads: int) -> None:
+    import torch
+
+    from tvseg.device import keep_freed_memory
+
+    torch.set_num_threads(threads)
+    keep_freed_memory()  # else every large result of every form pays for its pages anew
+
+
+def _machine(threads: int) -> str:
+    import torch
+
+    return f"{threads} thread(s), {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _say(words: str) -> None:
+    click.echo(words, err=True)
+
+
+def _report(rows: "Sequence[Measurement]", title: str, name: str, out: Path | None) -> None:
+    from rich.console import Console
+
+    from tvseg.bench.report import tables, write_csv
+
+    console = Console()
+    console.print(title)
+    for grid in tables(rows):
+        console.print(grid)
+    if out is not None:
+        write_csv(rows, out / f"{name}.csv")
+
+
+def _judge(rows: "Sequence[Measurement]", check: bool) -> None:
+    """Name what failed; exit 1 if something did."""
+    from tvseg.bench.targets import misses, refusals
+
+    failed = [*refusals(rows), *(misses(rows) if check else ())]
+    for line in failed:
+        click.echo(line, err=True)
+    if failed:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,145 @@
+"""Vectors of sixteen float32 for loops that numba compiles, and the ways to compile them.
+
+Written out since LLVM does not find vectors by itself in loops over arrays that may overlap. It
+splits them on processors whose vectors are shorter. uint16 arrays hold bfloat16: they are widened
+when read and rounded when written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from llvmlite import ir  # type: ignore[import-untyped]  # ships neither types nor stubs
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.extending import intrinsic, register_model
+
+LANES = 16
+
+_INT32 = ir.IntType(32)
+_FLOATS = ir.VectorType(ir.FloatType(), LANES)
+_WORDS = ir.VectorType(_INT32, LANES)
+_HALVES = ir.VectorType(ir.IntType(16), LANES)
+_FLAGS = ir.VectorType(ir.IntType(1), LANES)
+
+
+class _VectorType(types.Type):  # type: ignore[misc]  # numba is untyped
+    def __init__(self) -> None:
+        super().__init__(name="tvseg_float32x16")
+
+
+_VECTOR = _VectorType()
+
+
+@register_model(_VectorType)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _FLOATS)
+
+
+def _primitive(function: Callable[..., Any]) -> Callable[..., Any]:
+    made: Callable[..., Any] = intrinsic(function)
+    return made
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Part of the compiled functions that call it."""
+    made: Callable[..., Any] = numba.njit(inline="always")(function)
+    return made
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Machine code without the interpreter's lock, kept on disk where there is a place for it."""
+    made: Callable[..., Any]
+    try:
+        made = numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # neither the package's folder nor the user's can be written to
+        made = numba.njit(nogil=True)(function)
+    return made
+
+
+def _splat(value: int) -> ir.Constant:
+    return ir.Constant(_WORDS, [value] * LANES)
+
+
+def _mask(builder: Any, lanes: Any) -> Any:
+    """Flags of the first lanes; folded away by LLVM where lanes is a constant."""
+    undefined = ir.Constant(_WORDS, ir.Undefined)
+    count = builder.insert_element(undefined, builder.trunc(lanes, _INT32), ir.Constant(_INT32, 0))
+    count = builder.shuffle_vector(count, undefined, _splat(0))
+    return builder.icmp_signed("<", ir.Constant(_WORDS, list(range(LANES))), count)
+
+
+def _place(context: Any, builder: Any, signature: Any, arguments: Any) -> tuple[Any, Any, str]:
+    """Address of array[index], its alignment in bytes, and LLVM's name of the vector there."""
+    kind = signature.args[0]
+    data = context.make_array(kind)(context, builder, arguments[0]).data
+    memory, size, name = (_HALVES, 2, "i16") if kind.dtype == types.uint16 else (_FLOATS, 4, "f32")
+    address = builder.bitcast(builder.gep(data, [arguments[1]]), memory.as_pointer())
+    return address, ir.Constant(_INT32, size), f"v{LANES}{name}.p0"
+
+
+def _narrowed(builder: Any, values: Any) -> Any:
+    """Floats to bfloat16, to the nearest and ties to even; a NaN stays one."""
+    bits = builder.bitcast(values, _WORDS)
+    odd = builder.and_(builder.lshr(bits, _splat(16)), _splat(1))
+    rounded = builder.add(builder.add(bits, odd), _splat(0x7FFF))
+    quiet = builder.or_(bits, _splat(0x400000))
+    bits = builder.select(builder.fcmp_unordered("uno", values, values), quiet, rounded)
+    return builder.trunc(builder.lshr(bits, _splat(16)), _HALVES)
+
+
+@_primitive
+def zero(typing: Any) -> Any:
+    """Sixteen zeros."""
+    return _VECTOR(), lambda *_: ir.Constant(_FLOATS, [0.0] * LANES)
+
+
+@_primitive
+def load(typing: Any, array: Any, index: Any, lanes: Any) -> Any:
+    """The vector array[index : index + lanes], with zeros behind it."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, alignment, name = _place(context, builder, signature, arguments)
+        memory = _HALVES if "i16" in name else _FLOATS
+        kind = ir.FunctionType(memory, [address.type, _INT32, _FLAGS, memory])
+        masked = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{name}")
+        behind = ir.Constant(memory, None)
+        values = builder.call(masked, [address, alignment, _mask(builder, arguments[2]), behind])
+        if memory is _FLOATS:
+            return values
+        return builder.bitcast(builder.shl(builder.zext(values, _WORDS), _splat(16)), _FLOATS)
+
+    return _VECTOR(array, index, lanes), emit
+
+
+@_primitive
+def store(typing: Any, array: Any, index: Any, lanes: Any, vector: Any) -> Any:
+    """Write the vector to array[index : index + lanes]."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, alignment, name = _place(context, builder, signature, arguments)
+        narrow = "i16" in name
+        memory = _HALVES if narrow else _FLOATS
+        kind = ir.FunctionType(ir.VoidType(), [memory, address.type, _INT32, _FLAGS])
+        masked = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.{name}")
+        values = _narrowed(builder, arguments[3]) if narrow else arguments[3]
+        builder.call(masked, [values, address, alignment, _mask(builder, arguments[2])])
+        return context.get_dummy_value()
+
+    return types.void(array, index, lanes, vector), emit
+
+
+@_primitive
+def multiply_add(typing: Any, left: Any, right: Any, total: Any) -> Any:
+    """The sum left * right + total, rounded once where the processor has an instruction for it."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(_FLOATS, [_FLOATS] * 3)
+        fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
+        return builder.call(fused, arguments)
+
+    return _VECTOR(left, right, total), emit
