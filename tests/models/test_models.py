@@ -7,6 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tvseg.models import TVDeepLabV3Plus, build_model, freeze
+from tvseg.models import encoder as encoder_module
 from tvseg.models.aspp import make_branch
 from tvseg.models.layers import InvertedResidual
 from tvseg.ops import TVConv2d
@@ -109,6 +110,7 @@ def test_other_encoders_and_strides_work() -> None:
     [
         ({"aspp": "wide"}, "dense, depthwise, tvconv, got 'wide'"),
         ({"aspp_dilation": "all"}, "none or atrous, got 'all'"),
+        ({"encoder": "tu-nope"}, "segmentation_models_pytorch's .*got 'tu-nope'"),
         ({"encoder": "vgg99"}, "segmentation_models_pytorch's .*got 'vgg99'"),
         (
             {"encoder_weights": "/nowhere/weights.pt"},
@@ -127,13 +129,11 @@ def test_branch_names_are_checked_before_anything_is_built() -> None:
 
 
 def test_imagenet_weights_fail_at_once_without_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-
     def unreachable(*args: object, **kwargs: object) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *a, **k: None)
-    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", unreachable)
+    monkeypatch.setattr(encoder_module, "try_to_load_from_cache", lambda *a, **k: None)
+    monkeypatch.setattr(encoder_module, "get_hf_file_metadata", unreachable)
     with pytest.raises(
         ValueError, match=r"hf download smp-hub/mobilenet_v2.imagenet .*encoder_weights=none"
     ):

@@ -271,3 +271,10 @@ def test_affinity_maps_leave_their_start(phantoms: Path, tmp_path: Path) -> None
     affinities = [v for k, v in _weights(run).items() if k.endswith("affinity")]
     assert len(affinities) == 3
     assert all(a.std() > 0 for a in affinities)
+
+
+def test_two_trainings_do_not_share_a_folder(phantoms: Path, tmp_path: Path) -> None:
+    run = RunFolder.of(tmp_path, _tiny("aspp=dense"), "A")
+    with run.lock(), pytest.raises(ValueError, match="is being written by another training"):
+        train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=tmp_path)
+    assert train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=tmp_path).is_finished()

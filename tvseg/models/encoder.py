@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from safetensors.torch import load_file
 from segmentation_models_pytorch.encoders import encoders as smp_encoders
 from segmentation_models_pytorch.encoders.mobilenet import MobileNetV2Encoder
@@ -74,7 +76,8 @@ def check_encoder(name: str) -> None:
     Raises:
         ValueError: With a pointer to the list of names.
     """
-    if name not in smp_encoders and not name.startswith("tu-"):
+    known = timm.is_model(name[3:].split(".")[0]) if _is_timm(name) else name in smp_encoders
+    if not known:
         raise ValueError(
             f"encoder must be one of segmentation_models_pytorch's ({len(smp_encoders)} names, "
             f"such as mobilenet_v2_320, resnet34, timm's as tu-NAME), got {name!r}"
@@ -87,30 +90,38 @@ def check_hub_weights(name: str) -> None:
     Raises:
         ValueError: They cannot, with the ways out.
     """
-    if name.startswith("tu-"):
-        return  # timm looks after its own
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-
-    settings = smp_encoders[name]["pretrained_settings"].get("imagenet")
-    if settings is None:
-        raise ValueError(
-            f"encoder {name} has no imagenet weights; give encoder_weights=none or a file"
-        )
-    repo, revision = settings["repo_id"], settings["revision"]
+    repo, revision = _weights_on_hub(name)
     if isinstance(try_to_load_from_cache(repo, "model.safetensors", revision=revision), str):
         return
     try:
         url = hf_hub_url(repo, "model.safetensors", revision=revision)
         get_hf_file_metadata(url, timeout=HUB_TIMEOUT_S)
-    except (
-        Exception
-    ) as error:  # no network, a proxy, a firewall, a missing revision: all the same here
+    except Exception as error:  # no network, a proxy, a firewall, no such file: all the same here
         raise ValueError(
             "encoder_weights=imagenet needs the model hub, which cannot be reached; on a machine "
             f"that can, run 'hf download {repo} model.safetensors' and give "
             "encoder_weights=PATH/model.safetensors, or train from random weights with "
             "encoder_weights=none"
         ) from error
+
+
+def _is_timm(name: str) -> bool:
+    return name.startswith("tu-")
+
+
+def _weights_on_hub(name: str) -> tuple[str, str | None]:
+    """Repository and revision of an encoder's ImageNet weights."""
+    if _is_timm(name):
+        timm_config = timm.get_pretrained_cfg(name[3:])
+        repo, revision = getattr(timm_config, "hf_hub_id", None), None
+    else:
+        settings = smp_encoders[name]["pretrained_settings"].get("imagenet", {})
+        repo, revision = settings.get("repo_id"), settings.get("revision")
+    if repo is None:
+        raise ValueError(
+            f"encoder {name} has no imagenet weights; give encoder_weights=none or a file"
+        )
+    return repo, revision
 
 
 register_encoder()

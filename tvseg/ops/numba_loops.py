@@ -61,11 +61,15 @@ def _pack(weight: Array, offsets: Array, taps: int, channels: int, pack: Array) 
     """Copy one pixel's weights: block of channels by block, tap by tap within each."""
     place = 0
     for channel in range(0, channels, BLOCK):
-        low, high, _, _ = _lanes(channels - channel, False)
         for tap in range(taps):
             origin = offsets[tap] + channel
-            store(pack, place, LANES, load(weight, origin, low))
-            store(pack, place + LANES, LANES, load(weight, origin + LANES, high))
+            if channel + BLOCK <= channels:
+                low, high = load(weight, origin, LANES), load(weight, origin + LANES, LANES)
+            else:
+                lanes = _lanes(channels - channel, False)
+                low, high = load(weight, origin, lanes[0]), load(weight, origin + LANES, lanes[1])
+            store(pack, place, LANES, low)
+            store(pack, place + LANES, LANES, high)
             place += BLOCK
 
 
@@ -73,15 +77,18 @@ def _pack(weight: Array, offsets: Array, taps: int, channels: int, pack: Array) 
 def _unpack(pack: Array, taps: int, channels: int, result: Array, offsets: Array) -> None:
     """The inverse of _pack, with zeros for the taps that meet the padding."""
     for channel in range(0, channels, BLOCK):
-        low, high, _, _ = _lanes(channels - channel, False)
         for tap in range(offsets.size):
             target, place = offsets[tap] + channel, channel * taps + tap * BLOCK
+            low, high = zero(), zero()
             if tap < taps:
-                store(result, target, low, load(pack, place, LANES))
-                store(result, target + LANES, high, load(pack, place + LANES, LANES))
+                low, high = load(pack, place, LANES), load(pack, place + LANES, LANES)
+            if channel + BLOCK <= channels:
+                store(result, target, LANES, low)
+                store(result, target + LANES, LANES, high)
             else:
-                store(result, target, low, zero())
-                store(result, target + LANES, high, zero())
+                lanes = _lanes(channels - channel, False)
+                store(result, target, lanes[0], low)
+                store(result, target + LANES, lanes[1], high)
 
 
 @inlined
@@ -135,14 +142,17 @@ def _over_channels(block: Callable[..., Any]) -> Callable[..., Any]:
         pack: Array, taps: int, source: Array, others: Array, pixels: Array,
         apart: Any, channels: int, paired: bool,
     ) -> None:  # fmt: skip
-        channel = 0
-        while paired and channel + BLOCK <= channels:  # constant lanes: plain loads and stores
-            block(pack, taps, source, others, pixels, apart, channel, (LANES, LANES, LANES, LANES))
-            channel += BLOCK
-        while channel < channels:
-            lanes = _lanes(channels - channel, paired)
-            block(pack, taps, source, others, pixels, apart, channel, lanes)
-            channel += BLOCK
+        whole = channels - channels % BLOCK
+        if paired:  # constant lanes become plain loads and stores, or none
+            for channel in range(0, whole, BLOCK):
+                lanes = (LANES, LANES, LANES, LANES)
+                block(pack, taps, source, others, pixels, apart, channel, lanes)
+        else:
+            for channel in range(0, whole, BLOCK):
+                block(pack, taps, source, others, pixels, apart, channel, (LANES, LANES, 0, 0))
+        if whole < channels:
+            lanes = _lanes(channels - whole, paired)
+            block(pack, taps, source, others, pixels, apart, whole, lanes)
 
     return inlined(walk)
 

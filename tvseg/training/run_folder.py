@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from filelock import BaseFileLock, FileLock
+
 import tvseg
 from tvseg.config import Settings, dump_settings, load_settings
 from tvseg.files import write_json, write_text
@@ -100,7 +102,7 @@ class RunFolder:
             ValueError: The folder holds another training, or one that is not to be continued.
         """
         if not (self.path / "config.yaml").exists():
-            if self.path.exists() and any(self.path.iterdir()):
+            if self.path.exists() and {p.name for p in self.path.iterdir()} - {".lock"}:
                 raise ValueError(f"{self.path} must be a run folder or empty; it holds other files")
             return False
         if _identity(self.settings()) != _identity(settings):
@@ -115,6 +117,11 @@ class RunFolder:
                 f"{self.path} exists; continue it with --resume, give name=NAME, or remove it"
             )
         return True
+
+    def lock(self) -> BaseFileLock:
+        """A lock that one training holds as long as it lasts, whatever ends it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path / ".lock", timeout=0)
 
     def begin(self, settings: Settings, splits: Mapping[str, list[str]], **info: Any) -> None:
         """Write what is known before the first step: settings, every case by id, ``run.json``."""

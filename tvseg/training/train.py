@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import Timeout
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents, SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import TensorBoardStatsHandler, ValidationHandler
@@ -71,19 +72,37 @@ def train(
     data = read_data(root, settings, holdout)
     if len(data.fold.sources) * settings.train.images_per_centre < 2:
         raise ValueError("a step must hold at least 2 images, raise train.images_per_centre")
+    network.to(chosen_device, memory_format=torch.channels_last)
+    try:
+        with run.lock():
+            going_on = run.check_free(settings, resume=resume)
+            _open_run(run, settings, holdout, data, numerics, root, command, going_on)
+            _Training(settings, holdout, data, run, network, numerics).run_to_end(going_on)
+    except Timeout as error:
+        raise ValueError(f"{run.path} is being written by another training") from error
+    return run
+
+
+def _open_run(
+    run: RunFolder,
+    settings: Settings,
+    holdout: str,
+    data: Data,
+    numerics: Numerics,
+    root: Path,
+    command: str,
+    going_on: bool,
+) -> None:
     same = {
         "fingerprint": data.fingerprint,
         "precision": str(numerics.autocast or torch.float32).removeprefix("torch."),
     }
     if going_on:
         run.go_on(started=now(), **same)
-    else:
-        about = provenance(command, str(chosen_device))
-        about |= {"holdout": holdout, "seed": settings.seed, "data": str(root.resolve())}
-        run.begin(settings, data.fold.names(), **about, **same)
-    network.to(chosen_device, memory_format=torch.channels_last)
-    _Training(settings, holdout, data, run, network, numerics).run_to_end(going_on)
-    return run
+        return
+    about = provenance(command, str(numerics.device))
+    about |= {"holdout": holdout, "seed": settings.seed, "data": str(root.resolve())}
+    run.begin(settings, data.fold.names(), **about, **same)
 
 
 class _Training:
