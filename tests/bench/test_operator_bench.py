@@ -53,7 +53,7 @@ def test_each_form_has_its_own_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setitem(kernels.KERNELS, name, replace(kernel, forward=forward))
     before = kernels.PREFERRED["cpu"]
-    for form, kernel in (("torch", "torch"), ("compiled", "numba")):
+    for form, kernel in (("torch", "torch"), ("compiled", "numba"), ("compiled NCHW", "numba")):
         used.clear()
         bind(form, problem)
         assert set(used) == {kernel}

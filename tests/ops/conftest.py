@@ -1,6 +1,6 @@
 import pytest
 
-from tvseg.ops import kernels, numba_kernel, torch_kernel
+from tvseg.ops import kernels, numba_threads, torch_kernel
 
 
 @pytest.fixture(params=sorted(kernels.KERNELS))
@@ -15,5 +15,5 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     """Small maps fit one block; blocks of a few pixels cut them up."""
     if request.param == "many blocks":
         monkeypatch.setattr(torch_kernel, "_BLOCK_ELEMENTS", 16)
-        monkeypatch.setattr(numba_kernel, "_PACK_ELEMENTS", 64)
+        monkeypatch.setattr(numba_threads, "PACK_ELEMENTS", 64)
     return request.param

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tests.ops.tv_conv_parity import Case, assert_all_close, draw, truth
-from tvseg.ops import numba_kernel, torch_kernel, tv_conv2d
+from tvseg.ops import numba_kernel, numba_threads, torch_kernel, tv_conv2d
 
 TYPICAL = Case(3, 2, 2, (3, 37, 9, 6))
 
@@ -38,7 +38,7 @@ def no_torch_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """However little there is to do, every thread gets a share."""
-    monkeypatch.setattr(numba_kernel, "_THREAD_ELEMENTS", 1)
+    monkeypatch.setattr(numba_threads, "THREAD_ELEMENTS", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param
@@ -48,12 +48,27 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("no_torch_kernel")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("batch", [1, 2, 17])
-@pytest.mark.parametrize("channels", [2, 15, 16, 17, 31, 32, 33, 64, 1921])
-def test_every_lane_equals_the_reference(channels: int, batch: int, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
+@pytest.mark.parametrize("channels", [1, 2, 15, 16, 17, 31, 32, 33, 64, 1921])
+def test_every_lane_equals_the_reference(
+    channels: int, layout: str, batch: int, dtype: torch.dtype
+) -> None:
     case = Case(3, 1, 1, (batch, channels, 3, 2))
-    tensors = draw(case, dtype, "channels_last")
+    tensors = draw(case, dtype, layout)
     wanted = truth(*tensors, stride=1, dilation=1)
     assert_all_close(results(*tensors, case), wanted, dtype)
+
+
+@pytest.mark.usefixtures("no_torch_kernel", "blocks")
+@pytest.mark.parametrize("size", [(1, 15), (1, 16), (17, 1), (4, 4), (5, 7), (16, 16), (3, 40)])
+@pytest.mark.parametrize(("kernel_size", "dilation"), [(1, 1), (3, 1), (3, 2), (5, 3)])
+def test_every_plane_equals_the_reference(
+    size: tuple[int, int], kernel_size: int, dilation: int
+) -> None:
+    case = Case(kernel_size, 1, dilation, (3, 2, *size))
+    tensors = draw(case, torch.float32)
+    wanted = truth(*tensors, stride=1, dilation=dilation)
+    assert_all_close(results(*tensors, case), wanted, torch.float32)
 
 
 @pytest.mark.usefixtures("no_torch_kernel")
@@ -68,10 +83,11 @@ def test_every_geometry_equals_the_reference(kernel_size: int, stride: int, dila
 
 
 @pytest.mark.usefixtures("no_torch_kernel")
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_bad_weights_and_gradients_at_the_padding_reach_nothing(value: float) -> None:
+def test_bad_weights_and_gradients_at_the_padding_reach_nothing(value: float, layout: str) -> None:
     case = Case(3, 1, 1, (3, 17, 4, 5))
-    x, weight, grad = draw(case, torch.float32, "channels_last")
+    x, weight, grad = draw(case, torch.float32, layout)
     weight[:, :3, 0] = value  # the row above row 0
     out, grad_x, _ = results(x, weight, grad, case)
     assert out.isfinite().all()
@@ -79,6 +95,14 @@ def test_bad_weights_and_gradients_at_the_padding_reach_nothing(value: float) ->
     grad[:, :, 0] = value
     *_, grad_weight = results(x, weight, grad, case)
     assert not grad_weight[:, :3, 0].any()
+
+
+def test_nothing_behind_the_plane_is_read() -> None:
+    from tvseg.ops.numba_contiguous import tables
+
+    _, bits = tables(3, 5, 9, 1)
+    assert bits[0, 4] == 2**15 - 1  # the tap in the middle: fifteen pixels
+    assert not (bits >> 15).any()
 
 
 def test_bfloat16_is_rounded_as_torch_rounds() -> None:
@@ -91,12 +115,13 @@ def test_bfloat16_is_rounded_as_torch_rounds() -> None:
 
 
 def test_a_share_writes_its_own_pixels_and_nothing_else() -> None:
-    loops = numba_kernel._loops()
-    rows, columns = numba_kernel._tables((3, 4), (3, 4), 9, 1, 1, transposed=False)
+    from tvseg.ops.numba_channels_last import sum_pixels, tables
+
+    rows, columns = tables((3, 4), (3, 4), 9, 1, 1, transposed=False)
     weight, source = np.ones(9 * 12 * 17, np.float32), np.ones(3 * 12 * 17, np.float32)
     result = np.full(3 * 12 * 17, 7, np.float32)
     sizes, steps = (17, 3, 4), (12 * 17, 4 * 17, 17)
-    loops.sum_taps(weight, steps, source, result, rows, columns, False, sizes, (1, 2), (2, 4), 2)
+    sum_pixels(weight, steps, source, result, rows, columns, False, sizes, (1, 2), (2, 4), 2)
     untouched = (result == 7).reshape(3, 3, 4, 17)
     assert not untouched[1, 1].any()  # tiles 2 and 3 of two pixels: the second of three rows
     untouched[1, 1] = True
@@ -107,8 +132,9 @@ def test_a_share_writes_its_own_pixels_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     "case", [TYPICAL, Case(3, 1, 1, (17, 5, 1, 2)), Case(3, 1, 1, (2, 40, 16, 16))], ids=str
 )
-def test_threads_give_the_same_bits(case: Case, threads: int) -> None:
-    tensors = draw(case, torch.float32, "channels_last")
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
+def test_threads_give_the_same_bits(case: Case, layout: str, threads: int) -> None:
+    tensors = draw(case, torch.float32, layout)
     given = results(*tensors, case)
     torch.set_num_threads(1)
     for ours, alone in zip(given, results(*tensors, case), strict=True):
@@ -128,9 +154,9 @@ def test_concurrent_calls_do_not_meet(threads: int) -> None:
 
 def _in_child(connection: "multiprocessing.connection.Connection") -> None:
     tensors = draw(TYPICAL, torch.float32, "channels_last")
-    numba_kernel._THREAD_ELEMENTS = 1
+    numba_threads.THREAD_ELEMENTS = 1
     sent = [tensor.contiguous().numpy() for tensor in results(*tensors, TYPICAL)]
-    connection.send((len(numba_kernel._jobs((9, 6), (37, 9), batch=3, split_batch=True)[1]), sent))
+    connection.send((numba_threads.threads_for(100), sent))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no fork")
@@ -144,11 +170,11 @@ def test_a_forked_process_has_threads_of_its_own(threads: int) -> None:
     child.start()
     try:
         assert here.poll(60), "the forked process hangs"
-        jobs, given = here.recv()
+        threads_there, given = here.recv()
     finally:
         child.kill()
         child.join()
-    assert jobs > 1
+    assert threads_there == threads
     for ours, alone in zip(given, wanted, strict=True):
         assert np.array_equal(ours, alone.numpy())
 
@@ -181,7 +207,7 @@ def test_without_numba_torch_computes_and_says_so_once(
         monkeypatch.setitem(sys.modules, "numba", None)
     else:
         monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
-    numba_kernel._loops.cache_clear()
+    numba_kernel._compiled.cache_clear()
     x, weight, grad = draw(TYPICAL, torch.float32, "channels_last")
     try:
         with pytest.warns(RuntimeWarning, match="pip install numba"):
@@ -190,25 +216,26 @@ def test_without_numba_torch_computes_and_says_so_once(
             warnings.simplefilter("error")
             rest = results(x, weight, grad, TYPICAL)
     finally:
-        numba_kernel._loops.cache_clear()
+        numba_kernel._compiled.cache_clear()
     wanted = truth(x, weight, grad, stride=2, dilation=2)
     assert_all_close((first, *rest), (wanted[0], *wanted), torch.float32)
 
 
 def test_the_compiled_code_on_disk_belongs_to_its_vectors() -> None:
-    from tvseg.ops import numba_loops
+    from tvseg.ops import numba_pixels, numba_planes
 
-    source = Path(numba_loops.__file__).with_name("numba_vectors.py").read_bytes()
-    assert hashlib.sha256(source).hexdigest() == numba_loops.VECTORS_SHA256, (
-        "numba's cache on disk looks at numba_loops.py alone: write the new digest there"
-    )
+    for loops in (numba_pixels, numba_planes):
+        source = Path(loops.__file__).with_name("numba_vectors.py").read_bytes()
+        assert hashlib.sha256(source).hexdigest() == loops.VECTORS_SHA256, (
+            f"numba's cache on disk looks at {loops.__name__} alone: write the new digest there"
+        )
 
 
-def test_other_dtypes_and_layouts_are_torch_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_loops_do_not_serve_is_torch_s(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise AssertionError("the compiled loops were asked")
 
-    monkeypatch.setattr(numba_kernel, "_loops", refuse)
+    monkeypatch.setattr(numba_kernel, "_compiled", refuse)
     for dtype, layout in ((torch.float64, "channels_last"), (torch.float32, "contiguous")):
         x, weight, grad = draw(TYPICAL, dtype, layout)
         results(x, weight, grad, TYPICAL)

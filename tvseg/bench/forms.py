@@ -124,10 +124,11 @@ FORMS: dict[str, Form] = {
     "unfold": Form(_NCHW, unfolded),
     "torch": Form(_NHWC, _ours),
     "compiled": Form(_NHWC, _ours),
+    "compiled NCHW": Form(_NCHW, _ours),
     "depthwise NCHW": Form(_NCHW, depthwise, "shared"),
     "depthwise": Form(_NHWC, depthwise, "shared"),
 }
-KERNEL_OF = {"torch": "torch", "compiled": "numba"}
+KERNEL_OF = {"torch": "torch", "compiled": "numba", "compiled NCHW": "numba"}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,20 @@ def weight_layout(weight: Tensor, layout: torch.memory_format) -> Tensor:
     if weight.stride(axis) == 1 or weight.shape[axis] == 1:
         return weight
     return weight.transpose(0, 1).contiguous(memory_format=layout).transpose(0, 1)
+
+
+def flat_array(tensor: Tensor) -> Any:
+    """The memory of a tensor for compiled loops.
+
+    Args:
+        tensor: in any strides, none of them negative.
+
+    Returns:
+        A flat numpy array from its first to its last element, uint16 for bfloat16; shares memory.
+    """
+    span = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    flat = tensor.detach().as_strided((span,), (1,))
+    return (flat.view(torch.uint16) if flat.dtype == torch.bfloat16 else flat).numpy()
 
 
 def empty_map(like: Tensor, size: tuple[int, int]) -> Tensor:

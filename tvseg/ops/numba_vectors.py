@@ -8,6 +8,7 @@ when read and rounded when written.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numba
@@ -98,22 +99,34 @@ def zero(typing: Any) -> Any:
     return _VECTOR(), lambda *_: ir.Constant(_FLOATS, [0.0] * LANES)
 
 
+def _load(
+    context: Any, builder: Any, signature: Any, arguments: Any, mask: Callable[[Any, Any], Any]
+) -> Any:
+    address, alignment, name = _place(context, builder, signature, arguments)
+    memory = _HALVES if "i16" in name else _FLOATS
+    kind = ir.FunctionType(memory, [address.type, _INT32, _FLAGS, memory])
+    masked = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{name}")
+    elsewhere = ir.Constant(memory, None)
+    values = builder.call(masked, [address, alignment, mask(builder, arguments[2]), elsewhere])
+    if memory is _FLOATS:
+        return values
+    return builder.bitcast(builder.shl(builder.zext(values, _WORDS), _splat(16)), _FLOATS)
+
+
+def _flags(builder: Any, bits: Any) -> Any:
+    return builder.bitcast(builder.trunc(bits, ir.IntType(LANES)), _FLAGS)
+
+
 @_primitive
 def load(typing: Any, array: Any, index: Any, lanes: Any) -> Any:
     """The vector array[index : index + lanes], with zeros behind it."""
+    return _VECTOR(array, index, lanes), partial(_load, mask=_mask)
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address, alignment, name = _place(context, builder, signature, arguments)
-        memory = _HALVES if "i16" in name else _FLOATS
-        kind = ir.FunctionType(memory, [address.type, _INT32, _FLAGS, memory])
-        masked = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{name}")
-        behind = ir.Constant(memory, None)
-        values = builder.call(masked, [address, alignment, _mask(builder, arguments[2]), behind])
-        if memory is _FLOATS:
-            return values
-        return builder.bitcast(builder.shl(builder.zext(values, _WORDS), _splat(16)), _FLOATS)
 
-    return _VECTOR(array, index, lanes), emit
+@_primitive
+def load_where(typing: Any, array: Any, index: Any, bits: Any) -> Any:
+    """Those of the sixteen array[index + lane] whose bit is set, zeros elsewhere."""
+    return _VECTOR(array, index, bits), partial(_load, mask=_flags)
 
 
 @_primitive

@@ -18,7 +18,7 @@ from tvseg.ops.numba_vectors import LANES, compiled, inlined, load, multiply_add
 
 Array = Any  # inside compiled code
 
-VECTORS_SHA256 = "6c217ddbb8a8e29d2d0f54681bc05bf9653979b6d030a59764bc51bc37432960"
+VECTORS_SHA256 = "9cead35cb0f0bc95f91a75355175a419e94644ed3ce991de7cf99eb4c802df6b"
 """Digest of numba_vectors.py: numba takes code from its disk cache until this very file changes."""
 
 BLOCK = 2 * LANES
@@ -173,7 +173,7 @@ def _scratch(tile_width: int, taps: int, channels: int) -> tuple[Array, Array, A
 
 
 @compiled
-def sum_taps(
+def sum_pixels(
     weight: Array, steps: Any, source: Array, result: Array, rows: Array, columns: Array,
     transposed: bool, sizes: Any, images: Any, tiles: Any, tile_width: int,
 ) -> None:  # fmt: skip
@@ -216,7 +216,7 @@ def sum_taps(
 
 
 @compiled
-def spread_taps(
+def spread_pixels(
     grad: Array, source: Array, result: Array, steps: Any, rows: Array, columns: Array,
     sizes: Any, images: Any, tiles: Any, tile_width: int,
 ) -> None:  # fmt: skip

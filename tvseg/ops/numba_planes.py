@@ -1,0 +1,131 @@
+"""TVConv's loops over contiguous maps at stride 1, compiled by numba.
+
+Maps lie as (B, C, H*W), flat. At stride 1 a tap is a shift along the flat plane, apart from the
+pixels that the shift takes over an edge of the map: those have their bit cleared in a table, are
+neither read nor multiplied, and sixteen pixels in a row are one vector whatever the map's width.
+The weights of a few channels are packed into scratch that stays in the L2 cache while two images
+at a time pass by.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tvseg.ops.numba_vectors import LANES, compiled, load, load_where, multiply_add, store, zero
+
+Array = Any  # inside compiled code
+
+VECTORS_SHA256 = "9cead35cb0f0bc95f91a75355175a419e94644ed3ce991de7cf99eb4c802df6b"
+"""Digest of numba_vectors.py: numba takes code from its disk cache until this very file changes."""
+
+
+@compiled
+def sum_planes(
+    weight: Array, steps: Any, source: Array, result: Array, shifts: Array, bits: Array,
+    transposed: bool, sizes: Any, images: Any, tiles: Any, tile: Any,
+) -> None:  # fmt: skip
+    """Forward, or (transposed) the gradient of the input.
+
+    Args:
+        weight: flat weights.
+        steps: elements between channels and taps of the weight; the pixels of a plane lie together.
+        source: flat maps (B, C, pixels).
+        result: flat maps of the same shape, written.
+        shifts: (taps) from a pixel of the result to the one of the source that it meets.
+        bits: (vectors of a plane, taps): which of sixteen pixels meet one.
+        transposed: whether weights belong to the source's pixels and not to the result's.
+        sizes: (C, pixels).
+        images: (first, one past the last) image.
+        tiles: (first, one past the last) tile, counted plane by plane.
+        tile: (channels, vectors) of a tile.
+    """
+    channels, pixels = sizes
+    vectors, taps = bits.shape
+    along = -(-vectors // tile[1])
+    apart = channels * pixels
+    pack = np.empty(tile[0] * tile[1] * taps * LANES, np.float32)
+    for index in range(tiles[0], tiles[1]):
+        first, begin = index // along * tile[0], index % along * tile[1]
+        last, end = min(channels, first + tile[0]), min(vectors, begin + tile[1])
+        place = 0
+        for channel in range(first, last):
+            for vector in range(begin, end):
+                for tap in range(taps):
+                    at = channel * steps[0] + tap * steps[1] + vector * LANES
+                    at += shifts[tap] * transposed
+                    store(pack, place, LANES, load_where(weight, at, bits[vector, tap]))
+                    place += LANES
+        for image in range(images[0], images[1], 2):
+            paired = image + 1 < images[1]
+            place = 0
+            for channel in range(first, last):
+                base = image * apart + channel * pixels
+                for vector in range(begin, end):
+                    a, b = zero(), zero()
+                    for tap in range(taps):
+                        at = base + vector * LANES + shifts[tap]
+                        met = bits[vector, tap]
+                        kernel = load(pack, place, LANES)
+                        a = multiply_add(kernel, load_where(source, at, met), a)
+                        b = multiply_add(kernel, load_where(source, at + apart, met * paired), b)
+                        place += LANES
+                    lanes = min(LANES, pixels - vector * LANES)
+                    store(result, base + vector * LANES, lanes, a)
+                    store(result, base + apart + vector * LANES, lanes * paired, b)
+
+
+@compiled
+def spread_planes(
+    grad: Array, source: Array, result: Array, steps: Any, shifts: Array, bits: Array,
+    sizes: Any, images: Any, tiles: Any, tile: Any,
+) -> None:  # fmt: skip
+    """The gradient of the weight, summed over images in float32 and rounded once.
+
+    Args:
+        grad: flat gradient of the output (B, C, pixels).
+        source: flat input maps of the same shape.
+        result: flat gradient of the weight, written.
+        steps: elements between channels and taps of the result; the pixels of a plane lie together.
+        shifts: (taps) from a pixel of the output to the one of the input that it meets.
+        bits: (vectors of a plane, taps): which of sixteen pixels meet one.
+        sizes: (C, pixels).
+        images: (first, one past the last) image.
+        tiles: (first, one past the last) tile, counted plane by plane.
+        tile: (channels, vectors) of a tile.
+    """
+    channels, pixels = sizes
+    vectors, taps = bits.shape
+    along = -(-vectors // tile[1])
+    apart = channels * pixels
+    pack = np.empty(tile[0] * tile[1] * taps * LANES, np.float32)
+    for index in range(tiles[0], tiles[1]):
+        first, begin = index // along * tile[0], index % along * tile[1]
+        last, end = min(channels, first + tile[0]), min(vectors, begin + tile[1])
+        pack[:] = 0
+        for image in range(images[0], images[1], 2):
+            paired = image + 1 < images[1]
+            place = 0
+            for channel in range(first, last):
+                base = image * apart + channel * pixels
+                for vector in range(begin, end):
+                    lanes = min(LANES, pixels - vector * LANES)
+                    a = load(grad, base + vector * LANES, lanes)
+                    b = load(grad, base + apart + vector * LANES, lanes * paired)
+                    for tap in range(taps):
+                        at = base + vector * LANES + shifts[tap]
+                        met = bits[vector, tap]
+                        total = load(pack, place, LANES)
+                        total = multiply_add(a, load_where(source, at, met), total)
+                        total = multiply_add(b, load_where(source, at + apart, met * paired), total)
+                        store(pack, place, LANES, total)
+                        place += LANES
+        place = 0
+        for channel in range(first, last):
+            for vector in range(begin, end):
+                lanes = min(LANES, pixels - vector * LANES)
+                for tap in range(taps):
+                    at = channel * steps[0] + tap * steps[1] + vector * LANES
+                    store(result, at, lanes, load_where(pack, place, bits[vector, tap]))
+                    place += LANES
