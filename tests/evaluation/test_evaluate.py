@@ -9,8 +9,10 @@ from PIL import Image
 
 from tvseg.config import load_settings
 from tvseg.data.folds import make_fold
+from tvseg.evaluation.columns import COLUMNS
 from tvseg.evaluation.evaluate import cases_by_centre, evaluate_run, find_runs, scored_cases
 from tvseg.evaluation.protocols import PROTOCOLS
+from tvseg.evaluation.records import read_cases
 from tvseg.training.run_folder import RunFolder
 from tvseg.training.train import train
 
@@ -44,7 +46,8 @@ def test_rows_are_of_the_unseen_centre(run: RunFolder, phantoms: Path) -> None:
     assert set(table["split"]) == {"test"}
     assert table.groupby(["variant", "structure"]).size().tolist() == [2, 2, 2, 2]
     assert len(_evaluate(run, phantoms, images="all")) == 6 * 2 * 2
-    assert (run.path / "eval" / "honest" / "cases.csv").is_file()
+    written = read_cases(run.path / "eval" / "honest" / "cases.csv")
+    assert list(written.columns) == list(table.columns) == list(COLUMNS)
     assert (run.path / "eval" / "honest-all" / "cases.csv").is_file()
 
 
