@@ -13,6 +13,7 @@ COMMANDS = {
     "data": "tvseg.cli.data:data",
     "train": "tvseg.cli.train:train",
     "eval": "tvseg.cli.eval:evaluate",
+    "report": "tvseg.cli.report:report",
     "predict": "tvseg.cli.predict:predict",
     "bench": "tvseg.cli.bench:bench",
 }

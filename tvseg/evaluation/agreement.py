@@ -67,7 +67,7 @@ def _agree(rows: pd.DataFrame) -> dict[str, float]:
 
 
 @rc_context(LOOK)
-def bland_altman(cases: pd.DataFrame, variant: str) -> Figure:
+def bland_altman(cases: pd.DataFrame, variant: str, centres: Sequence[str]) -> Figure:
     """Predicted against true vertical cup-to-disc ratio, and their difference by their mean.
 
     Lines on the right are the bias and the 95 % limits of agreement over all centres.
@@ -75,10 +75,11 @@ def bland_altman(cases: pd.DataFrame, variant: str) -> Figure:
     Args:
         cases: Rows of ``cases.csv`` files.
         variant: Whose rows to draw.
+        centres: All centres of the report.
     """
     rows = ratios(cases[cases["variant"] == variant])
     overall = agreement(rows, [variant]).iloc[-1]
-    marks = centre_marks(rows["centre"].unique().tolist())
+    marks = centre_marks(centres)
     figure = Figure(figsize=(WIDTH_IN, 3.2), layout="constrained")
     scatter, plot = figure.subplots(1, 2)
     for centre, (colour, mark) in marks.items():
@@ -88,6 +89,8 @@ def bland_altman(cases: pd.DataFrame, variant: str) -> Figure:
         scatter.plot(own["true_vcdr"], own["vcdr"], **dots)
         plot.plot((own["vcdr"] + own["true_vcdr"]) / 2, own["vcdr"] - own["true_vcdr"], **dots)
     _identity(scatter, rows[["vcdr", "true_vcdr"]].to_numpy())
+    for axes in (scatter, plot):
+        axes.set_box_aspect(1)
     scatter.set_xlabel("truth")
     scatter.set_ylabel("prediction")
     scatter.set_title(f"vCDR of {variant}")
@@ -107,4 +110,3 @@ def _identity(axes: Axes, values: np.ndarray) -> None:
     axes.plot([low, high], [low, high], color="black", linewidth=0.8, zorder=1)
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
-    axes.set_aspect("equal", adjustable="box")

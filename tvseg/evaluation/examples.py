@@ -11,10 +11,12 @@ import torch
 from tvseg.data.cases import Case, find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.images import pad_to_square, resize_image
+from tvseg.device import exact_fp32
 from tvseg.evaluation.columns import IMAGE
 from tvseg.evaluation.evaluate import on_grid
 from tvseg.evaluation.metrics import dice
 from tvseg.evaluation.protocols import Protocol
+from tvseg.evaluation.scores import Scoring
 from tvseg.inference.predictor import Predictor, find_checkpoint
 from tvseg.training.run_folder import RunFolder
 
@@ -80,8 +82,7 @@ def predict_examples(
     runs: Mapping[str, RunFolder],
     *,
     root: Path,
-    protocol: Protocol,
-    checkpoint: str,
+    scoring: Scoring,
     device: torch.device,
 ) -> list[Example]:
     """Predict the chosen cases of one centre again.
@@ -91,8 +92,7 @@ def predict_examples(
         cases: Rows of the runs' ``cases.csv`` files.
         runs: The run to show of each variant.
         root: Data root.
-        protocol: How the runs were scored.
-        checkpoint: ``best`` or ``last``.
+        scoring: How the runs were scored.
         device: Where to compute.
 
     Raises:
@@ -104,31 +104,47 @@ def predict_examples(
         for case in find_cases(root, centres_of(settings)[chosen["centre"].iloc[0]])
     }
     read = [_read(found, row.split, row.case, root) for row in chosen.itertuples()]
-    predicted: list[dict[str, np.ndarray]] = [{} for _ in read]
-    scores: list[dict[str, dict[str, float]]] = [{} for _ in read]
-    for variant, run in runs.items():
-        predictor, _ = Predictor.from_checkpoint(find_checkpoint(run.path, checkpoint), device)
-        scored = cases[(cases["run"] == run.path.name) & (cases["variant"] == variant)]
-        for place, (case, image, truth) in enumerate(read):
-            masks = predictor.masks(
-                image, postprocessing=protocol.postprocessing, side_px=protocol.grid_px
+    predicted = [_predict(run, read, scoring, device) for run in runs.values()]
+    examples = []
+    for place, (case, image, truth) in enumerate(read):
+        of_case = cases[(cases["split"] == case.split) & (cases["case"] == case.name)]
+        predictions = {v: own[place] for v, own in zip(runs, predicted, strict=True)}
+        scores = {v: _dice(of_case[of_case["run"] == run.path.name]) for v, run in runs.items()}
+        true = on_grid(truth, scoring.protocol)
+        for variant, run in runs.items():
+            _check_same(predictions[variant], true, scores[variant], run, scoring)
+        examples.append(
+            Example(
+                rank=chosen["rank"].iloc[place],
+                name=case.name,
+                image=_photograph_on_grid(image, scoring.protocol),
+                truth=true,
+                predictions=predictions,
+                structures=settings.structures,
+                dice=scores,
             )
-            own = scored[(scored["split"] == case.split) & (scored["case"] == case.name)]
-            scores[place][variant] = dict(zip(own["structure"], own["dice"], strict=True))
-            _check_same(masks, on_grid(truth, protocol), scores[place][variant], run, case, protocol)
-            predicted[place][variant] = masks
-    return [
-        Example(
-            rank=rank,
-            name=case.name,
-            image=_photograph_on_grid(image, protocol),
-            truth=on_grid(truth, protocol),
-            predictions=predicted[place],
-            structures=settings.structures,
-            dice=scores[place],
         )
-        for place, (rank, (case, image, truth)) in enumerate(zip(chosen["rank"], read, strict=True))
-    ]
+    return examples
+
+
+def _predict(
+    run: RunFolder,
+    read: Sequence[tuple[Case, np.ndarray, np.ndarray]],
+    scoring: Scoring,
+    device: torch.device,
+) -> list[np.ndarray]:
+    path = find_checkpoint(run.path, scoring.checkpoint)
+    predictor, _ = Predictor.from_checkpoint(path, device)
+    rules = scoring.protocol
+    with exact_fp32():
+        return [
+            predictor.masks(image, postprocessing=rules.postprocessing, side_px=rules.grid_px)
+            for _, image, _ in read
+        ]
+
+
+def _dice(rows: pd.DataFrame) -> dict[str, float]:
+    return dict(zip(rows["structure"], rows["dice"], strict=True))
 
 
 def _read(
@@ -151,13 +167,12 @@ def _check_same(
     truth: np.ndarray,
     scored: Mapping[str, float],
     run: RunFolder,
-    case: Case,
-    protocol: Protocol,
+    scoring: Scoring,
 ) -> None:
     for prediction, true, (structure, before) in zip(masks, truth, scored.items(), strict=True):
-        now = dice(prediction, true, smooth=protocol.smooth)
+        now = dice(prediction, true, smooth=scoring.protocol.smooth)
         if not np.isnan(before) and abs(now - before) > SAME_DICE:
             raise ValueError(
-                f"{run.path} must predict what was scored; the {structure} of {case.id} had a Dice "
-                f"of {before:.4f} and has {now:.4f} now: score again with 'tvseg eval {run.path}'"
+                f"{run.path} must predict what was scored; the {structure} of a case had a Dice of "
+                f"{before:.4f} and has {now:.4f} now; score again with: {scoring.command([run])}"
             )

@@ -17,9 +17,10 @@ from tvseg.evaluation.look import LOOK, WIDTH_IN, centre_marks, variant_colours
 from tvseg.evaluation.statistics import per_image
 from tvseg.evaluation.tables import SHORT
 
-UNITS = {"dice": "%", "hd95_px": "px at 800"}
-"""Metrics that are drawn image by image, and the units of their axes."""
+DRAWN = ("dice", "hd95_px")
+"""Metrics that are drawn image by image."""
 
+DOTS = {"markersize": 4.0, "alpha": 0.6, "markeredgewidth": 0.0}
 LEAST_PX = 1.0
 """Smaller distances are drawn here: a logarithmic axis has no zero."""
 
@@ -35,7 +36,7 @@ def box_plot(cases: pd.DataFrame, metric: str, variants: Sequence[str]) -> Figur
 
     Args:
         cases: Rows of ``cases.csv`` files.
-        metric: A key of :data:`UNITS`.
+        metric: One of :data:`DRAWN`.
         variants: Variants to draw, in order.
     """
     values = _in_units(cases[cases["variant"].isin(variants)], metric)
@@ -85,20 +86,23 @@ def _boxes(
 
 
 @rc_context(LOOK)
-def pair_scatter(cases: pd.DataFrame, metric: str, pair: tuple[str, str]) -> Figure:
+def pair_scatter(
+    cases: pd.DataFrame, metric: str, pair: tuple[str, str], centres: Sequence[str]
+) -> Figure:
     """A metric of two variants image by image, a panel a structure; equal scores on the line.
 
     Args:
         cases: Rows of ``cases.csv`` files, with images that both have scored.
-        metric: A key of :data:`UNITS`.
+        metric: One of :data:`DRAWN`.
         pair: Variant on the horizontal and on the vertical axis.
+        centres: All centres of the report.
     """
     values = _in_units(cases[cases["variant"].isin(pair)], metric)
     keys = ["structure", "centre", "split", "case"]
     wide = values.pivot(index=keys, columns="variant", values="value").dropna().reset_index()
     structures = sorted(wide["structure"].unique())
-    marks = centre_marks(wide["centre"].unique().tolist())
-    figure = Figure(figsize=(WIDTH_IN, 3.5), layout="constrained")
+    marks = centre_marks(centres)
+    figure = Figure(figsize=(WIDTH_IN, 3.3), layout="constrained")
     panels = figure.subplots(1, len(structures), squeeze=False)[0]
     for axes, structure in zip(panels, structures, strict=True):
         here = wide[wide["structure"] == structure]
@@ -127,7 +131,7 @@ def _square(axes: Axes, values: np.ndarray, metric: str) -> None:
     axes.plot(limits, limits, color="black", linewidth=0.8, zorder=1)
     axes.set_xlim(limits)
     axes.set_ylim(limits)
-    axes.set_aspect("equal", adjustable="box")
+    axes.set_box_aspect(1)
 
 
 def _wins(values: pd.DataFrame, metric: str, pair: tuple[str, str]) -> str:
@@ -137,18 +141,19 @@ def _wins(values: pd.DataFrame, metric: str, pair: tuple[str, str]) -> str:
 
 
 @rc_context(LOOK)
-def difference_plot(comparison: pd.DataFrame, metric: str) -> Figure:
+def difference_plot(comparison: pd.DataFrame, metric: str, centres: Sequence[str]) -> Figure:
     """Mean differences of pairs of variants with their intervals: a panel a structure.
 
     Args:
         comparison: Rows of one metric with ``structure``, ``centre``, ``first``, ``second``,
             ``difference``, ``low``, ``high`` (in the rows' unit) and ``p_holm``; differences with
             a corrected p below 0.05 are filled.
-        metric: A key of :data:`UNITS`.
+        metric: One of :data:`DRAWN`.
+        centres: All centres of the report.
     """
     pairs = comparison[["first", "second"]].drop_duplicates().to_numpy().tolist()
     structures = sorted(comparison["structure"].unique())
-    marks = centre_marks(comparison["centre"].unique().tolist())
+    marks = centre_marks(centres)
     height = 1.0 + len(structures) * (0.4 + 0.2 * len(pairs) * (len(marks) + 1))
     figure = Figure(figsize=(WIDTH_IN, height), layout="constrained")
     panels = figure.subplots(len(structures), 1, squeeze=False, sharex=True)[:, 0]
@@ -163,7 +168,7 @@ def difference_plot(comparison: pd.DataFrame, metric: str) -> Figure:
         axes.grid(visible=False, axis="y")
         axes.set_title(SHORT.get(structure, structure))
     better = {"lowest": "← first better", "highest": "first better →"}[METRICS[metric].best]
-    unit = {"%": "points"}.get(UNITS[metric], UNITS[metric])
+    unit = "points" if METRICS[metric].unit == "%" else METRICS[metric].unit
     panels[-1].set_xlabel(f"difference of {METRICS[metric].name}, {unit}   ({better})")
     centre_legend(figure, marks)
     return figure
@@ -245,4 +250,4 @@ def _plain_log(axis: Axis, values: np.ndarray) -> None:
 
 
 def _axis(metric: str) -> str:
-    return f"{METRICS[metric].name}, {UNITS[metric]}"
+    return f"{METRICS[metric].name}, {METRICS[metric].unit}"

@@ -47,7 +47,11 @@ def variant_colours(variants: Sequence[str]) -> dict[str, str]:
 
 
 def centre_marks(centres: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """A colour and a mark for each centre; marks tell them apart in print without colours too."""
+    """A colour and a mark for each centre; marks tell them apart in print without colours too.
+
+    Args:
+        centres: All centres of a report, so that each looks the same in all its figures.
+    """
     return {
         centre: (_CENTRE_COLOURS[i % len(_CENTRE_COLOURS)], _MARKS[i % len(_MARKS)])
         for i, centre in enumerate(sorted(centres))

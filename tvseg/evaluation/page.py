@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
-class Table:
+class Sheet:
     """A table to read and its numbers.
 
     Attributes:
@@ -20,7 +20,8 @@ class Table:
         text: The cells as they are shown.
         numbers: What the CSV file holds.
         heads: How many leading columns name the row.
-        best: Columns of ``text`` -> rows whose cell there is shown in bold.
+        bold: Row and column of cells of ``text`` that stand out.
+        feet: Rows that sum up those above them.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Table:
     numbers: pd.DataFrame
     heads: int
     bold: frozenset[tuple[int, str]] = frozenset()
+    feet: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Section:
 
     title: str
     words: Sequence[str] = ()
-    tables: Sequence[Table] = ()
+    tables: Sequence[Sheet] = ()
     pictures: Sequence[Picture] = ()
 
 

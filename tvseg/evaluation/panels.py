@@ -34,7 +34,7 @@ def panels(examples: Sequence[Example]) -> Figure:
     columns = 1 + len(variants)
     side_in = max(WIDTH_IN / columns, COLUMN_IN)
     figure = Figure(
-        figsize=(side_in * columns, (side_in + 0.18) * len(examples) + 0.55), layout="constrained"
+        figsize=(side_in * columns, (side_in - 0.02) * len(examples) + 0.55), layout="constrained"
     )
     grid = figure.subplots(len(examples), columns, squeeze=False)
     for axes, title in zip(grid[0], ("photograph", *variants), strict=True):
