@@ -87,8 +87,8 @@ def find_cases(root: Path, centre: Centre) -> list[Case]:
 
 
 def _find_split(folder: Path, centre: Centre, split: str) -> list[Case]:
-    images = _pictures(folder / split / "ROIs" / "image")
-    masks = _pictures(folder / split / "ROIs" / "mask")
+    images = find_pictures(folder / split / "ROIs" / "image")
+    masks = find_pictures(folder / split / "ROIs" / "mask")
     if not images:
         raise ValueError(
             f"centre {centre.letter} ({centre.name}) has no {split} photographs: "
@@ -103,7 +103,12 @@ def _find_split(folder: Path, centre: Centre, split: str) -> list[Case]:
     return [Case(centre, split, name, images[name], masks[name]) for name in sorted(images)]
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
+def find_pictures(folder: Path) -> dict[str, Path]:
+    """Pictures of a folder (not of its sub-folders) by stem, sorted; none where there is no folder.
+
+    Raises:
+        ValueError: Two files of one stem.
+    """
     if not folder.is_dir():
         return {}
     found: dict[str, Path] = {}

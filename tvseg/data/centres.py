@@ -59,19 +59,21 @@ class MaskEncoding:
             ValueError: A pixel whose structures belong together in no value, such as a cup
                 outside the disc.
         """
+        of_pixel = np.zeros(masks.shape[1:], np.int64)  # (H, W), a bit a structure
+        for place, mask in enumerate(masks):
+            of_pixel |= mask.astype(np.int64) << place
         bits = 1 << np.arange(len(self.structures))
-        of_pixel = np.tensordot(bits, masks.astype(np.int64), axes=1)  # (H, W)
         codes = {int(self._table[value] @ bits): value for value in reversed(self.values)}
-        strange = set(np.unique(of_pixel).tolist()) - set(codes)
+        counts = np.bincount(of_pixel.ravel())
+        strange = set(np.flatnonzero(counts).tolist()) - set(codes)
         if strange:
             raise ValueError(
                 f"masks must combine structures as the encoding does ({self.describe()}); "
-                f"{int(np.isin(of_pixel, list(strange)).sum())} px combine them otherwise"
+                f"{sum(int(counts[code]) for code in strange)} px combine them otherwise"
             )
-        labels = np.zeros(of_pixel.shape, dtype=np.uint8)
-        for code, value in codes.items():
-            labels[of_pixel == code] = value
-        return labels
+        value_of = np.zeros(max(codes) + 1, dtype=np.uint8)
+        value_of[list(codes)] = list(codes.values())
+        return value_of[of_pixel]
 
     def nested(self) -> list[tuple[int, int]]:
         """Pairs (inner, outer) of channels, e.g. cup in disc, the widest outer structures first."""

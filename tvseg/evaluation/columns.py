@@ -51,15 +51,19 @@ class Metric:
 
     Attributes:
         name: What tables call it.
+        unit: Of the tables; px are those of a region of side 800, diameters the true disc's.
         factor: From the rows' unit to the tables'.
         best: Which mean is the best: the highest, the lowest, or the one nearest to zero.
         values: How the rows give it.
+        digits: How many tables print after the point.
     """
 
     name: str
+    unit: str
     factor: float
     best: Literal["highest", "lowest", "nearest to zero"]
     values: Values
+    digits: int = 2
 
 
 def _column(name: str) -> Values:
@@ -75,19 +79,23 @@ def _absolute_error(name: str) -> Values:
 
 
 METRICS = {
-    "dice": Metric("DSC", 100.0, "highest", _column("dice")),
-    "hd95_px": Metric("HD95", 1.0, "lowest", _column("hd95_px")),
-    "hd_px": Metric("HD", 1.0, "lowest", _column("hd_px")),
-    "asd_px": Metric("ASD", 1.0, "lowest", _column("asd_px")),
-    "assd_px": Metric("ASSD", 1.0, "lowest", _column("assd_px")),
-    "hd95_share": Metric("HD95/diameter", 100.0, "lowest", _column("hd95_share")),
-    "assd_share": Metric("ASSD/diameter", 100.0, "lowest", _column("assd_share")),
-    "surface_dice_2_5": Metric("surface DSC 2.5%", 100.0, "highest", _column("surface_dice_2_5")),
-    "surface_dice_5": Metric("surface DSC 5%", 100.0, "highest", _column("surface_dice_5")),
-    "vcdr_error": Metric("vCDR MAE", 1.0, "lowest", _absolute_error("vcdr")),
-    "vcdr_bias": Metric("vCDR bias", 1.0, "nearest to zero", _error("vcdr")),
-    "vcdr_box_error": Metric("vCDR MAE (box)", 1.0, "lowest", _absolute_error("vcdr_box")),
-    "vcdr_box_bias": Metric("vCDR bias (box)", 1.0, "nearest to zero", _error("vcdr_box")),
+    "dice": Metric("DSC", "%", 100.0, "highest", _column("dice")),
+    "hd95_px": Metric("HD95", "px", 1.0, "lowest", _column("hd95_px")),
+    "hd_px": Metric("HD", "px", 1.0, "lowest", _column("hd_px")),
+    "asd_px": Metric("ASD", "px", 1.0, "lowest", _column("asd_px")),
+    "assd_px": Metric("ASSD", "px", 1.0, "lowest", _column("assd_px")),
+    "hd95_share": Metric("HD95", "% of diameter", 100.0, "lowest", _column("hd95_share")),
+    "assd_share": Metric("ASSD", "% of diameter", 100.0, "lowest", _column("assd_share")),
+    "surface_dice_2_5": Metric(
+        "surface DSC at 2.5 %", "%", 100.0, "highest", _column("surface_dice_2_5")
+    ),
+    "surface_dice_5": Metric(
+        "surface DSC at 5 %", "%", 100.0, "highest", _column("surface_dice_5")
+    ),
+    "vcdr_error": Metric("vCDR MAE", "", 1.0, "lowest", _absolute_error("vcdr"), 3),
+    "vcdr_bias": Metric("vCDR bias", "", 1.0, "nearest to zero", _error("vcdr"), 3),
+    "vcdr_box_error": Metric("vCDR MAE (box)", "", 1.0, "lowest", _absolute_error("vcdr_box"), 3),
+    "vcdr_box_bias": Metric("vCDR bias (box)", "", 1.0, "nearest to zero", _error("vcdr_box"), 3),
 }
 """What is averaged over the rows, by the name that ``summary.json`` and comparisons use. The two of
 vCDR have values in the rows of the cup alone."""

@@ -10,7 +10,7 @@ from scipy import stats
 
 from tvseg.evaluation.columns import IMAGE, METRICS
 
-RESAMPLES = 9999
+RESAMPLES = 2000
 
 
 class Interval(NamedTuple):
