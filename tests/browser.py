@@ -99,9 +99,7 @@ def visit(browser: Browser, file: Path, *, size_px: tuple[int, int]) -> Iterator
         opened.page.on("pageerror", lambda error: opened.errors.append(str(error)))
         opened.page.on(
             "console",
-            lambda message: (
-                opened.errors.append(message.text) if message.type == "error" else None
-            ),
+            lambda message: opened.errors.append(message.text) if message.type == "error" else None,
         )
         opened.page.goto(address)
         yield opened

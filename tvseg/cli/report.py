@@ -8,9 +8,7 @@ import click
 
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the report."
-)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the report.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -74,8 +72,6 @@ def report(
         }
     where = choose_device(device)
     chapters = [chapter(group, roots=roots, device=where) for group in groups]
-    page = write_report(
-        chapters, out, title="tvseg report", runs=[str(run.path) for run in found]
-    )
+    page = write_report(chapters, out, title="tvseg report", runs=[str(run.path) for run in found])
     click.echo(f"{len(found)} runs in {len(groups)} groups")
     click.echo(page)

@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tvseg.evaluation.figures import centre_legend
+from tvseg.evaluation.figures import DOTS, centre_legend
 from tvseg.evaluation.look import LOOK, WIDTH_IN, centre_marks
 from tvseg.evaluation.statistics import bootstrap_interval
 
@@ -43,7 +43,9 @@ def agreement(cases: pd.DataFrame, variants: Sequence[str]) -> pd.DataFrame:
     found = []
     for variant in variants:
         own = ratios(cases[cases["variant"] == variant])
-        places = [(centre, own[own["centre"] == centre]) for centre in sorted(own["centre"].unique())]
+        places = [
+            (centre, own[own["centre"] == centre]) for centre in sorted(own["centre"].unique())
+        ]
         places += [(ALL, own)] if len(places) > 1 else []
         found += [{"variant": variant, "centre": centre, **_agree(rows)} for centre, rows in places]
     columns = ["n", "mae", "bias", "bias_low", "bias_high", "limit_low", "limit_high"]
@@ -84,25 +86,37 @@ def bland_altman(cases: pd.DataFrame, variant: str, centres: Sequence[str]) -> F
     scatter, plot = figure.subplots(1, 2)
     for centre, (colour, mark) in marks.items():
         own = rows[rows["centre"] == centre]
-        dots = {"color": colour, "marker": mark, "linestyle": "", "markersize": 4, "alpha": 0.6,
-                "markeredgewidth": 0}
-        scatter.plot(own["true_vcdr"], own["vcdr"], **dots)
-        plot.plot((own["vcdr"] + own["true_vcdr"]) / 2, own["vcdr"] - own["true_vcdr"], **dots)
+        middle, difference = (own["vcdr"] + own["true_vcdr"]) / 2, own["vcdr"] - own["true_vcdr"]
+        scatter.plot(own["true_vcdr"], own["vcdr"], mark, color=colour, **DOTS)
+        plot.plot(middle, difference, mark, color=colour, **DOTS)
     _identity(scatter, rows[["vcdr", "true_vcdr"]].to_numpy())
     for axes in (scatter, plot):
         axes.set_box_aspect(1)
     scatter.set_xlabel("truth")
     scatter.set_ylabel("prediction")
     scatter.set_title(f"vCDR of {variant}")
-    for value, style in ((overall["bias"], "-"), (overall["limit_low"], "--"), (overall["limit_high"], "--")):
+    for key, style in (("bias", "-"), ("limit_low", "--"), ("limit_high", "--")):
+        value = float(overall[key])
         if np.isfinite(value):
             plot.axhline(value, color="black", linewidth=1, linestyle=style)
-            plot.annotate(f"{value:+.2f}", (1, value), xycoords=("axes fraction", "data"),
-                          xytext=(2, 0), textcoords="offset points", va="center", fontsize=8)  # fmt: skip
+            _label(plot, value)
     plot.set_xlabel("mean of both")
-    plot.set_title("prediction − truth")
+    plot.set_title("prediction less truth")
     centre_legend(figure, marks)
     return figure
+
+
+def _label(axes: Axes, value: float) -> None:
+    """Write a value beside the line at it, outside the plot."""
+    axes.annotate(
+        f"{value:+.2f}",
+        (1, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(2, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+    )
 
 
 def _identity(axes: Axes, values: np.ndarray) -> None:

@@ -26,9 +26,7 @@ from tvseg.training.run_folder import RunFolder
 ENOUGH_SEEDS = 3
 
 
-def chapter(
-    group: Group, *, roots: Mapping[Path, Path] | None, device: torch.device
-) -> Chapter:
+def chapter(group: Group, *, roots: Mapping[Path, Path] | None, device: torch.device) -> Chapter:
     """Make a chapter.
 
     Args:
@@ -64,7 +62,7 @@ def facts(group: Group) -> dict[str, str]:
         "Networks": ", ".join(group.networks),
         "Seeds": ", ".join(map(str, seeds)),
         "Unseen centres" if group.holds_out else "Centres (trained on)": ", ".join(
-            f"{letter} {settings.centres[letter].name} ({count} images)"
+            f"{letter} {settings.centres[str(letter)].name} ({count} images)"
             for letter, count in images.items()
         ),
         "Training": f"encoder {settings.encoder}, {settings.image_size} px, augmentation "
@@ -108,9 +106,7 @@ def warnings(group: Group) -> list[str]:
     return found
 
 
-def example_section(
-    group: Group, roots: Mapping[Path, Path], device: torch.device
-) -> Section:
+def example_section(group: Group, roots: Mapping[Path, Path], device: torch.device) -> Section:
     """Best, median and worst case of each centre, as contours of every variant."""
     networks = group.cases[group.cases["variant"] != MEAN_MASK]
     chosen = rank_cases(networks, group.networks)

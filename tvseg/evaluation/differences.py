@@ -1,15 +1,17 @@
 """How much variants differ, and how sure that is."""
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from tvseg.evaluation.columns import IMAGE
-from tvseg.evaluation.statistics import bootstrap_interval, compare_variants, per_image
+from tvseg.evaluation.statistics import Interval, bootstrap_interval, compare_variants, per_image
 
 
-def differences(cases: pd.DataFrame, metrics: Sequence[str], networks: Sequence[str]) -> pd.DataFrame:
+def differences(
+    cases: pd.DataFrame, metrics: Sequence[str], networks: Sequence[str]
+) -> pd.DataFrame:
     """Compare every two networks, the later in order first, so that gains over it are positive.
 
     Args:
@@ -22,18 +24,20 @@ def differences(cases: pd.DataFrame, metrics: Sequence[str], networks: Sequence[
         added: the bootstrap interval of the mean difference over images.
     """
     table = compare_variants(cases, metrics=metrics, variants=list(reversed(networks)))
-    bounds = {}
-    for metric in metrics:
-        values = per_image(cases, metric)
-        keys = ["structure", *IMAGE]
-        wide = values.pivot(index=keys, columns="variant", values="value")
-        for first, second in itertools.combinations(reversed(networks), 2):
-            gains = (wide[first] - wide[second]).dropna()
-            for (structure, centre), own in gains.groupby(["structure", "centre"]):
-                interval = bootstrap_interval(own.to_numpy())
-                bounds[metric, structure, centre, first, second] = interval
-    places = list(zip(*(table[key] for key in ("metric", "structure", "centre", "first", "second"))))
-    nothing = (float("nan"), float("nan"))
-    table["low"] = [bounds.get(place, nothing)[0] for place in places]
-    table["high"] = [bounds.get(place, nothing)[1] for place in places]
+    wide = {
+        metric: per_image(cases, metric).pivot(
+            index=["structure", *IMAGE], columns="variant", values="value"
+        )
+        for metric in metrics
+    }
+    bounds = [_interval(wide[row["metric"]], row) for row in table.to_dict("records")]
+    table["low"] = [interval.low for interval in bounds]
+    table["high"] = [interval.high for interval in bounds]
     return table
+
+
+def _interval(wide: pd.DataFrame, row: Mapping[Hashable, Any]) -> Interval:
+    """Of the mean of first minus second in one row of a comparison."""
+    gains = (wide[row["first"]] - wide[row["second"]]).reset_index()
+    here = (gains["structure"] == row["structure"]) & (gains["centre"] == row["centre"])
+    return bootstrap_interval(gains.loc[here, 0].to_numpy())

@@ -103,7 +103,7 @@ def predict_examples(
         (case.split, case.name): case
         for case in find_cases(root, centres_of(settings)[chosen["centre"].iloc[0]])
     }
-    read = [_read(found, row.split, row.case, root) for row in chosen.itertuples()]
+    read = [_read(found, row["split"], row["case"], root) for row in chosen.to_dict("records")]
     predicted = [_predict(run, read, scoring, device) for run in runs.values()]
     examples = []
     for place, (case, image, truth) in enumerate(read):
@@ -159,7 +159,9 @@ def _read(
 
 
 def _photograph_on_grid(image: np.ndarray, protocol: Protocol) -> np.ndarray:
-    return image if protocol.grid_px is None else resize_image(pad_to_square(image), protocol.grid_px)
+    return (
+        image if protocol.grid_px is None else resize_image(pad_to_square(image), protocol.grid_px)
+    )
 
 
 def _check_same(

@@ -21,6 +21,7 @@ DRAWN = ("dice", "hd95_px")
 """Metrics that are drawn image by image."""
 
 DOTS = {"markersize": 4.0, "alpha": 0.6, "markeredgewidth": 0.0}
+SIGNIFICANT = 0.05
 LEAST_PX = 1.0
 """Smaller distances are drawn here: a logarithmic axis has no zero."""
 
@@ -147,7 +148,7 @@ def difference_plot(comparison: pd.DataFrame, metric: str, centres: Sequence[str
     Args:
         comparison: Rows of one metric with ``structure``, ``centre``, ``first``, ``second``,
             ``difference``, ``low``, ``high`` (in the rows' unit) and ``p_holm``; differences with
-            a corrected p below 0.05 are filled.
+            a corrected p below :data:`SIGNIFICANT` are filled.
         metric: One of :data:`DRAWN`.
         centres: All centres of the report.
     """
@@ -163,7 +164,7 @@ def difference_plot(comparison: pd.DataFrame, metric: str, centres: Sequence[str
             rows = here[(here["first"] == first) & (here["second"] == second)]
             _intervals(axes, rows, place, marks, METRICS[metric].factor)
         axes.axvline(0, color="black", linewidth=0.8)
-        axes.set_yticks(range(len(pairs)), [f"{first}\n− {second}" for first, second in pairs])
+        axes.set_yticks(range(len(pairs)), [f"{first}\nvs {second}" for first, second in pairs])
         axes.set_ylim(len(pairs) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.set_title(SHORT.get(structure, structure))
@@ -180,11 +181,13 @@ def _intervals(
     step = 0.7 / max(len(marks), 1)
     for index, (centre, (colour, mark)) in enumerate(marks.items()):
         at = place + (index - (len(marks) - 1) / 2) * step
-        for row in rows[rows["centre"] == centre].itertuples():
-            axes.plot([factor * row.low, factor * row.high], [at, at], color=colour)
-            inside = colour if row.p_holm < 0.05 else "white"
+        own = rows[rows["centre"] == centre]
+        for bounds in own[["low", "high"]].to_numpy():
+            axes.plot(factor * bounds, [at, at], color=colour)
+        for clear, inside in ((True, colour), (False, "white")):
+            gains = factor * own.loc[(own["p_holm"] < SIGNIFICANT) == clear, "difference"]
             axes.plot(
-                factor * row.difference, at, mark, color=colour, markerfacecolor=inside, markersize=6
+                gains, [at] * len(gains), mark, color=colour, markerfacecolor=inside, markersize=6
             )
 
 
@@ -200,7 +203,7 @@ def training_curves(epochs: pd.DataFrame, variants: Sequence[str]) -> Figure:
     loss, dice = figure.subplots(1, 2)
     colours = variant_colours(variants)
     for (variant, _), run in epochs.groupby(["variant", "seed"]):
-        colour = colours[variant]
+        colour = colours[str(variant)]
         loss.plot(run["epoch"], run["loss"], color=colour)
         dice.plot(run["epoch"], 100 * run["dice"], color=colour)
         kept = run[run["epoch"] == run["best_epoch"]]
@@ -220,16 +223,16 @@ def training_curves(epochs: pd.DataFrame, variants: Sequence[str]) -> Figure:
 def centre_legend(figure: Figure, marks: dict[str, tuple[str, str]]) -> None:
     """Put the centres' marks above a figure."""
     handles = [
-        Line2D([], [], color=colour, marker=mark, linestyle="", markersize=5, label=f"centre {name}")
+        Line2D(
+            [], [], color=colour, marker=mark, linestyle="", markersize=5, label=f"centre {name}"
+        )
         for name, (colour, mark) in marks.items()
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4))
 
 
 def _variant_legend(figure: Figure, colours: dict[str, str]) -> None:
-    handles = [
-        Patch(facecolor=colour, alpha=0.6, label=name) for name, colour in colours.items()
-    ]
+    handles = [Patch(facecolor=colour, alpha=0.6, label=name) for name, colour in colours.items()]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4))
 
 

@@ -2,13 +2,14 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 WIDTH_IN = 5.4  # at the width of a phone, 10 pt letters are then still read without zooming
 DPI = 200
-LOOK = {
+LOOK: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -38,6 +39,7 @@ _VARIANT_COLOURS = {
 _CENTRE_COLOURS = ("#56B4E9", "#D55E00", "#CC79A7", "#222222")
 _OTHER_COLOURS = ("#CC79A7", "#D55E00", "#56B4E9", "#222222", "#B8A800")
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
 
 def variant_colours(variants: Sequence[str]) -> dict[str, str]:
     """A colour for each variant, the same in every figure of a report."""

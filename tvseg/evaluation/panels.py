@@ -13,7 +13,7 @@ from tvseg.evaluation.examples import Example
 from tvseg.evaluation.look import LOOK, WIDTH_IN
 from tvseg.evaluation.tables import SHORT
 from tvseg.inference.contours import outline
-from tvseg.inference.writers import COLOURS, OTHER_COLOURS
+from tvseg.inference.writers.overlay import COLOURS, OTHER_COLOURS
 
 TRUTH_COLOUR = "#FF3030"
 MARGIN = 0.15  # about the contours, as a share of their extent
@@ -62,9 +62,8 @@ def panels(examples: Sequence[Example]) -> Figure:
 
 def window(example: Example) -> tuple[float, float, float, float]:
     """The square about all contours of a case: top, bottom, left, right in px, within the image."""
-    marked = example.truth.any(axis=0)
-    for masks in example.predictions.values():
-        marked = marked | masks.any(axis=0)
+    everything = [example.truth, *example.predictions.values()]
+    marked = np.logical_or.reduce(np.concatenate(everything))  # (H, W)
     height, width = marked.shape
     if not marked.any():
         return -0.5, height - 0.5, -0.5, width - 0.5
@@ -97,7 +96,9 @@ def _draw(axes: Axes, example: Example, variant: str) -> None:
             for polygon in outline(mask):
                 axes.plot(polygon[:, 1], polygon[:, 0], color=colour, linewidth=width)
         dice = example.dice[variant][name]
-        scores.append(f"{SHORT.get(name, name)} {'none' if np.isnan(dice) else f'{100 * dice:.1f}'}")
+        scores.append(
+            f"{SHORT.get(name, name)} {'none' if np.isnan(dice) else f'{100 * dice:.1f}'}"
+        )
     axes.set_xlabel("  ".join(scores), fontsize=8, labelpad=2)
 
 

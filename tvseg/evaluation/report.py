@@ -29,7 +29,9 @@ def check_free(out: Path) -> None:
         )
 
 
-def write_report(chapters: Sequence[Chapter], out: Path, *, title: str, runs: Sequence[str]) -> Path:
+def write_report(
+    chapters: Sequence[Chapter], out: Path, *, title: str, runs: Sequence[str]
+) -> Path:
     """Write a report; files of an earlier one in the folder give way.
 
     All is drawn before the first file is written, and the page comes last.
@@ -110,9 +112,13 @@ def _earlier(out: Path) -> list[str]:
     try:
         names: list[str] = json.loads(path.read_text("utf-8"))["files"]
         kinds = {".html", ".png", ".pdf", ".csv", ".md"}
-        strange = [name for name in names if Path(name).suffix not in kinds or ".." in Path(name).parts]
+        strange = [
+            name for name in names if Path(name).suffix not in kinds or ".." in Path(name).parts
+        ]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); remove {out} or give another --out") from error
+        raise ValueError(
+            f"{path} is damaged ({error}); remove {out} or give another --out"
+        ) from error
     if strange or any(Path(name).is_absolute() for name in names):
         raise ValueError(f"{path} is damaged (it names {strange}); give another --out")
     return names

@@ -85,7 +85,7 @@ class Group:
     @property
     def holds_out(self) -> bool:
         """Whether the scored centres were unseen."""
-        return self.runs[0].info()["holdout"] != NO_HOLDOUT
+        return str(self.runs[0].info()["holdout"]) != NO_HOLDOUT
 
 
 def gather(runs: Sequence[RunFolder], scoring: Scoring) -> list[Group]:
@@ -121,7 +121,7 @@ def _read(runs: Sequence[RunFolder], scoring: Scoring) -> pd.DataFrame:
     tables = []
     for run in runs:
         path = scoring.file(run)
-        names = {key: str for key in ("run", "variant", "holdout", *IMAGE, "structure")}
+        names = dict.fromkeys(("run", "variant", "holdout", "structure", *IMAGE), str)
         try:
             table = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
         except ValueError as error:

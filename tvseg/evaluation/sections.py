@@ -1,58 +1,61 @@
 """What a report says of a group's scores: tables, tests, distributions, agreement, failures."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from tvseg.evaluation.agreement import agreement, bland_altman, ratios
 from tvseg.evaluation.columns import METRICS
 from tvseg.evaluation.differences import differences
-from tvseg.evaluation.figures import DRAWN, box_plot, difference_plot, pair_scatter
+from tvseg.evaluation.figures import DRAWN, SIGNIFICANT, box_plot, difference_plot, pair_scatter
 from tvseg.evaluation.page import Picture, Section, Sheet
 from tvseg.evaluation.scores import Group, caption
 from tvseg.evaluation.summary import MEAN_MASK, summarise
-from tvseg.evaluation.tables import SHORT, SHOWN, layout
-
-SIGNIFICANT = 0.05
+from tvseg.evaluation.tables import BOTH, SHORT, SHOWN, layout
 
 
 def score_section(group: Group) -> Section:
     """The table of the paper with all metrics, and the intervals of its means."""
     summary = summarise(group.cases)
-    sheets = []
     rest = [metric for metric in METRICS if metric not in SHOWN]
-    for name, metrics in (("scores", SHOWN), ("more-scores", rest)):
-        table = layout(summary, caption(group.runs, group.scoring), metrics=metrics)
-        rows = [
-            {"Metric": line.metric, "Task": line.task, "Centre": line.centre}
-            | {
-                variant: f"{cell.value} {cell.note}" if cell else ""
-                for variant, cell in zip(table.variants, line.cells, strict=True)
-            }
-            for line in table.lines
-        ]
-        best = frozenset(
-            (number, variant)
-            for number, line in enumerate(table.lines)
+    main = _scores("scores", summary, caption(group.runs, group.scoring), SHOWN)
+    more = _scores("more-scores", summary, "All other metrics of the same scoring.", rest)
+    return Section("Scores", tables=[main, _intervals(summary, group.variants), more])
+
+
+def _scores(name: str, summary: pd.DataFrame, words: str, metrics: Sequence[str]) -> Sheet:
+    table = layout(summary, words, metrics=metrics)
+    rows = [
+        {"Metric": line.metric, "Task": line.task, "Centre": line.centre}
+        | {
+            variant: f"{cell.value} {cell.note}" if cell else ""
             for variant, cell in zip(table.variants, line.cells, strict=True)
-            if cell and cell.is_best
-        )
-        own = summary[summary["metric"].isin(metrics)]
-        sheets.append(Sheet(name, table.caption, pd.DataFrame(rows), own, 3, best))
-    return Section("Scores", tables=[*sheets, _intervals(summary, group.variants)])
+        }
+        for line in table.lines
+    ]
+    best = frozenset(
+        (number, variant)
+        for number, line in enumerate(table.lines)
+        for variant, cell in zip(table.variants, line.cells, strict=True)
+        if cell and cell.is_best
+    )
+    feet = frozenset(number for number, line in enumerate(table.lines) if line.is_foot)
+    own = summary[summary["metric"].isin(metrics)]
+    return Sheet(name, table.caption, pd.DataFrame(rows), own, 3, best, feet)
 
 
 def _intervals(summary: pd.DataFrame, variants: Sequence[str]) -> Sheet:
     rows = []
     own = summary[summary["metric"].isin(SHOWN)]
-    for (metric, structure, centre), here in own.groupby(["metric", "structure", "centre"], sort=False):
-        digits = METRICS[metric].digits
-        cells = {
-            row.variant: f"{row.mean:.{digits}f} [{row.low:.{digits}f}, {row.high:.{digits}f}]"
-            for row in here.dropna(subset="mean").itertuples()
-        }
-        head = {"Metric": _name(metric), "Task": SHORT.get(structure, structure), "Centre": centre}
-        rows.append(head | {variant: cells.get(variant, "") for variant in variants})
+    for metric in SHOWN:
+        places = own[own["metric"] == metric].groupby(["structure", "centre"])
+        for (structure, centre), here in places:
+            known = here.dropna(subset="mean").to_dict("records")
+            cells = {row["variant"]: _bounded(metric, row) for row in known}
+            head = {"Metric": _name(metric), "Task": _task(metric, str(structure))}
+            head |= {"Centre": str(centre)}
+            rows.append(head | {variant: cells.get(variant, "") for variant in variants})
     caption = (
         "The same means with bootstrap 95 % intervals (2000 resamples of the images, each averaged "
         "over seeds first): how far a mean would move on other images of the same centre."
@@ -122,7 +125,7 @@ def _tests(table: pd.DataFrame) -> Sheet:
                 "Metric": _name(row["metric"]),
                 "Task": SHORT.get(row["structure"], row["structure"]),
                 "Centre": row["centre"],
-                "Pair": f"{row['first']} − {row['second']}",
+                "Pair": f"{row['first']} vs {row['second']}",
                 "Images": str(row["n"]),
                 "Difference": f"{gain} [{low}, {high}]" if row["n"] else "",
                 "Effect": f"{row['effect']:+.2f}" if row["n"] else "",
@@ -132,7 +135,7 @@ def _tests(table: pd.DataFrame) -> Sheet:
         )
         if row["p_holm"] < SIGNIFICANT:
             bold |= {(number, "Difference"), (number, "p, Holm")}
-    caption = "Paired differences of variants, in the units of the tables."
+    caption = "Paired differences, first less second, in the units of the tables."
     return Sheet("comparisons", caption, pd.DataFrame(rows), table, 4, frozenset(bold))
 
 
@@ -141,7 +144,8 @@ def distribution_section(group: Group) -> Section:
     pictures = [
         Picture(
             f"boxes-{_stem(metric)}",
-            f"{METRICS[metric].name} of every image (dots, averaged over seeds), median, quartiles, "
+            f"{METRICS[metric].name} of every image (dots, averaged over seeds), median, quartiles "
+            "and "
             "whiskers up to 1.5 times their distance."
             + ("" if metric == "dice" else " Logarithmic axis; values below 1 px are drawn there."),
             f"Box plots of {METRICS[metric].name} by centre for {', '.join(group.variants)}, "
@@ -202,7 +206,9 @@ def failure_section(group: Group) -> Section:
     cases = group.cases[group.cases["variant"] != MEAN_MASK]
     missed = cases["missed"].astype(bool)
     spurious = cases["spurious"].astype(bool)
-    failed = cases[missed | spurious].assign(failure=missed.map({True: "missed", False: "invented"}))
+    failed = cases[missed | spurious].assign(
+        failure=missed.map({True: "missed", False: "invented"})
+    )
     title = "Failures"
     if failed.empty:
         words = f"No structure was missed or invented in {len(cases)} structures of all networks."
@@ -215,6 +221,15 @@ def failure_section(group: Group) -> Section:
         f"the prediction alone) of {len(cases)} structures of all networks."
     )
     return Section(title, tables=[Sheet("failures", caption, text, numbers, 6)])
+
+
+def _bounded(metric: str, row: Mapping[Hashable, Any]) -> str:
+    mean, low, high = (f"{row[key]:.{METRICS[metric].digits}f}" for key in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def _task(metric: str, structure: str) -> str:
+    return BOTH if metric.startswith("vcdr") else SHORT.get(structure, structure)
 
 
 def _name(metric: str) -> str:

@@ -39,7 +39,9 @@ class Cell:
 
     @property
     def value(self) -> str:
-        """The mean, and the standard deviation over seeds where there is one."""
+        """The mean, and the standard deviation over seeds where there is one; a dash for none."""
+        if np.isnan(self.mean):
+            return "-"
         text = f"{self.mean:.{self.digits}f}"
         return text if np.isnan(self.sd) else f"{text} ± {self.sd:.{self.digits}f}"
 
