@@ -1,9 +1,11 @@
-"""``tvseg data synth`` and ``tvseg data check``."""
+"""``tvseg data synth``, ``tvseg data check`` and ``tvseg data check-refuge``."""
 
 import sys
 from pathlib import Path
 
 import click
+
+from tvseg.cli.data_refuge import check_refuge
 
 
 @click.group()
@@ -68,3 +70,6 @@ def check(root: Path, config: Path | None) -> None:
         click.echo(f"{len(report.problems)} problems.", err=True)
         sys.exit(1)
     click.echo("No problems.")
+
+
+data.add_command(check_refuge)
