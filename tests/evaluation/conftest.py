@@ -12,6 +12,11 @@ from tvseg.evaluation.columns import COLUMNS
 from tvseg.files import write_json, write_text
 from tvseg.training.run_folder import RunFolder
 
+TINY = load_settings(
+    None,
+    ["aspp=dense", "encoder_weights=none", "image_size=64", "train.epochs=1",
+     "train.steps_per_epoch=2", "train.images_per_centre=2"],
+)  # fmt: skip
 GAINS = {"mean mask": -0.2, "dense": 0.0, "depthwise": 0.01, "tvconv": 0.05}
 IMAGES = 8
 
@@ -86,3 +91,11 @@ def scored_runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
         for centre in ("A" if variant == "tvconv" else "AB")
         for seed in (0, 1)
     ]
+
+
+@pytest.fixture(scope="session")
+def trained_run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A dense network after two steps on phantoms, centre B held out; scored as tests need it."""
+    from tvseg.training.train import train
+
+    return train(TINY, holdout="B", root=phantoms, runs=tmp_path_factory.mktemp("runs"))

@@ -66,10 +66,13 @@ def report(
     found = [run for group in groups for run in group.runs]
     roots = None
     if photographs:
-        roots = {
-            run.path: find_root(data, run.info().get("data"), os.environ.get("TVSEG_DATA"))
-            for run in found
-        }
+        try:
+            roots = {
+                run.path: find_root(data, run.info().get("data"), os.environ.get("TVSEG_DATA"))
+                for run in found
+            }
+        except ValueError as error:
+            raise ValueError(f"{error}; or leave the cases out with --no-photographs") from error
     where = choose_device(device)
     chapters = [chapter(group, roots=roots, device=where) for group in groups]
     page = write_report(chapters, out, title="tvseg report", runs=[str(run.path) for run in found])

@@ -109,7 +109,7 @@ def predict_examples(
     for place, (case, image, truth) in enumerate(read):
         of_case = cases[(cases["split"] == case.split) & (cases["case"] == case.name)]
         predictions = {v: own[place] for v, own in zip(runs, predicted, strict=True)}
-        scores = {v: _dice(of_case[of_case["run"] == run.path.name]) for v, run in runs.items()}
+        scores = {v: _dice(of_case, v, run) for v, run in runs.items()}
         true = on_grid(truth, scoring.protocol)
         for variant, run in runs.items():
             _check_same(predictions[variant], true, scores[variant], run, scoring)
@@ -143,8 +143,10 @@ def _predict(
         ]
 
 
-def _dice(rows: pd.DataFrame) -> dict[str, float]:
-    return dict(zip(rows["structure"], rows["dice"], strict=True))
+def _dice(rows: pd.DataFrame, variant: str, run: RunFolder) -> dict[str, float]:
+    """Of each structure of a case, as a run has scored it."""
+    own = rows[(rows["variant"] == variant) & (rows["run"] == run.path.name)]
+    return dict(zip(own["structure"], own["dice"], strict=True))
 
 
 def _read(

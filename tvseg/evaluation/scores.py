@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from tvseg.evaluation.columns import COLUMNS, IMAGE
+from tvseg.evaluation.columns import IMAGE
 from tvseg.evaluation.evaluate import evaluation_folder
 from tvseg.evaluation.grouping import VARYING, group_runs
 from tvseg.evaluation.protocols import PROTOCOLS, Protocol
+from tvseg.evaluation.records import read_cases
 from tvseg.evaluation.summary import MEAN_MASK
 from tvseg.evaluation.tables import ordered
 from tvseg.training.run_folder import RunFolder
@@ -120,25 +121,16 @@ def gather(runs: Sequence[RunFolder], scoring: Scoring) -> list[Group]:
 def _read(runs: Sequence[RunFolder], scoring: Scoring) -> pd.DataFrame:
     tables = []
     for run in runs:
-        path = scoring.file(run)
-        names = dict.fromkeys(("run", "variant", "holdout", "structure", *IMAGE), str)
         try:
-            table = pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged ({error}); {_again([run], scoring)}") from error
-        if missing := [name for name in COLUMNS if name not in table]:
+            tables.append(read_cases(scoring.file(run)))
+        except ValueError as error:  # pandas' own say nothing of the file
             raise ValueError(
-                f"{path} must have the columns that tvseg writes today, it lacks "
-                f"{', '.join(missing)}; {_again([run], scoring)}"
-            )
-        tables.append(table)
+                f"{scoring.file(run)} cannot be used ({error}); "
+                f"score again with: {scoring.command([run])}"
+            ) from error
     cases = pd.concat(tables, ignore_index=True)
     cases["seed"] = cases["seed"].where(cases["variant"] != MEAN_MASK, 0)
     return cases.drop_duplicates(["variant", "seed", "structure", *IMAGE], ignore_index=True)
-
-
-def _again(runs: Sequence[RunFolder], scoring: Scoring) -> str:
-    return f"score again with: {scoring.command(runs)}"
 
 
 def _titles(groups: Sequence[Sequence[RunFolder]]) -> list[str]:
