@@ -106,12 +106,18 @@ def test_readers_are_warned(chapters: list[Chapter], tmp_path: Path) -> None:
     words = " ".join(of_sources.warnings)
     assert "Not scored: tvconv on B" in words
     assert "5 of 5 pairs of variant and centre have fewer than 3 seeds" in words
-    assert "1 structures were missed or invented" in words
+    assert "missed or invented: 1." in words
     assert "leak" not in words
     run = write_scored_run(tmp_path, "dense", "A", 0)
     run.write_info(chosen="selected on target")
     (of_target,) = _chapters([run])
     assert "a leak" in " ".join(of_target.warnings)
+    assert "missed or invented" not in " ".join(of_target.warnings)
+    failures = _section(of_target, "Failures")
+    assert not failures.tables
+    assert failures.words == [
+        "No structure was missed or invented in 16 structures of all networks."
+    ]
     one_variant = _section(of_target, "Variants compared")
     assert not one_variant.tables
     assert "nothing to compare" in one_variant.words[0]

@@ -102,7 +102,9 @@ def warnings(group: Group) -> list[str]:
         )
     failed = int((networks["missed"].astype(bool) | networks["spurious"].astype(bool)).sum())
     if failed:
-        found.append(f"{failed} structures were missed or invented; they are listed at the end.")
+        found.append(
+            f"Structures that were missed or invented: {failed}. They are listed under Failures."
+        )
     return found
 
 

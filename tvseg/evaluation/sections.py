@@ -206,13 +206,12 @@ def failure_section(group: Group) -> Section:
     cases = group.cases[group.cases["variant"] != MEAN_MASK]
     missed = cases["missed"].astype(bool)
     spurious = cases["spurious"].astype(bool)
-    failed = cases[missed | spurious].assign(
-        failure=missed.map({True: "missed", False: "invented"})
-    )
+    failed = cases[missed | spurious].copy()
     title = "Failures"
     if failed.empty:
         words = f"No structure was missed or invented in {len(cases)} structures of all networks."
         return Section(title, [words])
+    failed["failure"] = ["missed" if one else "invented" for one in failed["missed"]]
     keys = ["variant", "centre", "split", "case", "structure", "failure", "seed"]
     numbers = failed[keys].sort_values(keys[:5])
     text = numbers.astype(str).rename(columns=str.capitalize)
