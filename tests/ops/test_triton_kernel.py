@@ -110,6 +110,8 @@ def test_machine_code_without_a_gpu(
     for code in compiled:
         assert code["cubin"]  # the assembler took it
         moves = set(re.findall(r"\b(?:ld|st)\.global[\w.]*", code["ptx"]))
+        if dtype == torch.bfloat16:  # which the interpreter cuts off
+            assert "cvt.rn.bf16" in code["ptx"]
         if layout == "channels_last":  # 16 bytes a thread, or 8
             assert moves
             assert moves <= {f"{way}.global.v{n}.b32" for way in ("ld", "st") for n in (2, 4)}
