@@ -69,12 +69,12 @@ def hold_parity(case: Case, dtype: torch.dtype, layout: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_channels_last_equals_the_reference(case: Case) -> None:
+def test_channels_last_cases_equal_the_reference(case: Case) -> None:
     hold_parity(case, torch.float32, "channels_last")
 
 
 @pytest.mark.parametrize("case", CASES[::3], ids=str)
-def test_contiguous_equals_the_reference(case: Case) -> None:
+def test_contiguous_cases_equal_the_reference(case: Case) -> None:
     hold_parity(case, torch.float32, "contiguous")
 
 
