@@ -2,11 +2,10 @@
 
 One program computes one tile of its result: a few images (or taps), a patch of neighbouring pixels,
 a run of channels. Axes of a tile in this order; `[:, None, None]` puts one in its place. Maps and
-weights come with their steps in elements, in any order in memory: the tile's shape alone is chosen
-for one. Offsets are 64 bits wide, for tensors of more than 2**31 elements.
+weights come with their steps in elements and may lie in memory in any order; only the shape of the
+tile is chosen for one. Offsets are 64 bits wide, for tensors of more than 2**31 elements.
 
-A tap that meets the padding is neither loaded nor multiplied, on either side of the product: zero
-times NaN would be NaN.
+Where a tap meets the padding, both sides of the product are masked: zero times NaN would be NaN.
 """
 
 from __future__ import annotations
