@@ -16,7 +16,7 @@ def _run(*arguments: object) -> Result:
 
 
 def _told(result: Result) -> list[str]:
-    """What stands on stderr, but for progress bars, which only a process of its own can turn off."""
+    """What stands on stderr, but for progress bars: only a process of its own goes without."""
     return [line for line in result.stderr.splitlines() if line.strip() and "/s]" not in line]
 
 
