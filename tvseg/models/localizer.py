@@ -1,5 +1,6 @@
 """The network that looks for the disc in a whole photograph."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +15,24 @@ from tvseg.models.encoder import check_encoder
 STRIDE = 4  # of the map that comes out
 
 
-def build_localizer(*, encoder: str, pyramid_channels: int = 64, channels: int = 32) -> nn.Module:
+def build_localizer(
+    *,
+    encoder: str,
+    encoder_state: Mapping[str, torch.Tensor] | None = None,
+    pyramid_channels: int = 64,
+    channels: int = 32,
+) -> nn.Module:
     """Build a light feature pyramid network with one output channel.
 
     Args:
         encoder: An encoder of segmentation_models_pytorch, or ``mobilenet_v2_320``.
+        encoder_state: Weights of the encoder, ``None`` for random ones.
         pyramid_channels: Channels of the pyramid.
         channels: Channels of the maps that are added up at the end.
 
     Returns:
-        The network in train mode, with random weights: (B, 3, H, W), sides multiples of 32, ->
-        logits of the disc (B, 1, H / 4, W / 4).
+        The network in train mode: (B, 3, H, W), sides multiples of 32, -> logits of the disc
+        (B, 1, H / 4, W / 4).
 
     Raises:
         ValueError: An unknown encoder.
@@ -32,7 +40,7 @@ def build_localizer(*, encoder: str, pyramid_channels: int = 64, channels: int =
     Source: feature pyramid networks (arXiv:1612.03144), as in segmentation_models_pytorch.
     """
     check_encoder(encoder)
-    network: nn.Module = smp.FPN(
+    network = smp.FPN(
         encoder,
         encoder_weights=None,
         decoder_pyramid_channels=pyramid_channels,
@@ -40,7 +48,10 @@ def build_localizer(*, encoder: str, pyramid_channels: int = 64, channels: int =
         decoder_dropout=0.1,
         upsampling=1,
     )
-    return network
+    if encoder_state is not None:
+        network.encoder.load_state_dict(encoder_state)
+    whole: nn.Module = network
+    return whole
 
 
 @dataclass(frozen=True)
