@@ -1,8 +1,5 @@
-import csv
 import errno
-import io
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,47 +8,11 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from tests.inference.drawn import draw_field, draw_picture, make_pipeline
+from tests.inference.drawn import draw_picture, make_pipeline
+from tests.inference.predicted import draw_fields, read_rows, read_tree, run
 from tvseg.inference import outputs, predict
 from tvseg.inference.localisation import Location
-from tvseg.inference.outputs import Outcome, OutputFolder
-from tvseg.inference.photographs import Photograph, find_photographs
-from tvseg.inference.pipeline import Finding, Pipeline
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(path.read_text())))
-
-
-def _predict(
-    photographs: Sequence[Photograph] | Path,
-    out: Path,
-    *,
-    formats: Sequence[str] = ("mask",),
-    pipeline: Pipeline | None = None,
-    batch_size: int = 4,
-    resume: bool = False,
-    about: str = "",
-) -> Outcome:
-    pipeline = pipeline or make_pipeline()
-    if isinstance(photographs, Path):
-        photographs = find_photographs([photographs])
-    folder = OutputFolder(out, formats=formats, structures=pipeline.encoding.structures)
-    return predict.predict(
-        photographs,
-        pipeline,
-        folder,
-        about={"model": about},
-        command="tvseg predict",
-        batch_size=batch_size,
-        resume=resume,
-    )
-
-
-def _tree(out: Path) -> dict[str, bytes]:
-    """Every file but ``run.json``, which holds times."""
-    files = (path for path in out.rglob("*") if path.is_file() and path.name != "run.json")
-    return {str(path.relative_to(out)): path.read_bytes() for path in files}
+from tvseg.inference.photographs import Photograph
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +47,9 @@ GOOD = {"rgb", "photo", "rgba", "cmyk", "palette", "grey", "deep", "turned"}
 
 def test_bad_files_are_listed_and_good_ones_unharmed(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    outcome = _predict(folder, out, formats=["overlay", "mask"])
-    good = {row["id"]: row for row in _rows(out / "measurements.csv")}
-    bad = {row["id"]: row["reason"] for row in _rows(out / "failures.csv")}
+    outcome = run(folder, out, formats=["overlay", "mask"])
+    good = {row["id"]: row for row in read_rows(out / "measurements.csv")}
+    bad = {row["id"]: row["reason"] for row in read_rows(out / "failures.csv")}
     assert set(good) == GOOD
     assert set(bad) == {"cut", "empty", "pixel", "text", "broken", "bomb"}
     assert "cannot be read" in bad["cut"]
@@ -119,9 +80,9 @@ def test_bad_files_are_listed_and_good_ones_unharmed(folder: Path, tmp_path: Pat
 
 def test_measurements_are_those_of_the_mask(tmp_path: Path, folder: Path) -> None:
     out = tmp_path / "out"
-    _predict([Photograph("one", folder / "rgb.png", "left", 2.0)], out)
+    run([Photograph("one", folder / "rgb.png", "left", 2.0)], out)
     labels = np.array(Image.open(out / "masks" / "one.png"))
-    row = _rows(out / "measurements.csv")[0]
+    row = read_rows(out / "measurements.csv")[0]
     heights = [int((labels <= value).sum(axis=0).max()) for value in (0, 128)]
     assert float(row["vcdr"]) == pytest.approx(heights[0] / heights[1], abs=1e-4)
     assert int(row["cup_area_px"]) == (labels == 0).sum()
@@ -131,16 +92,9 @@ def test_measurements_are_those_of_the_mask(tmp_path: Path, folder: Path) -> Non
     assert not (out / "failures.csv").exists()
 
 
-def _fields(folder: Path, count: int) -> list[Photograph]:
-    for place in range(count):
-        field = draw_field(100 + place, 40 + place, 50, 20 + place)
-        Image.fromarray(field).save(folder / f"{place:02d}.png")
-    return find_photographs([folder])
-
-
 def test_coco_holds_every_photograph_of_the_folder(tmp_path: Path, folder: Path) -> None:
     out = tmp_path / "out"
-    _predict(folder, out, formats=["coco", "mask"], batch_size=3)
+    run(folder, out, formats=["coco", "mask"], batch_size=3)
     coco = COCO(out / "coco.json")
     named = {image["tvseg_id"]: image for image in coco.loadImgs(coco.getImgIds())}
     assert set(named) == GOOD
@@ -162,10 +116,10 @@ def test_coco_holds_every_photograph_of_the_folder(tmp_path: Path, folder: Path)
 
 def test_a_photograph_without_a_disc_is_reported_and_not_guessed(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    photographs = _fields(tmp_path / "in", 1)
+    photographs = draw_fields(tmp_path / "in", 1)
     pipeline = make_pipeline(lambda images: [Location(None, 0.1, "field") for _ in images])
-    outcome = _predict(photographs, tmp_path / "out", pipeline=pipeline)
-    (row,) = _rows(tmp_path / "out" / "measurements.csv")
+    outcome = run(photographs, tmp_path / "out", pipeline=pipeline)
+    (row,) = read_rows(tmp_path / "out" / "measurements.csv")
     assert (row["flags"], row["disc_area_px"], row["vcdr"]) == ("no disc", "0", "")
     assert (row["roi_row"], row["roi_confidence"]) == ("", "0.1000")
     assert outcome.flags == {"no disc": 1}
@@ -173,27 +127,27 @@ def test_a_photograph_without_a_disc_is_reported_and_not_guessed(tmp_path: Path)
 
 def test_a_folder_with_files_is_not_written_to(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(ValueError, match="must be new or an empty folder"):
-        _predict(folder, folder)
+        run(folder, folder)
     with pytest.raises(ValueError, match="must be new or an empty folder"):
-        _predict(folder, folder, resume=True)
-    _predict([Photograph("one", folder / "rgb.png")], tmp_path / "out")
+        run(folder, folder, resume=True)
+    run([Photograph("one", folder / "rgb.png")], tmp_path / "out")
     with pytest.raises(ValueError, match="continue with --resume"):
-        _predict([Photograph("one", folder / "rgb.png")], tmp_path / "out")
+        run([Photograph("one", folder / "rgb.png")], tmp_path / "out")
 
 
 def test_results_depend_on_neither_threads_nor_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "in").mkdir()
-    photographs = _fields(tmp_path / "in", 7)
-    _predict(photographs, tmp_path / "one", batch_size=2)
+    photographs = draw_fields(tmp_path / "in", 7)
+    run(photographs, tmp_path / "one", batch_size=2)
     monkeypatch.setattr(predict, "MAX_HELD_PIXELS", 1)  # nothing ahead
-    _predict(photographs, tmp_path / "other", batch_size=2)
-    assert _tree(tmp_path / "one") == _tree(tmp_path / "other")
+    run(photographs, tmp_path / "other", batch_size=2)
+    assert read_tree(tmp_path / "one") == read_tree(tmp_path / "other")
 
 
 def test_large_photographs_go_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    photographs = _fields(tmp_path, 5)
+    photographs = draw_fields(tmp_path, 5)
     monkeypatch.setattr(predict, "MAX_BATCH_PIXELS", 2 * 102**2)
     sizes = [len(batch.photographs) for batch in predict.batches(photographs, 3)]
     assert sizes == [2, 1, 1, 1]
@@ -201,90 +155,12 @@ def test_large_photographs_go_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert numbers == [0, 1, 2, 3]
 
 
-def _stop_at(pipeline: Pipeline, batch: int) -> Pipeline:
-    """The same pipeline, interrupted in a batch."""
-    calls: list[int] = []
-
-    class Interrupted(Pipeline):
-        def __call__(self, images: Sequence[np.ndarray]) -> list[Finding | ValueError]:
-            calls.append(len(images))
-            if len(calls) > batch:
-                raise KeyboardInterrupt
-            return super().__call__(images)
-
-    return Interrupted(pipeline.ensemble, pipeline.locate)
-
-
-def test_what_is_done_is_kept_and_a_resumed_run_ends_like_an_uninterrupted_one(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "in").mkdir()
-    photographs = _fields(tmp_path / "in", 7)
-    (tmp_path / "in" / "03.png").write_bytes(b"broken")
-    formats = ["mask", "coco", "overlay"]
-    _predict(photographs, tmp_path / "whole", formats=formats, batch_size=2)
-    out = tmp_path / "out"
-    with pytest.raises(KeyboardInterrupt):
-        _predict(photographs, out, formats=formats, batch_size=2,
-                 pipeline=_stop_at(make_pipeline(), 3))  # fmt: skip
-    done = [row["id"] for row in _rows(out / "measurements.csv")]
-    assert done == ["00", "01", "02"]
-    assert [row["id"] for row in _rows(out / "failures.csv")] == ["03"]
-    stamps = {path: path.stat().st_mtime_ns for path in (out / "masks").iterdir()}
-    (out / "masks" / f".04.png.{'0' * 32}").write_bytes(b"half")  # as a kill leaves it
-    outcome = _predict(photographs, out, formats=formats, batch_size=2, resume=True)
-    assert (outcome.predicted, outcome.failed) == (6, 1)
-    assert _tree(out) == _tree(tmp_path / "whole")
-    finished = [out / "masks" / f"{name}.png" for name in ("00", "01", "02")]
-    assert all(path.stat().st_mtime_ns == stamps[path] for path in finished)
-
-
-def test_a_mended_file_is_tried_again(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    photographs = _fields(tmp_path / "in", 3)
-    good = (tmp_path / "in" / "01.png").read_bytes()
-    _predict(photographs, tmp_path / "whole")
-    (tmp_path / "in" / "01.png").write_bytes(good[:100])
-    out = tmp_path / "out"
-    assert _predict(photographs, out).failed == 1
-    (tmp_path / "in" / "01.png").write_bytes(good)
-    assert _predict(photographs, out, resume=True).failed == 0
-    assert not (out / "failures.csv").exists()
-    whole, mended = _tree(tmp_path / "whole"), _tree(out)
-    assert whole["measurements.csv"] == mended["measurements.csv"]
-    (tmp_path / "in" / "01.png").write_bytes(b"")  # and the reverse leaves no stale mask
-    assert _predict(photographs, out, resume=True).failed == 1
-    assert not (out / "masks" / "01.png").exists()
-
-
-def test_new_photographs_join_a_resumed_run(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    photographs = _fields(tmp_path / "in", 7)
-    out = tmp_path / "out"
-    _predict(photographs[:5], out, batch_size=2)
-    assert _predict(photographs, out, batch_size=2, resume=True).predicted == 7
-    _predict(photographs, tmp_path / "whole", batch_size=2)
-    assert _tree(out) == _tree(tmp_path / "whole")
-    with pytest.raises(ValueError, match="1 are missing, first 06"):
-        _predict(photographs[:6], out, batch_size=2, resume=True)
-
-
-def test_another_run_is_not_resumed(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    photographs = _fields(tmp_path / "in", 2)
-    _predict(photographs, tmp_path / "out", about="one")
-    with pytest.raises(ValueError, match="model was one, is now other"):
-        _predict(photographs, tmp_path / "out", about="other", resume=True)
-    with pytest.raises(ValueError, match="batch_size was 4, is now 3"):
-        _predict(photographs, tmp_path / "out", about="one", batch_size=3, resume=True)
-
-
 def test_a_full_disk_fails_photographs_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "in").mkdir()
-    photographs = _fields(tmp_path / "in", 4)
-    _predict(photographs, tmp_path / "whole", formats=["mask", "overlay"])
+    photographs = draw_fields(tmp_path / "in", 4)
+    run(photographs, tmp_path / "whole", formats=["mask", "overlay"])
     write_bytes = outputs.write_bytes
 
     def full(path: Path, content: bytes) -> None:
@@ -294,14 +170,14 @@ def test_a_full_disk_fails_photographs_one_by_one(
 
     monkeypatch.setattr(outputs, "write_bytes", full)
     out = tmp_path / "out"
-    outcome = _predict(photographs, out, formats=["mask", "overlay"])
+    outcome = run(photographs, out, formats=["mask", "overlay"])
     assert outcome.predicted == 3
-    (row,) = _rows(out / "failures.csv")
+    (row,) = read_rows(out / "failures.csv")
     assert row["reason"] == "its outputs cannot be written: No space left on device"
     assert not list(out.rglob("*02.png*"))  # its mask neither
     monkeypatch.undo()
-    _predict(photographs, out, formats=["mask", "overlay"], resume=True)
-    assert _tree(out) == _tree(tmp_path / "whole")
+    run(photographs, out, formats=["mask", "overlay"], resume=True)
+    assert read_tree(out) == read_tree(tmp_path / "whole")
 
 
 def test_an_out_folder_that_cannot_be_written_is_one_error(
@@ -309,11 +185,11 @@ def test_an_out_folder_that_cannot_be_written_is_one_error(
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises((ValueError, OSError), match="file"):
-        _predict([Photograph("one", folder / "rgb.png")], tmp_path / "file" / "out")
+        run([Photograph("one", folder / "rgb.png")], tmp_path / "file" / "out")
 
     def refuse(*arguments: Any, **options: Any) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(PermissionError):
-        _predict([Photograph("one", folder / "rgb.png")], tmp_path / "out")
+        run([Photograph("one", folder / "rgb.png")], tmp_path / "out")
