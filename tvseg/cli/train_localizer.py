@@ -15,7 +15,7 @@ import click
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=300, show_default=True, help="Training steps."
+    "--steps", type=click.IntRange(min=1), default=150, show_default=True, help="Training steps."
 )
 @click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
 def train_localizer(

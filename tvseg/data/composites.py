@@ -172,8 +172,10 @@ def _match_colours(canvas: Region, region: Region) -> Region:
     retina = region.image[~region.disc & (region.image.max(axis=-1) > BLACK)]
     if not len(retina):
         return canvas
-    gain = (retina.mean(axis=0) + 1) / (canvas.image.mean(axis=(0, 1)) + 1)
-    return Region(np.clip(canvas.image * gain, 0, 255).astype(np.uint8), canvas.disc)
+    gain = (retina.mean(axis=0) + 1) / (np.array(cv2.mean(canvas.image)[:3]) + 1)
+    table = np.clip(np.arange(256)[:, None, None] * gain, 0, 255).astype(np.uint8)  # (256, 1, 3)
+    image = cv2.LUT(canvas.image, table.transpose(1, 0, 2))
+    return Region(np.asarray(image, np.uint8), canvas.disc)
 
 
 def _set_in(

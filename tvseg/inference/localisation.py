@@ -57,7 +57,7 @@ class Localizer:
     """Finds discs in photographs.
 
     Args:
-        network: Of :func:`tvseg.models.localizer.build_localizer`, moved to ``device`` here.
+        network: A :class:`tvseg.models.localizer.LocalizerNetwork`, moved to ``device`` here.
         card: Of the network.
         segmenter: The run's own network, (B, 3, S, S) -> logits (B, structures, S, S); frozen and
             moved to ``device`` here.

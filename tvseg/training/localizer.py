@@ -17,7 +17,7 @@ from tvseg.data.composites import Composites, draw_retinas
 from tvseg.data.dataset import BalancedDraws, LoadedCases
 from tvseg.data.tensors import Normalisation
 from tvseg.device import autocast, choose_device, choose_precision, keep_freed_memory
-from tvseg.models.localizer import STRIDE, Sighting, build_localizer, sight
+from tvseg.models.localizer import STRIDE, LocalizerNetwork, Sighting, sight
 from tvseg.training.checkpoint import load_network
 from tvseg.training.fit import Numerics, make_optimizer, make_schedule
 from tvseg.training.inputs import read_everything
@@ -38,12 +38,12 @@ class Plan:
         learning_rate: Of Adam, dropped to a fifth for the last quarter.
     """
 
-    steps: int = 300
+    steps: int = 150
     images_per_centre: int = 4
-    retinas: int = 120
+    retinas: int = 64
     calibration_steps: int = 24
-    image_size: int = 256
-    learning_rate: float = 1e-3
+    image_size: int = 192
+    learning_rate: float = 2e-3
 
 
 def train_localizer(
@@ -51,8 +51,10 @@ def train_localizer(
 ) -> LocalizerCard:
     """Train a localiser and put it into the run that it serves.
 
-    It sees photographs composed of the source centres' regions of interest and drawn retinas; its
-    encoder begins as the run's own. The confidence is calibrated on the sources' test splits.
+    It sees photographs composed of the source centres' regions of interest and drawn retinas. Its
+    encoder is the run's own and stays as it is: it has learnt what discs look like, and cannot
+    learn what tells composed photographs from real ones. The confidence is calibrated on the
+    sources' test splits.
 
     Args:
         run: A run with a selected checkpoint.
@@ -81,9 +83,8 @@ def train_localizer(
     held_in = everything.loaded.subset(everything.fold.validation)
     keep_freed_memory()
     torch.manual_seed(seed)
-    network = build_localizer(
-        encoder=model.settings.encoder, encoder_state=segmenter.encoder.state_dict()
-    )
+    network = LocalizerNetwork(model.settings.encoder)
+    network.encoder.load_state_dict(segmenter.encoder.state_dict())
     network.to(chosen).to(memory_format=torch.channels_last)
     _fit(network, train, seed=seed, numerics=numerics, plan=plan)
     card = LocalizerCard(
