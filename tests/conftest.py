@@ -52,9 +52,9 @@ def localised_run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> "
     settings = load_settings(
         None,
         ["aspp=dense", "encoder_weights=none", "image_size=64", "precision=fp32",
-         "train.epochs=1", "train.steps_per_epoch=2", "train.images_per_centre=2"],
+         "train.epochs=1", "train.steps_per_epoch=8", "train.images_per_centre=2"],
     )  # fmt: skip
     run = train(settings, holdout="A", root=phantoms, runs=tmp_path_factory.mktemp("localised"))
-    plan = Plan(steps=90, images_per_centre=3, retinas=16, calibration_steps=8, image_size=96)
+    plan = Plan(steps=40, images_per_centre=2, retinas=6, calibration_steps=8, image_size=96)
     train_localizer(run, root=phantoms, plan=plan)
     return run

@@ -38,10 +38,7 @@ def _made(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     composites = Composites(loaded, retinas, image_size=SIDE_PX, recipes={recipe: 1.0})
     made = [composites[Draw(n % len(loaded.cases), n)] for n in range(count)]
-    return [
-        (one["image"].permute(1, 2, 0).numpy(), one["label"][0].numpy() > 0)  # type: ignore[attr-defined, index]
-        for one in made
-    ]
+    return [(one["image"].permute(1, 2, 0).numpy(), one["label"][0].numpy() > 0) for one in made]
 
 
 def _diameter_px(disc: np.ndarray) -> float:
@@ -93,9 +90,9 @@ def test_a_picture_depends_on_its_seed_alone(
     first = composites[Draw(1, 7)]
     composites[Draw(0, 8)]
     again, other = composites[Draw(1, 7)], composites[Draw(1, 9)]
-    assert torch.equal(first["image"], again["image"])  # type: ignore[arg-type]
-    assert torch.equal(first["label"], again["label"])  # type: ignore[arg-type]
-    assert not torch.equal(first["image"], other["image"])  # type: ignore[arg-type]
+    assert torch.equal(first["image"], again["image"])
+    assert torch.equal(first["label"], again["label"])
+    assert not torch.equal(first["image"], other["image"])
 
 
 def test_a_drawn_retina_has_no_disc(retinas: list[np.ndarray]) -> None:

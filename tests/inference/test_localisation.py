@@ -197,7 +197,7 @@ def test_a_localiser_of_another_run_is_refused(
 ) -> None:
     run = RunFolder(shutil.copytree(localised_run.path, tmp_path / "run"))
     network, card = load_localizer(run.localizer)
-    save_localizer(run.localizer, network, replace(card, **change))  # type: ignore[arg-type]
+    save_localizer(run.localizer, network, replace(card, **change))
     with pytest.raises(ValueError, match=what):
         Localizer.from_run(run, CPU)
 

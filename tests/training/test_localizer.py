@@ -99,7 +99,7 @@ def test_the_held_out_centre_is_never_shown(
     class Watched(localizer_module.Composites):
         def __init__(self, loaded: LoadedCases, *args: object, **options: object) -> None:
             shown.extend((case.centre.letter, case.split) for case in loaded.cases)
-            super().__init__(loaded, *args, **options)  # type: ignore[arg-type]
+            super().__init__(loaded, *args, **options)
 
     monkeypatch.setattr(localizer_module, "Composites", Watched)
     train_localizer(run, root=phantoms, plan=TINY)
