@@ -1,14 +1,19 @@
-"""``tvseg data synth`` and ``tvseg data check``."""
+"""``tvseg data synth``, ``tvseg data prepare`` and ``tvseg data check``."""
 
 import sys
 from pathlib import Path
 
 import click
 
+from tvseg.cli.prepare import prepare
+
 
 @click.group()
 def data() -> None:
-    """Make phantom photographs, check data."""
+    """Make phantom photographs, prepare downloads, check data."""
+
+
+data.add_command(prepare)
 
 
 @data.command()
