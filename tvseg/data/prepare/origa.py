@@ -99,7 +99,7 @@ def _owners_list(files: Sequence[RawFile]) -> tuple[dict[str, str], dict[str, st
 def _read_mat(file: RawFile) -> Masks:
     try:
         variables = loadmat(file.path)
-    except (ValueError, TypeError, NotImplementedError, MatReadError, zlib.error) as error:
+    except (ValueError, TypeError, OSError, NotImplementedError, MatReadError, zlib.error) as error:
         raise ValueError(f"{file.path}: cannot be read as a MATLAB file: {error}") from error
     name = next((name for name in _VARIABLES if name in variables), None)
     if name is None:

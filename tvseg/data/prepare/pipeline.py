@@ -104,7 +104,7 @@ def prepare(kind: str, sources: Sequence[Path], root: Path, recipe: Recipe) -> O
             rows, failed = _write_all(cases, ready, framing, recipe, files)
             problems += failed
             lacking = _lacking_splits(rows, cases)
-            if lacking or (problems and not recipe.skip_bad):
+            if not rows or lacking or (problems and not recipe.skip_bad):
                 return Outcome([], problems + lacking)
             _add_tables(ready, rows, problems)
             _move(ready, root)
@@ -121,12 +121,12 @@ def _select(
     """The wanted cases, split and of different names, and what is wrong with others."""
     found = adapter.find(files, choices)
     cases = [case for case in found.cases if fnmatchcase(case.name, recipe.only)]
-    if not cases and not found.problems:
+    problems = [one for one in found.problems if not one.name or fnmatchcase(one.name, recipe.only)]
+    if not cases and not problems:
         raise ValueError(
             f"no case among {len(files)} files: there must be {adapter.layout}"
             + (f", with names like {recipe.only}" if recipe.only != "*" else "")
         )
-    problems = [one for one in found.problems if not one.name or fnmatchcase(one.name, recipe.only)]
     if recipe.centre is not None:
         several = {case.centre for case in cases}
         if len(several) > 1:
@@ -139,7 +139,7 @@ def _select(
         cases, by=recipe.split, test_share=recipe.test_share, seed=recipe.seed
     )
     named: dict[tuple[str, str, str], RawCase] = {}
-    for case in cases:
+    for case in sorted(cases, key=lambda one: (one.centre, SPLITS.index(one.split), one.name)):
         first = named.setdefault((case.centre, case.split, case.name), case)
         if first is not case:
             reason = f"the same name as {first.photograph.name}; give each case a name of its own"

@@ -22,7 +22,8 @@ def split_cases(
         seed: Decides which.
 
     Returns:
-        Cases with a split, and a problem for each that the owner gave none although others have.
+        Cases with a split, and a problem for each that the owner gave none although others have,
+        or whose patient the owner has on both sides.
 
     Raises:
         ConfigError: ``by`` or ``test_share`` is out of range.
@@ -38,30 +39,45 @@ def split_cases(
         if by == "patients" or (by is None and not any(case.split for case in own)):
             ready += _by_patients(own, test_share=test_share, seed=seed)
             continue
-        ready += [case for case in own if case.split]
-        reason = "the owner gives it no split, train or test"
+        reasons = _owner_problems(own)
+        ready += [case for case, reason in zip(own, reasons, strict=True) if not reason]
         problems += [
             Problem(centre, case.photograph.name, reason, case.name)
-            for case in own
-            if not case.split
+            for case, reason in zip(own, reasons, strict=True)
+            if reason
         ]
     return ready, problems
 
 
 def _by_patients(cases: Sequence[RawCase], *, test_share: float, seed: int) -> list[RawCase]:
-    """A case without a patient is one of its own; an added patient hardly moves the others."""
-    patients = {(case.patient, "" if case.patient else case.name) for case in cases}
+    """Patients in the order of their digests; one more patient hardly moves the others."""
     order = sorted(
-        patients, key=lambda one: hashlib.sha256(f"{seed}/{one[0]}/{one[1]}".encode()).hexdigest()
+        {_patient_of(case) for case in cases},
+        key=lambda patient: hashlib.sha256(f"{seed}/{patient}".encode()).digest(),
     )
     count = min(max(1, round(test_share * len(order))), len(order) - 1)
     testing = set(order[:count])
     return [
-        replace(
-            case,
-            split="test"
-            if (case.patient, "" if case.patient else case.name) in testing
-            else "train",
-        )
-        for case in cases
+        replace(case, split="test" if _patient_of(case) in testing else "train") for case in cases
     ]
+
+
+def _patient_of(case: RawCase) -> tuple[str, str]:
+    """A case without a patient is one of its own."""
+    return case.patient, "" if case.patient else case.name
+
+
+def _owner_problems(cases: Sequence[RawCase]) -> list[str]:
+    """What is wrong with each case's split, empty where nothing is."""
+    sides: dict[tuple[str, str], set[str]] = {}
+    for case in cases:
+        sides.setdefault(_patient_of(case), set()).add(case.split)
+    reasons = []
+    for case in cases:
+        if not case.split:
+            reasons.append("the owner gives it no split, train or test")
+        elif case.patient and len(sides[_patient_of(case)] - {""}) > 1:
+            reasons.append(f"patient {case.patient} is in train and in test")
+        else:
+            reasons.append("")
+    return reasons
