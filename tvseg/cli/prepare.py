@@ -89,10 +89,20 @@ def prepare(
 ) -> None:
     """Turn a download, or your own photographs, into a centre that trains.
 
-    KIND is drishti-gs, rim-one-r3, rim-one-dl, refuge-train, refuge-val, refuge-test, origa, dofe,
-    or own. SOURCES are the owner's zip archives or unpacked folders; for own, a CSV file with the
-    columns photograph, cup and disc (or mask, or polygons: COCO or LabelMe), and if you have them
-    centre, name, patient, eye, split.
+    SOURCES are the owner's zip archives or unpacked folders. KIND is one of
+
+    \b
+      drishti-gs     Drishti-GS1, both folders
+      rim-one-r3     RIM-ONE r3, stereo pairs
+      rim-one-dl     RIM-ONE DL, regions and reference segmentations
+      refuge-train   REFUGE, each part a centre; all archives may be given at once
+      refuge-val
+      refuge-test
+      origa          ORIGA(-light)
+      dofe           the benchmark itself
+      own            a CSV file with the columns photograph, cup, disc (or mask, or
+                     polygons: COCO or LabelMe) and if you have them centre, name,
+                     patient, eye, split
 
     Everything that is wrong is listed, and then nothing is written (exit code 1), unless
     --skip-bad is given (exit code 3). manifest.csv in the centre's folder says where each region
