@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tvseg.cli.prepare import prepare
+from tvseg.cli.data_prepare import prepare
 
 
 @click.group()

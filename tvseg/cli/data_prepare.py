@@ -107,7 +107,7 @@ def prepare(
     Everything that is wrong is listed, and then nothing is written (exit code 1), unless
     --skip-bad is given (exit code 3). manifest.csv in the centre's folder says where each region
     comes from.
-    """
+    """  # noqa: D301 - click looks for the character itself
     from tvseg.config import load_settings
     from tvseg.data.centres import MaskEncoding, centres_of
     from tvseg.data.prepare.adapters import adapter_of
