@@ -36,10 +36,12 @@ def synth(out: Path, per_centre: int, seed: int, size: int) -> None:
 @click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--config",
+    "configs",
+    multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML file that describes the centres.",
+    help="YAML file that describes the centres; may be given again.",
 )
-def check(root: Path, config: Path | None) -> None:
+def check(root: Path, configs: tuple[Path, ...]) -> None:
     """Count, measure and compare everything below ROOT; exit code 1 when there are problems."""
     from rich.console import Console
     from rich.table import Table
@@ -48,7 +50,7 @@ def check(root: Path, config: Path | None) -> None:
     from tvseg.data.centres import centres_of
     from tvseg.data.check import check_data
 
-    settings = load_settings(config)
+    settings = load_settings(configs)
     centres = centres_of(settings)
     report = check_data(root, centres)
     table = Table("Centre", "Name", "Split", "Cases", "Sides [px]")
