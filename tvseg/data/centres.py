@@ -50,7 +50,7 @@ class MaskEncoding:
             found = ", ".join(f"{value} ({counts[value]} px)" for value in strange[:5])
             more = ", ..." if len(strange) > 5 else ""
             raise ValueError(f"mask values must be {self.describe()}; found {found}{more}")
-        return np.ascontiguousarray(np.moveaxis(self._table[labels], -1, 0))
+        return np.take(np.ascontiguousarray(self._table.T), labels, axis=1)  # (S, H, W)
 
     def encode(self, masks: np.ndarray) -> np.ndarray:
         """Turn masks (bool (S, H, W)) back into a label image (uint8 (H, W)).

@@ -11,13 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from tvseg.data.centres import MaskEncoding
-from tvseg.data.images import pad_to_square, resize_image
+from tvseg.data.images import MIN_SIDE_PX, pad_to_square, resize_image
 from tvseg.data.tensors import Normalisation
 from tvseg.models import freeze
 from tvseg.training.checkpoint import Card, load_network
 from tvseg.training.run_folder import RunFolder
 
-MIN_SIDE_PX = 32
 CHECKPOINTS = ("best", "last")
 
 
