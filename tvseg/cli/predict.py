@@ -32,7 +32,7 @@ def predict(
     checkpoint: str,
     device: str | None,
 ) -> None:
-    """Draw disc and cup on photographs of the disc region, and measure them.
+    """Outline the structures (disc and cup) on photographs of their region, and measure them.
 
     IMAGES are picture files or folders of them, of any size. A photograph that cannot be read is
     listed in failures.csv and the rest goes on (exit code 3).

@@ -50,7 +50,7 @@ class MaskEncoding:
             found = ", ".join(f"{value} ({counts[value]} px)" for value in strange[:5])
             more = ", ..." if len(strange) > 5 else ""
             raise ValueError(f"mask values must be {self.describe()}; found {found}{more}")
-        return np.ascontiguousarray(np.moveaxis(self._table[labels], -1, 0))
+        return np.take(np.ascontiguousarray(self._table.T), labels, axis=1)  # (S, H, W)
 
     def encode(self, masks: np.ndarray) -> np.ndarray:
         """Turn masks (bool (S, H, W)) back into a label image (uint8 (H, W)).
@@ -101,12 +101,17 @@ class MaskEncoding:
 
 @dataclass(frozen=True)
 class Centre:
-    """One clinical centre: the letter it goes by, its display name, folder and mask encoding."""
+    """One clinical centre: the letter it goes by, its display name, folder and mask encoding.
+
+    ``patient_pattern`` is a regular expression whose group is the patient's part of a file's name,
+    ``None`` where names do not tell the patient.
+    """
 
     letter: str
     name: str
     folder: str
     encoding: MaskEncoding
+    patient_pattern: str | None = None
 
 
 def centres_of(settings: Settings) -> dict[str, Centre]:
@@ -117,6 +122,7 @@ def centres_of(settings: Settings) -> dict[str, Centre]:
             name=centre.name,
             folder=centre.folder,
             encoding=MaskEncoding(centre.encoding or settings.encoding, settings.structures),
+            patient_pattern=centre.patient_pattern,
         )
         for letter, centre in settings.centres.items()
     }

@@ -40,7 +40,8 @@ PROTOCOLS = {
         smooth=0.0,
         hd95_rule="max",
         missed_px=None,
-        words="threshold 0.5, cup clipped to disc, native grid, Dice without smoothing, "
+        words="threshold 0.5, inner structures clipped to outer ones, native grid, "
+        "Dice without smoothing, "
         "HD95 = larger directed percentile in px at 800, missed = image diagonal",
     ),
     "paper": Protocol(

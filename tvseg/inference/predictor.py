@@ -1,5 +1,6 @@
 """The deployed predictor: a photograph of the disc region -> masks at its own size."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from tvseg.data.centres import MaskEncoding
-from tvseg.data.images import pad_to_square, resize_image
+from tvseg.data.images import MIN_SIDE_PX, pad_to_square, resize_image
 from tvseg.data.tensors import Normalisation
 from tvseg.models import freeze
 from tvseg.training.checkpoint import Card, load_network
 from tvseg.training.run_folder import RunFolder
 
-MIN_SIDE_PX = 32
 CHECKPOINTS = ("best", "last")
 
 
@@ -26,18 +26,23 @@ class Postprocessing:
 
     Attributes:
         threshold: A pixel belongs to a structure when its probability is above this.
-        clip_nested: Cut the cup at the disc's outline (each inner structure at its outer one).
+        clip_nested: Cut each inner structure at its outer one's outline, the cup at the disc's, and
+            give what the encoding still cannot write to the likeliest structures that it can.
 
-    Of each structure the largest 8-connected component is kept, and its holes are filled.
+    Of each structure that is not scattered the largest 8-connected component is kept, and its holes
+    are filled where no structure lies that excludes it.
     """
 
     threshold: float = 0.5
     clip_nested: bool = True
 
-    def __call__(self, logits: torch.Tensor, encoding: MaskEncoding) -> np.ndarray:
+    def __call__(
+        self, logits: torch.Tensor, encoding: MaskEncoding, scattered: Collection[str] = ()
+    ) -> np.ndarray:
         """Logits (S, H, W) -> masks, bool (S, H, W), that the encoding can write.
 
-        A pixel of two structures that exclude each other goes to the likelier one.
+        A pixel of two structures that exclude each other goes to the likelier one. ``scattered``
+        names the structures that may lie in several pieces.
         """
         level = float(np.log(self.threshold / (1 - self.threshold)))
         above = (logits > level).cpu().numpy()
@@ -45,9 +50,15 @@ class Postprocessing:
             first = (logits[one] >= logits[other]).cpu().numpy()
             above[one] &= first | ~above[other]
             above[other] &= ~first | ~above[one]
-        masks = np.stack([_one_component(mask) for mask in above])
-        for inner, outer in encoding.nested() if self.clip_nested else ():
-            masks[inner] &= masks[outer]
+        pairs = zip(encoding.structures, above, strict=True)
+        masks = np.stack([m if name in scattered else _one_component(m) for name, m in pairs])
+        for one, other in encoding.disjoint():  # a filled hole gives way to what lies in it
+            masks[one] &= above[one] | ~masks[other]
+            masks[other] &= above[other] | ~masks[one]
+        if self.clip_nested:
+            for inner, outer in encoding.nested():
+                masks[inner] &= masks[outer]
+            _make_writable(masks, logits, encoding)
         return masks
 
 
@@ -60,6 +71,7 @@ class Predictor:
         encoding: Of the label images to write; names the structures.
         normalisation: Of the network's input.
         device: Where to compute, in fp32.
+        scattered: Structures that may lie in several pieces.
     """
 
     def __init__(
@@ -70,11 +82,13 @@ class Predictor:
         encoding: MaskEncoding,
         normalisation: Normalisation,
         device: torch.device,
+        scattered: Collection[str] = (),
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last).eval()
         freeze(self.network)
         self.image_size = image_size
         self.encoding = encoding
+        self.scattered = scattered
         self.normalisation = normalisation
         self.device = device
 
@@ -93,6 +107,7 @@ class Predictor:
             encoding=MaskEncoding(settings.encoding, settings.structures),
             normalisation=card.normalisation,
             device=device,
+            scattered=settings.scattered,
         )
         return predictor, card
 
@@ -143,7 +158,7 @@ class Predictor:
         if side_px is None:
             enlarged = enlarged[:, :rows, :columns]
         enlarged[:, rows:] = enlarged[:, :, columns:] = -torch.inf  # there is only padding
-        return postprocessing(enlarged, self.encoding)
+        return postprocessing(enlarged, self.encoding, self.scattered)
 
 
 def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
@@ -165,6 +180,21 @@ def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
     if not model.is_file():
         raise ValueError(f"model must be a run folder or a checkpoint file; {model} does not exist")
     return model
+
+
+def _make_writable(masks: np.ndarray, logits: torch.Tensor, encoding: MaskEncoding) -> None:
+    """Change the pixels whose structures belong together in no value, in place.
+
+    Each gets the value whose structures are the likeliest, taken as independent.
+    """
+    allowed = np.array([[name in names for name in encoding.structures]
+                        for names in encoding.values.values()])  # (values, S)  # fmt: skip
+    bits = 1 << np.arange(len(encoding.structures))
+    strange = ~np.isin(np.tensordot(bits, masks.astype(np.int64), axes=1), allowed @ bits)
+    if strange.any():
+        here = logits.cpu().numpy()[:, strange].astype(np.float64)  # (S, N)
+        likeliest = np.argmax(allowed @ np.clip(here, -1e6, 1e6), axis=0)
+        masks[:, strange] = allowed[likeliest].T
 
 
 def _one_component(mask: np.ndarray) -> np.ndarray:

@@ -1,0 +1,62 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tvseg.config import Settings
+from tvseg.data.cases import Case
+from tvseg.data.centres import centres_of
+from tvseg.data.check.patients import find_patients, split_patients
+
+A, B = (centres_of(Settings())[letter] for letter in "AB")
+
+
+def _cases(pattern: str | None, **names: str) -> list[Case]:
+    """Cases of centre A by split, and one of centre B of the same name as the first."""
+    centre = replace(A, patient_pattern=pattern)
+    cases = [
+        Case(centre, split, name, Path("image"), Path("mask"))
+        for split, listed in names.items()
+        for name in listed.split()
+    ]
+    return [*cases, replace(cases[0], centre=B, split="test")]
+
+
+def test_a_pattern_tells_the_patient() -> None:
+    cases = _cases(r"^(\d+)_[LR]$", train="17_L 18_L 18_R", test="17_R 19_L odd")
+    patients = find_patients(Path("nowhere"), cases)
+    assert patients.of_case["A/train/18_R"] == "18"
+    assert [(one.kind, one.where) for one in patients.findings] == [("nameless", "A/test/odd")]
+    (finding,) = split_patients(cases, patients)
+    assert (finding.kind, finding.where) == ("patient", "A/17")
+    assert finding.what == "train (17_L) and test (17_R)"
+
+
+def test_nobody_knows_without_pattern_and_manifest() -> None:
+    cases = _cases(None, train="17_L", test="17_R")
+    patients = find_patients(Path("nowhere"), cases)
+    assert patients.of_case == {}
+    assert split_patients(cases, patients) == []
+
+
+@pytest.mark.parametrize("centre", ["A", "Domain1", "Drishti-GS"])
+def test_the_manifest_wins(tmp_path: Path, centre: str) -> None:
+    rows = [f"{centre},train,17_L,x,p", f"{centre},test,17_R,x,q", f"{centre},test,gone,x,q"]
+    (tmp_path / "manifest.csv").write_text("\n".join(["centre,split,name,more,patient", *rows]))
+    cases = _cases(r"^(\d+)_[LR]$", train="17_L", test="17_R")
+    patients = find_patients(tmp_path, cases)
+    assert patients.of_case == {"A/train/17_L": "p", "A/test/17_R": "q"}
+    assert [(one.kind, one.where) for one in patients.findings] == [
+        ("manifest", f"{centre}/test/gone")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"centre,split,name\nA,train,x\n", "lacks patient"), (b"\xff\xfe\x00", "cannot be read")],
+)
+def test_a_bad_manifest_is_a_finding(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "manifest.csv").write_bytes(content)
+    (finding,) = find_patients(tmp_path, _cases(None, train="a")).findings
+    assert (finding.kind, finding.where) == ("manifest", "manifest.csv")
+    assert words in finding.what
