@@ -1,4 +1,4 @@
-"""Whose eye a case shows: from the manifest of a data root, or from the names of its files."""
+"""Whose eye a case shows: from manifests, or from the names of the files."""
 
 import csv
 import re
@@ -24,7 +24,8 @@ class Patients:
 def find_patients(root: Path, cases: Sequence[Case]) -> Patients:
     """The patient of each case, as far as anything tells it.
 
-    A row of ``manifest.csv`` wins over a centre's ``patient_pattern``.
+    A row of a ``manifest.csv``, in the data root or in a centre's folder, where ``tvseg data
+    prepare`` writes one, wins over the centre's ``patient_pattern``.
 
     Args:
         root: Data root.
@@ -34,7 +35,9 @@ def find_patients(root: Path, cases: Sequence[Case]) -> Patients:
         Patients, unique within a centre alone; a case of which nobody knows is not in them.
     """
     patients = Patients()
-    listed = _read_manifest(root / MANIFEST, patients.findings)
+    listed: dict[tuple[str, str, str], str] = {}
+    for folder in dict.fromkeys((".", *(case.centre.folder for case in cases))):
+        listed |= _read_manifest(root / folder / MANIFEST, patients.findings)
     for case in cases:
         places = [(key, case.split, case.name) for key in _keys(case)]
         row = next((listed.pop(place) for place in places if place in listed), None)
