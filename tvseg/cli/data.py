@@ -1,15 +1,16 @@
-"""``tvseg data synth`` and ``tvseg data check``."""
+"""``tvseg data synth``, ``tvseg data prepare`` and ``tvseg data check``."""
 
 from pathlib import Path
 
 import click
 
 from tvseg.cli.data_check import check
+from tvseg.cli.data_prepare import prepare
 
 
 @click.group()
 def data() -> None:
-    """Make phantom photographs, check data."""
+    """Make phantom photographs, prepare downloads, check data."""
 
 
 @data.command()
@@ -33,4 +34,5 @@ def synth(out: Path, per_centre: int, seed: int, size: int) -> None:
     click.echo(f"Drew {per_centre} photographs for each of four centres: {out}")
 
 
+data.add_command(prepare)
 data.add_command(check)
