@@ -127,3 +127,21 @@ def test_wrong_centres_and_structures_get_one_line(override: str, words: list[st
     message = str(caught.value)
     assert "\n" not in message
     assert all(word in message for word in words), message
+
+
+@pytest.mark.parametrize("variant", ["dense", "depthwise", "tvconv"])
+@pytest.mark.parametrize(
+    "path", sorted((CONFIGS / "centres").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_centres_and_variants_go_together(path: Path, variant: str) -> None:
+    settings = load_settings([CONFIGS / f"{variant}.yaml", path])
+    assert settings.aspp == variant
+    assert settings == load_settings([path, CONFIGS / f"{variant}.yaml"])
+    if path.stem == "benchmark":
+        assert settings.centres == Settings().centres
+
+
+def test_the_clinic_is_a_fifth_centre() -> None:
+    centres = load_settings(CONFIGS / "centres" / "clinic.yaml").centres
+    assert {k: v for k, v in centres.items() if k != "E"} == Settings().centres
+    assert centres["E"].encoding == {0: (), 1: ("disc",), 2: ("cup", "disc")}
