@@ -63,6 +63,22 @@ def test_one_mask_in_an_encoding_of_its_own(folder: Path) -> None:
     assert_cut_from(folder.parent / "out", "own", FIELDS)
 
 
+@pytest.mark.parametrize("by_option", [True, False])
+def test_one_mask_in_the_encoding_that_the_settings_give_the_centre(
+    folder: Path, by_option: bool
+) -> None:
+    for name, phantom in zip(NAMES, FIELDS, strict=True):
+        miniatures.save(miniatures.labels(phantom, 2, 1, 0), folder / f"{name}.png")
+    encoding = MaskEncoding({0: (), 1: ("disc",), 2: CUP_AND_DISC}, CUP_AND_DISC)
+    rows = rows_of(mask="{}.png") if by_option else rows_of(mask="{}.png", centre="clinic")
+    recipe = Recipe(
+        framing=SMALL, encodings={"clinic": encoding}, centre="clinic" if by_option else None
+    )
+    assert run(folder, rows, recipe).problems == []
+    for path in (folder.parent / "out" / "clinic").rglob("mask/*.png"):
+        assert np.unique(read_labels(path)).tolist() == [0, 1, 2]
+
+
 def test_other_structures_in_the_settings_encoding(folder: Path) -> None:
     """Vessel and lesion lie side by side; the written values are the encoding's."""
     for name, phantom in zip(NAMES, FIELDS, strict=True):

@@ -46,7 +46,7 @@ def find(files: Sequence[RawFile], choices: Choices) -> Found:
     if len(listings) != 1:
         raise ValueError(f"the source must be one CSV file, it holds {len(listings)}")
     (listing,) = listings
-    structures = choices.encoding.structures
+    structures = choices.structures
     known = (*_ABOUT, *structures, "mask", "polygons")
     table = pd.read_csv(
         listing.path,
@@ -80,10 +80,11 @@ def _case(cells: dict[str, str], folder: Path, choices: Choices) -> RawCase:
             options = ", ".join(filter(None, allowed))
             raise ValueError(f"{column} must be {options} or empty, got {cells[column]!r}")
     photograph = _file(cells, "photograph", folder)
-    structures = choices.encoding.structures
+    centre = cells.get("centre") or CENTRE
+    structures = choices.structures
     drawn = [column for column in ("mask", "polygons", *structures) if cells.get(column)]
     if drawn == ["mask"]:
-        read = partial(read_encoded, _file(cells, "mask", folder), choices.encoding)
+        read = partial(read_encoded, _file(cells, "mask", folder), choices.encoding_of(centre))
     elif drawn == ["polygons"]:
         drawing = _file(cells, "polygons", folder)
         read = partial(read_polygons, drawing, photograph.path.name, structures)
@@ -95,7 +96,7 @@ def _case(cells: dict[str, str], folder: Path, choices: Choices) -> RawCase:
             f"this one has {', '.join(drawn) or 'none'}"
         )
     return RawCase(
-        cells.get("centre") or CENTRE,
+        centre,
         cells.get("name") or photograph.path.stem,
         photograph,
         read,

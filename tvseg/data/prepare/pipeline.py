@@ -56,6 +56,14 @@ class Recipe:
     encodings: Mapping[str, MaskEncoding] = field(default_factory=dict)
     source_encoding: MaskEncoding | None = None
 
+    def encoding_of(self, centre: str) -> MaskEncoding:
+        """Of a centre's written label images."""
+        return self.encodings.get(centre, self.encoding)
+
+    def source_encoding_of(self, centre: str) -> MaskEncoding:
+        """Of one's own label images of a centre, as it is named in the raw material."""
+        return self.source_encoding or self.encoding_of(self.centre or centre)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -96,7 +104,7 @@ def prepare(kind: str, sources: Sequence[Path], root: Path, recipe: Recipe) -> O
     try:
         with tempfile.TemporaryDirectory(dir=root, prefix=".prepare-") as beside:
             files = gather(sources, Path(beside) / "unpacked")
-            choices = Choices(truth, recipe.source_encoding or recipe.encoding)
+            choices = Choices(truth, recipe.encoding.structures, recipe.source_encoding_of)
             cases, problems = _select(adapter, files, choices, recipe)
             _check_targets(root, cases)
             ready = Path(beside) / "ready"
@@ -170,7 +178,7 @@ def _write_all(
     names = {str(file.path): file.name for file in files}
 
     def attempt(case: RawCase) -> tuple[Row, str] | Problem:
-        encoding = recipe.encodings.get(case.centre, recipe.encoding)
+        encoding = recipe.encoding_of(case.centre)
         try:
             return write_case(case, folder, encoding=encoding, framing=framing, seed=recipe.seed)
         except (ValueError, OSError) as error:
