@@ -190,6 +190,16 @@ def test_dofe_is_taken_as_it_is(tmp_path: Path) -> None:
     assert_cut_from(tmp_path / "out", "Domain2", phantoms[1::2])
 
 
+def test_the_folders_of_an_archive_may_be_given_one_by_one(tmp_path: Path) -> None:
+    source = miniatures.drishti_gs(tmp_path, FIELDS)
+    sources = [source / "Training", source / "Test"]
+    outcome = prepare("drishti-gs", sources, tmp_path / "out", Recipe(framing=SMALL))
+    assert [row.source.split("/")[0] for row in outcome.rows] == ["Training"] * 3 + ["Test"]
+    domains = miniatures.dofe(tmp_path, miniatures.rois("C", 6))
+    outcome = prepare("dofe", [domains / "Domain1"], tmp_path / "out2", Recipe())
+    assert len(outcome.rows) == 3
+
+
 def test_a_prepared_root_loads_as_cases(tmp_path: Path) -> None:
     source = miniatures.drishti_gs(tmp_path, FIELDS)
     prepare("drishti-gs", [source], tmp_path / "out", Recipe(framing=SMALL))

@@ -16,7 +16,7 @@ from tvseg.config import ConfigError
 from tvseg.data.cases import SPLITS
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.prepare.adapters import Adapter, adapter_of
-from tvseg.data.prepare.cut import Row, rois_of, write_case
+from tvseg.data.prepare.cut import Row, cut_case
 from tvseg.data.prepare.framing import Framing
 from tvseg.data.prepare.raw_case import Choices, Problem, RawCase
 from tvseg.data.prepare.raw_files import RawFile, gather
@@ -174,15 +174,20 @@ def _write_all(
     recipe: Recipe,
     files: Sequence[RawFile],
 ) -> tuple[list[Row], list[Problem]]:
-    """Write what can be written; of photographs that are the same pixel by pixel, the first."""
+    """Write each case that is right; of photographs that are the same pixel by pixel, the first.
+
+    What cannot be read is a problem of the case, what cannot be written ends everything.
+    """
     names = {str(file.path): file.name for file in files}
 
-    def attempt(case: RawCase) -> tuple[Row, str] | Problem:
+    def attempt(case: RawCase) -> tuple[Row, str, tuple[Path, Path]] | Problem:
         encoding = recipe.encoding_of(case.centre)
         try:
-            return write_case(case, folder, encoding=encoding, framing=framing, seed=recipe.seed)
+            cut = cut_case(case, encoding=encoding, framing=framing, seed=recipe.seed)
         except (ValueError, OSError) as error:
             return _problem_of(case, error, names)
+        cut.write(folder)
+        return cut.row, cut.digest(), cut.paths(folder)
 
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(tqdm(pool.map(attempt, cases), "preparing", len(cases), leave=False))
@@ -193,15 +198,15 @@ def _write_all(
         if isinstance(result, Problem):
             problems.append(result)
             continue
-        row, digest = result
+        row, digest, paths = result
         twin = seen.setdefault(digest, row)
         if twin is row:
             rows.append(row)
             continue
         reason = f"the same pixels as {twin.source}"
         problems.append(Problem(row.centre, row.source, reason, row.name))
-        for kind in ("image", "mask"):
-            (rois_of(folder, row.centre, row.split) / kind / f"{row.name}.png").unlink()
+        for path in paths:
+            path.unlink()
     return rows, problems
 
 
