@@ -200,6 +200,22 @@ def test_rows_that_are_wrong_in_themselves_are_named(folder: Path) -> None:
         assert problems[number].file == f"own.csv, row {number + 1}"
 
 
-def test_a_misspelt_column_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"may have centre, .*; it has photograph, mask, pateint"):
-        run(folder, rows_of(mask="{}.png", pateint="p"), Recipe())
+def test_a_row_with_a_cell_too_many_is_named(folder: Path) -> None:
+    (folder / "own.csv").write_bytes(b"\xef\xbb\xbfphotograph, mask\nphotos/eye 0.png,a,b.png\n")
+    (problem,) = prepare("own", [folder / "own.csv"], folder / "out", Recipe()).problems
+    assert problem.reason == "has more cells than the 2 columns"
+
+
+@pytest.mark.parametrize("columns", ["photograph,mask,pateint", "photograph,mask,mask", "mask"])
+def test_columns_that_are_misspelt_or_double_or_missing_are_refused(
+    folder: Path, columns: str
+) -> None:
+    (folder / "own.csv").write_text(f"{columns}\na,b,c\n")
+    with pytest.raises(ValueError, match=rf"each once; it has {columns.replace(',', ', ')}"):
+        prepare("own", [folder / "own.csv"], folder / "out", Recipe())
+
+
+def test_a_table_in_another_code_is_named(folder: Path) -> None:
+    (folder / "own.csv").write_bytes("photograph,mask\né.png,b.png\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"own.csv must be a CSV file in UTF-8"):
+        prepare("own", [folder / "own.csv"], folder / "out", Recipe())
