@@ -65,7 +65,7 @@ def check(
 
     settings = load_settings(configs)
     centres = centres_of(settings)
-    report = check_data(root, centres, scattered=settings.scattered)
+    report = check_data(root, centres)
     if report.examined:
         _print_table("Cases", count_table(report.examined, centres))
         _print_table("Structures: median (5-95 %)", structure_table(report.examined))
