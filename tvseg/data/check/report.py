@@ -75,7 +75,7 @@ def check_data(
             bar.update(len(chosen))
     report.findings += _unmarked(report.sums, centres)
     report.findings += compare(report.examined)
-    patients = find_patients(root, cases)
+    patients = find_patients(root, centres, cases)
     report.findings += patients.findings + split_patients(cases, patients)
     order = list(KINDS)
     report.findings.sort(key=lambda finding: order.index(finding.kind))
