@@ -62,13 +62,15 @@ if TYPE_CHECKING:
 @click.option("--only", default="*", show_default=True, help="Names to take, e.g. 'r3_*'.")
 @click.option(
     "--encoding",
-    help="Of your own label images, e.g. '{0: [], 1: [disc], 2: [cup, disc]}'; by default that of "
-    "the settings.",
+    help="Of your own label images, e.g. '{0: [], 1: [disc], 2: [cup, disc]}'; by default the one "
+    "that the settings give the centre.",
 )
 @click.option(
     "--config",
+    "configs",
+    multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML file that describes structures and encodings.",
+    help="YAML file that describes structures, centres and encodings; may be given more than once.",
 )
 @click.option("--skip-bad", is_flag=True, help="Leave out what is wrong and write the rest.")
 def prepare(
@@ -84,7 +86,7 @@ def prepare(
     seed: int,
     only: str,
     encoding: str | None,
-    config: Path | None,
+    configs: tuple[Path, ...],
     skip_bad: bool,
 ) -> None:
     """Turn a download, or your own photographs, into a centre that trains.
@@ -115,7 +117,7 @@ def prepare(
     from tvseg.data.prepare.pipeline import Recipe
     from tvseg.data.prepare.pipeline import prepare as run_preparation
 
-    settings = load_settings(config)
+    settings = load_settings(configs)
     recipe = Recipe(
         truth=truth,
         centre=centre,

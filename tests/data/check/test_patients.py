@@ -64,6 +64,17 @@ def test_a_row_without_a_patient_leaves_it_to_the_name(tmp_path: Path) -> None:
     assert find_patients(tmp_path, CENTRES, cases).of_case == {"A/train/17_L": "17"}
 
 
+def test_a_centre_may_have_a_manifest_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "Domain1").mkdir()
+    rows = "centre,split,name,patient\nDomain1,train,a,p\nDomain1,test,b,p\n"
+    (tmp_path / "Domain1" / "manifest.csv").write_text(rows)
+    cases = _cases(None, train="a", test="b")
+    patients = find_patients(tmp_path, CENTRES, cases)
+    assert patients.of_case == {"A/train/a": "p", "A/test/b": "p"}
+    assert patients.findings == []
+    assert [finding.where for finding in split_patients(cases, patients)] == ["A/p"]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [(b"centre,split,name\nA,train,x\n", "lacks patient"), (b"\xff\xfe\x00", "cannot be read")],

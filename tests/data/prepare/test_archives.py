@@ -1,5 +1,7 @@
 """An archive of each kind, rebuilt in miniature, passes through."""
 
+import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -73,8 +75,24 @@ def test_drishti_gs(tmp_path: Path, packed: bool) -> None:
     first = table.iloc[0]
     photograph = "Drishti-GS1_files/Training/Images/drishtiGS_001.png"
     assert first["source"].endswith(photograph)
+    content = (tmp_path / photograph).read_bytes()
+    assert first["sha256"] == hashlib.sha256(content).hexdigest()
     assert (first["source_height_px"], first["source_width_px"]) == FIELDS[0].disc.shape
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["Domain1"]
+
+
+def test_a_copy_in_another_folder_is_passed_over_and_another_picture_is_named(
+    tmp_path: Path,
+) -> None:
+    images = miniatures.drishti_gs(tmp_path, FIELDS) / "Training" / "Images"
+    (images / "GLAUCOMA").mkdir()
+    shutil.copy(images / "drishtiGS_001.png", images / "GLAUCOMA")
+    outcome = prepare("drishti-gs", [tmp_path], tmp_path / "out", Recipe(framing=SMALL))
+    assert outcome.problems == []
+    miniatures.save(FIELDS[1].image, images / "GLAUCOMA" / "drishtiGS_001.png")
+    (problem,) = prepare("drishti-gs", [tmp_path], tmp_path / "no", Recipe()).problems
+    assert problem.reason.startswith("another file of the same name: ")
+    assert "GLAUCOMA" in problem.file + problem.reason
 
 
 @pytest.mark.parametrize(("truth", "wider_px"), [("4of4", 0), ("3of4", 1), ("1of4", 3)])
@@ -170,6 +188,16 @@ def test_dofe_is_taken_as_it_is(tmp_path: Path) -> None:
     assert prepare("dofe", [archive], tmp_path / "out", Recipe()).problems == []
     assert_cut_from(tmp_path / "out", "Domain1", phantoms[::2])
     assert_cut_from(tmp_path / "out", "Domain2", phantoms[1::2])
+
+
+def test_the_folders_of_an_archive_may_be_given_one_by_one(tmp_path: Path) -> None:
+    source = miniatures.drishti_gs(tmp_path, FIELDS)
+    sources = [source / "Training", source / "Test"]
+    outcome = prepare("drishti-gs", sources, tmp_path / "out", Recipe(framing=SMALL))
+    assert [row.source.split("/")[0] for row in outcome.rows] == ["Training"] * 3 + ["Test"]
+    domains = miniatures.dofe(tmp_path, miniatures.rois("C", 6))
+    outcome = prepare("dofe", [domains / "Domain1"], tmp_path / "out2", Recipe())
+    assert len(outcome.rows) == 3
 
 
 def test_a_prepared_root_loads_as_cases(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from scipy.io import savemat
 from tests.data.prepare import miniatures
 from tests.data.prepare.test_archives import SMALL, manifest
 from tvseg.config import ConfigError
-from tvseg.data.prepare import pipeline
-from tvseg.data.prepare.cut import write_case
+from tvseg.data.prepare.cut import Cut
 from tvseg.data.prepare.pipeline import Outcome, Recipe, prepare
 
 FIELDS = miniatures.fields("B", 4)
@@ -183,15 +182,20 @@ def test_a_centre_that_is_there_is_left_alone(drishti: Path) -> None:
         prepare("drishti-gs", [drishti], drishti.parent / "out", Recipe(centre="../x"))
 
 
-def test_a_crash_leaves_nothing(drishti: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*arguments: object, **choices: object) -> None:
-        write_case(*arguments, **choices)  # type: ignore[arg-type]
-        assert list((drishti.parent / "out").rglob("*.png")), "one is written by now"
-        raise RuntimeError("power cut")
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_a_full_disk_ends_everything_and_leaves_nothing(
+    drishti: Path, monkeypatch: pytest.MonkeyPatch, skip_bad: bool
+) -> None:
+    write = Cut.write
 
-    monkeypatch.setattr(pipeline, "write_case", fail)
-    with pytest.raises(RuntimeError, match="power cut"):
-        run(drishti)
+    def fail(self: Cut, folder: Path) -> None:
+        write(self, folder)
+        assert list((drishti.parent / "out").rglob("*.png")), "one is written by now"
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Cut, "write", fail)
+    with pytest.raises(OSError, match="no space left"):
+        run(drishti, skip_bad=skip_bad)
     assert not (drishti.parent / "out").exists()
 
 

@@ -63,6 +63,22 @@ def test_one_mask_in_an_encoding_of_its_own(folder: Path) -> None:
     assert_cut_from(folder.parent / "out", "own", FIELDS)
 
 
+@pytest.mark.parametrize("by_option", [True, False])
+def test_one_mask_in_the_encoding_that_the_settings_give_the_centre(
+    folder: Path, by_option: bool
+) -> None:
+    for name, phantom in zip(NAMES, FIELDS, strict=True):
+        miniatures.save(miniatures.labels(phantom, 2, 1, 0), folder / f"{name}.png")
+    encoding = MaskEncoding({0: (), 1: ("disc",), 2: CUP_AND_DISC}, CUP_AND_DISC)
+    rows = rows_of(mask="{}.png") if by_option else rows_of(mask="{}.png", centre="clinic")
+    recipe = Recipe(
+        framing=SMALL, encodings={"clinic": encoding}, centre="clinic" if by_option else None
+    )
+    assert run(folder, rows, recipe).problems == []
+    for path in (folder.parent / "out" / "clinic").rglob("mask/*.png"):
+        assert np.unique(read_labels(path)).tolist() == [0, 1, 2]
+
+
 def test_other_structures_in_the_settings_encoding(folder: Path) -> None:
     """Vessel and lesion lie side by side; the written values are the encoding's."""
     for name, phantom in zip(NAMES, FIELDS, strict=True):
@@ -184,6 +200,22 @@ def test_rows_that_are_wrong_in_themselves_are_named(folder: Path) -> None:
         assert problems[number].file == f"own.csv, row {number + 1}"
 
 
-def test_a_misspelt_column_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"may have centre, .*; it has photograph, mask, pateint"):
-        run(folder, rows_of(mask="{}.png", pateint="p"), Recipe())
+def test_a_row_with_a_cell_too_many_is_named(folder: Path) -> None:
+    (folder / "own.csv").write_bytes(b"\xef\xbb\xbfphotograph, mask\nphotos/eye 0.png,a,b.png\n")
+    (problem,) = prepare("own", [folder / "own.csv"], folder / "out", Recipe()).problems
+    assert problem.reason == "has more cells than the 2 columns"
+
+
+@pytest.mark.parametrize("columns", ["photograph,mask,pateint", "photograph,mask,mask", "mask"])
+def test_columns_that_are_misspelt_or_double_or_missing_are_refused(
+    folder: Path, columns: str
+) -> None:
+    (folder / "own.csv").write_text(f"{columns}\na,b,c\n")
+    with pytest.raises(ValueError, match=rf"each once; it has {columns.replace(',', ', ')}"):
+        prepare("own", [folder / "own.csv"], folder / "out", Recipe())
+
+
+def test_a_table_in_another_code_is_named(folder: Path) -> None:
+    (folder / "own.csv").write_bytes("photograph,mask\né.png,b.png\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"own.csv must be a CSV file in UTF-8"):
+        prepare("own", [folder / "own.csv"], folder / "out", Recipe())

@@ -1,4 +1,4 @@
-"""One raw case becomes one case on disk: read, checked, cut, written."""
+"""One raw case becomes one region: read, checked, cut, written."""
 
 import hashlib
 import zlib
@@ -56,49 +56,63 @@ class Row:
     cut_off_px: int
 
 
-def rois_of(folder: Path, centre: str, split: str) -> Path:
-    """Where the DoFE layout keeps a split's regions."""
-    return folder / centre / split / "ROIs"
+@dataclass(frozen=True)
+class Cut:
+    """A region, ready to be written.
+
+    Args:
+        row: Of the manifest.
+        image: uint8 (H, W, 3).
+        labels: uint8 (H, W).
+    """
+
+    row: Row
+    image: np.ndarray
+    labels: np.ndarray
+
+    def digest(self) -> str:
+        """Of the photograph's pixels."""
+        return pixel_hash(self.image)
+
+    def paths(self, folder: Path) -> tuple[Path, Path]:
+        """Photograph and label image in the DoFE layout below a data root."""
+        rois = folder / self.row.centre / self.row.split / "ROIs"
+        return rois / "image" / f"{self.row.name}.png", rois / "mask" / f"{self.row.name}.png"
+
+    def write(self, folder: Path) -> None:
+        """Write both below a data root."""
+        for path, pixels in zip(self.paths(folder), (self.image, self.labels), strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path, compress_level=1)  # twice as fast, a tenth larger
 
 
-def write_case(
-    case: RawCase, folder: Path, *, encoding: MaskEncoding, framing: Framing, seed: int
-) -> tuple[Row, str]:
-    """Read a raw case, check it, cut its region and write photograph and label image.
+def cut_case(case: RawCase, *, encoding: MaskEncoding, framing: Framing, seed: int) -> Cut:
+    """Read a raw case, check it and cut its region.
 
     Args:
         case: With a split.
-        folder: Data root to write to.
-        encoding: Of the written label image.
+        encoding: Of the label image to write.
         framing: What to cut.
         seed: Of the jitter, which depends on it and the case's name alone.
 
     Returns:
-        Its row of the manifest, and a digest of the written photograph's pixels.
+        The region and its row of the manifest.
 
     Raises:
         ValueError: Unreadable, masks of another size than the photograph, an empty structure, one
             outside the other, or structures wider than the frame.
-        OSError: A file cannot be read or written.
+        OSError: A file cannot be read.
     """
-    image = read_image(case.photograph.path)
-    height, width = image.shape[:2]
-    masks = _masks_of(case, (height, width), encoding)
-    image, masks, first_col = _drawn_half(image, masks) if case.stereo else (image, masks, 0)
+    whole = read_image(case.photograph.path)
+    masks = _masks_of(case, (whole.shape[0], whole.shape[1]), encoding)
+    image, masks, first_col = _drawn_half(whole, masks) if case.stereo else (whole, masks, 0)
     cut_off_px = _nest(masks, encoding)
     rng = np.random.default_rng([seed, zlib.crc32(f"{case.centre}/{case.name}".encode())])
     window = framing.window(np.logical_or.reduce(masks), rng)
-    row = col = 0
     if window is not None:
-        row, col = window.row, window.col
         image = window.cut(image)
         masks = np.stack([window.cut(mask) for mask in masks])
-    rois = rois_of(folder, case.centre, case.split)
-    for kind, pixels in (("image", image), ("mask", encoding.encode(masks))):
-        path = rois / kind / f"{case.name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path, compress_level=1)  # twice as fast, a tenth larger
-    return Row(
+    row = Row(
         centre=case.centre,
         split=case.split,
         name=case.name,
@@ -106,14 +120,15 @@ def write_case(
         eye=case.eye,
         source=case.photograph.name,
         sha256=hashlib.sha256(case.photograph.path.read_bytes()).hexdigest(),
-        source_height_px=height,
-        source_width_px=width,
-        row=row,
-        col=first_col + col,
+        source_height_px=whole.shape[0],
+        source_width_px=whole.shape[1],
+        row=window.row if window else 0,
+        col=first_col + (window.col if window else 0),
         height_px=image.shape[0],
         width_px=image.shape[1],
         cut_off_px=cut_off_px,
-    ), pixel_hash(image)
+    )
+    return Cut(row, image, encoding.encode(masks))
 
 
 def _masks_of(case: RawCase, shape: tuple[int, int], encoding: MaskEncoding) -> np.ndarray:

@@ -30,9 +30,9 @@ LEVELS = {"4of4": 255, "3of4": 191, "2of4": 128, "1of4": 64}
 
 _STEPS = (0, 64, 128, 191, 255)
 _ROUNDING = 1  # 63.75 and 191.25 are stored either way
-_PHOTOGRAPH = re.compile(r"/(Training|Test)/Images/(?:[^/]+/)?([^/]+)\.png$")
+_PHOTOGRAPH = re.compile(r"(?:^|/)(Training|Test)/Images/(?:[^/]+/)?([^/]+)\.png$")
 _SOFT_MAP = re.compile(
-    r"/(Training|Test)/(?:Test_)?GT/[^/]+/SoftMap/([^/]+)_(ODseg|cupseg)Softmap\.png$"
+    r"(?:^|/)(Training|Test)/(?:Test_)?GT/[^/]+/SoftMap/([^/]+)_(ODseg|cupseg)Softmap\.png$"
 )
 _SPLITS = {"Training": "train", "Test": "test"}
 _PARTS = {"ODseg": "disc", "cupseg": "cup"}

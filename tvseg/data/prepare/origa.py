@@ -41,9 +41,9 @@ CENTRE = "ORIGA"
 LAYOUT = "Images/*.jpg and Semi-automatic-annotations/*.mat, or 650image/*.jpg and 650mask/*.mat"
 ENCODING = MaskEncoding({0: (), 1: ("disc",), 2: CUP_AND_DISC}, CUP_AND_DISC)
 
-_PHOTOGRAPH = re.compile(r"/(?:images|650image)/([^/]+)\.jpe?g$", re.IGNORECASE)
+_PHOTOGRAPH = re.compile(r"(?:^|/)(?:images|650image)/([^/]+)\.jpe?g$", re.IGNORECASE)
 _MASK = re.compile(
-    r"/(?:semi-automatic-annotations[^/]*|650mask|manual marking|masks)/([^/]+)\.(mat|png)$",
+    r"(?:^|/)(?:semi-automatic-annotations[^/]*|650mask|manual marking|masks)/([^/]+)\.(mat|png)$",
     re.IGNORECASE,
 )
 _VARIABLES = ("mask", "maskFull")

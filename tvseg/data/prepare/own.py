@@ -12,11 +12,11 @@ Columns, in any order; only ``photograph`` and one of the three kinds of drawing
     split                 train or test
 """
 
+import csv
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-
-import pandas as pd
+from typing import Any
 
 from tvseg.data.prepare.polygons import read_polygons
 from tvseg.data.prepare.raw_case import (
@@ -46,26 +46,20 @@ def find(files: Sequence[RawFile], choices: Choices) -> Found:
     if len(listings) != 1:
         raise ValueError(f"the source must be one CSV file, it holds {len(listings)}")
     (listing,) = listings
-    structures = choices.encoding.structures
+    structures = choices.structures
     known = (*_ABOUT, *structures, "mask", "polygons")
-    table = pd.read_csv(
-        listing.path,
-        dtype=str,
-        keep_default_na=False,
-        skipinitialspace=True,
-        index_col=False,
-        encoding="utf-8-sig",  # spreadsheets begin with a mark
-    )
-    unknown = [column for column in table.columns if column not in known]
-    if unknown or "photograph" not in table.columns:
+    columns, rows = _read_rows(listing)
+    if "photograph" not in columns or sorted(set(columns) & set(known)) != sorted(columns):
         raise ValueError(
-            f"{listing.name} must have a column photograph, and may have {', '.join(known[1:])}; "
-            f"it has {', '.join(table.columns)}"
+            f"{listing.name} must have a column photograph, and may have {', '.join(known[1:])}, "
+            f"each once; it has {', '.join(columns) or 'none'}"
         )
     found = Found([], [])
-    for index, row in enumerate(table.to_dict("records")):
-        cells = {str(column): str(cell).strip() for column, cell in row.items()}
+    for index, row in enumerate(rows):
+        cells = {column: (row[column] or "").strip() for column in columns}
         try:
+            if None in row:
+                raise ValueError(f"has more cells than the {len(columns)} columns")
             found.cases.append(_case(cells, listing.path.parent, choices))
         except ValueError as error:
             line = f"{listing.name}, row {index + 1}"
@@ -74,16 +68,27 @@ def find(files: Sequence[RawFile], choices: Choices) -> Found:
     return found
 
 
+def _read_rows(listing: RawFile) -> tuple[list[str], list[dict[Any, Any]]]:
+    """Columns, and rows by column; cells beyond the columns stand under ``None``."""
+    try:
+        with listing.path.open(encoding="utf-8-sig", newline="") as file:  # as spreadsheets write
+            table = csv.DictReader(file, skipinitialspace=True)
+            return list(table.fieldnames or []), list(table)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{listing.name} must be a CSV file in UTF-8: {error}") from error
+
+
 def _case(cells: dict[str, str], folder: Path, choices: Choices) -> RawCase:
     for column, allowed in _ALLOWED.items():
         if cells.get(column, "") not in allowed:
             options = ", ".join(filter(None, allowed))
             raise ValueError(f"{column} must be {options} or empty, got {cells[column]!r}")
     photograph = _file(cells, "photograph", folder)
-    structures = choices.encoding.structures
+    centre = cells.get("centre") or CENTRE
+    structures = choices.structures
     drawn = [column for column in ("mask", "polygons", *structures) if cells.get(column)]
     if drawn == ["mask"]:
-        read = partial(read_encoded, _file(cells, "mask", folder), choices.encoding)
+        read = partial(read_encoded, _file(cells, "mask", folder), choices.encoding_of(centre))
     elif drawn == ["polygons"]:
         drawing = _file(cells, "polygons", folder)
         read = partial(read_polygons, drawing, photograph.path.name, structures)
@@ -95,7 +100,7 @@ def _case(cells: dict[str, str], folder: Path, choices: Choices) -> RawCase:
             f"this one has {', '.join(drawn) or 'none'}"
         )
     return RawCase(
-        cells.get("centre") or CENTRE,
+        centre,
         cells.get("name") or photograph.path.stem,
         photograph,
         read,

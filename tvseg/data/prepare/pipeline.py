@@ -16,7 +16,7 @@ from tvseg.config import ConfigError
 from tvseg.data.cases import SPLITS
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.prepare.adapters import Adapter, adapter_of
-from tvseg.data.prepare.cut import Row, rois_of, write_case
+from tvseg.data.prepare.cut import Row, cut_case
 from tvseg.data.prepare.framing import Framing
 from tvseg.data.prepare.raw_case import Choices, Problem, RawCase
 from tvseg.data.prepare.raw_files import RawFile, gather
@@ -55,6 +55,14 @@ class Recipe:
     encoding: MaskEncoding = ENCODING
     encodings: Mapping[str, MaskEncoding] = field(default_factory=dict)
     source_encoding: MaskEncoding | None = None
+
+    def encoding_of(self, centre: str) -> MaskEncoding:
+        """Of a centre's written label images."""
+        return self.encodings.get(centre, self.encoding)
+
+    def source_encoding_of(self, centre: str) -> MaskEncoding:
+        """Of one's own label images of a centre, as it is named in the raw material."""
+        return self.source_encoding or self.encoding_of(self.centre or centre)
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,7 @@ def prepare(kind: str, sources: Sequence[Path], root: Path, recipe: Recipe) -> O
     try:
         with tempfile.TemporaryDirectory(dir=root, prefix=".prepare-") as beside:
             files = gather(sources, Path(beside) / "unpacked")
-            choices = Choices(truth, recipe.source_encoding or recipe.encoding)
+            choices = Choices(truth, recipe.encoding.structures, recipe.source_encoding_of)
             cases, problems = _select(adapter, files, choices, recipe)
             _check_targets(root, cases)
             ready = Path(beside) / "ready"
@@ -166,15 +174,20 @@ def _write_all(
     recipe: Recipe,
     files: Sequence[RawFile],
 ) -> tuple[list[Row], list[Problem]]:
-    """Write what can be written; of photographs that are the same pixel by pixel, the first."""
+    """Write each case that is right; of photographs that are the same pixel by pixel, the first.
+
+    What cannot be read is a problem of the case, what cannot be written ends everything.
+    """
     names = {str(file.path): file.name for file in files}
 
-    def attempt(case: RawCase) -> tuple[Row, str] | Problem:
-        encoding = recipe.encodings.get(case.centre, recipe.encoding)
+    def attempt(case: RawCase) -> tuple[Row, str, tuple[Path, Path]] | Problem:
+        encoding = recipe.encoding_of(case.centre)
         try:
-            return write_case(case, folder, encoding=encoding, framing=framing, seed=recipe.seed)
+            cut = cut_case(case, encoding=encoding, framing=framing, seed=recipe.seed)
         except (ValueError, OSError) as error:
             return _problem_of(case, error, names)
+        cut.write(folder)
+        return cut.row, cut.digest(), cut.paths(folder)
 
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(tqdm(pool.map(attempt, cases), "preparing", len(cases), leave=False))
@@ -185,15 +198,15 @@ def _write_all(
         if isinstance(result, Problem):
             problems.append(result)
             continue
-        row, digest = result
+        row, digest, paths = result
         twin = seen.setdefault(digest, row)
         if twin is row:
             rows.append(row)
             continue
         reason = f"the same pixels as {twin.source}"
         problems.append(Problem(row.centre, row.source, reason, row.name))
-        for kind in ("image", "mask"):
-            (rois_of(folder, row.centre, row.split) / kind / f"{row.name}.png").unlink()
+        for path in paths:
+            path.unlink()
     return rows, problems
 
 

@@ -65,11 +65,13 @@ class Choices:
 
     Args:
         truth: Whose drawing counts, one of the adapter's ``truths``.
-        encoding: Of label images where the owner prescribes none.
+        structures: What drawings must show, where the owner prescribes nothing.
+        encoding_of: Centre -> encoding of its label images, where the owner prescribes none.
     """
 
     truth: str
-    encoding: MaskEncoding
+    structures: Sequence[str]
+    encoding_of: Callable[[str], MaskEncoding]
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def _files_of(path: Path, name: str, unpacked: Path) -> Iterator[RawFile]:
 
 
 def _unpack(archive: Path, unpacked: Path) -> Path:
-    unpacked.mkdir(exist_ok=True)
+    unpacked.mkdir(parents=True, exist_ok=True)
     folder = unpacked / f"{len(list(unpacked.iterdir())):04d}"
     try:
         with zipfile.ZipFile(archive) as packed:

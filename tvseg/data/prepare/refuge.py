@@ -31,7 +31,7 @@ LAYOUT = "**/{0}0001.jpg and **/Disc_Cup_Masks/**/{0}0001.bmp"
 
 def finder(letters: str, centre: str) -> Callable[[Sequence[RawFile], Choices], Found]:
     """The adapter of one part: names that begin with one of the letters, and their centre."""
-    return partial(_find, re.compile(rf"/([{letters}]\d+)\.(jpg|bmp)$"), centre)
+    return partial(_find, re.compile(rf"(?:^|/)([{letters}]\d+)\.(jpg|bmp)$"), centre)
 
 
 def _find(names: re.Pattern[str], centre: str, files: Sequence[RawFile], choices: Choices) -> Found:
@@ -40,7 +40,7 @@ def _find(names: re.Pattern[str], centre: str, files: Sequence[RawFile], choices
         if match := names.search(file.name):
             if match[2] == "jpg":
                 photographs.append((match[1], file))
-            elif "/Disc_Cup_Masks/" in file.name:
+            elif "Disc_Cup_Masks/" in file.name:
                 masks.append((match[1], "labels", file))
     pairs, problems = pair(photographs, masks, parts=["labels"], centre=centre)
     cases = [

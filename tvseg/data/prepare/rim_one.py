@@ -45,14 +45,14 @@ LAYOUT_DL = (
 FOLDERS = {"average": "Average", "expert1": "Expert1", "expert2": "Expert2"}
 """Whose drawing -> folder of r3."""
 
-_STEREO = re.compile(r"/Stereo Images/([^/]+)\.jpg$", re.IGNORECASE)
+_STEREO = re.compile(r"(?:^|/)Stereo Images/([^/]+)\.jpg$", re.IGNORECASE)
 _R3_MASK = re.compile(
-    r"/(Average|Expert1|Expert2)_masks/([^/]+?)(?:-\d)?-(Cup|Disc)-(?:Avg|exp\d)\.png$"
+    r"(?:^|/)(Average|Expert1|Expert2)_masks/([^/]+?)(?:-\d)?-(Cup|Disc)-(?:Avg|exp\d)\.png$"
 )
 _EYE = re.compile(r"[NGS]-\d+-([LR])(?:_|$)")
 
 _PARTITIONED = re.compile(
-    r"/(partitioned_randomly|partitioned_by_hospital)/(?:.+/)?(train|test)[^/]*/(?:.+/)?"
+    r"(?:^|/)(partitioned_randomly|partitioned_by_hospital)/(?:.+/)?(train|test)[^/]*/(?:.+/)?"
     r"([^/]+)\.png$"
 )
 _DL_MASK = re.compile(r"_reference_segmentations/(?:.+/)?([^/]+?)(?:-\d)?-(Cup|Disc)-T\.png$")
