@@ -115,6 +115,7 @@ def test_an_encoding_is_replaced_as_a_whole(tmp_path: Path) -> None:
     [
         ("centres.A.folder=Domain2", ["folder of its own", "Domain2"]),
         ("structures=[cup, cup, disc]", ["structures must differ"]),
+        ("encoding={0: [cup, disc], 1: [disc]}", ["encoding must have", "background"]),
         ("scattered=[lesion]", ["scattered must name structures", "lesion"]),
         ("centres.B.encoding={0: [], 1: [disc]}", ["centres.B.encoding must mark each", "cup"]),
         ("centres.B.patient_pattern='(\\d+'", ["centres.B.patient_pattern", "regular expression"]),

@@ -119,6 +119,8 @@ class Settings(_Frozen):
                     f"{key} must mark each of the structures {', '.join(self.structures)} and "
                     f"no other; it marks {', '.join(sorted(marked)) or 'none'}"
                 )
+        if () not in self.encoding.values():
+            raise ValueError("encoding must have a value for the background, such as 255: []")
         return self
 
     @property

@@ -125,10 +125,12 @@ def test_scattered_structures_keep_their_pieces_and_holes() -> None:
     logits[:, 2:12, 2:12] = 9.0
     logits[:, 5:7, 5:7] = -9.0
     logits[:, 15:18, 15:18] = 9.0
-    lesion, disc = Postprocessing()(
-        logits, MaskEncoding({0: (), 1: ("lesion", "disc"), 2: ("lesion",), 3: ("disc",)},
-                             ("lesion", "disc")), scattered=("lesion",)
-    )  # fmt: skip
+    encoding = MaskEncoding(
+        {0: (), 1: ("lesion", "disc"), 2: ("lesion",), 3: ("disc",)},
+        ("lesion", "disc"),
+        scattered=("lesion",),
+    )
+    lesion, disc = Postprocessing()(logits, encoding)
     assert lesion.sum() == 100 - 4 + 9
     assert disc.sum() == 100
 

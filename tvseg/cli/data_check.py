@@ -65,7 +65,7 @@ def check(
 
     settings = load_settings(configs)
     centres = centres_of(settings)
-    report = check_data(root, centres, scattered=settings.scattered)
+    report = check_data(root, centres)
     if report.examined:
         _print_table("Cases", count_table(report.examined, centres))
         _print_table("Structures: median (5-95 %)", structure_table(report.examined))
@@ -106,9 +106,10 @@ def _print_findings(findings: "Sequence[Finding]", word: str, root: Path, lines:
     for kind in dict.fromkeys(finding.kind for finding in findings):
         mine = [finding for finding in findings if finding.kind == kind]
         click.echo(f"{word}: {KINDS[kind].title[0].lower() + KINDS[kind].title[1:]} ({len(mine)})")
-        width = max(len(finding.where) for finding in mine[:lines])
+        width = max(len(_short(finding.where, root)) for finding in mine[:lines])
         for finding in mine[:lines]:
-            click.echo(f"  {finding.where:<{width}}  {_short(finding.what, root)}")
+            where, what = (_short(words, root) for words in (finding.where, finding.what))
+            click.echo(f"  {where:<{width}}  {what}")
         if len(mine) > lines:
             click.echo(f"  ... and {len(mine) - lines} more")
 
@@ -119,7 +120,7 @@ def _listing(findings: "Sequence[Finding]", root: Path) -> "pd.DataFrame":
     from tvseg.data.check.findings import KINDS
 
     rows = [
-        ("problem" if KINDS[one.kind].is_problem else "warning", one.kind, one.where,
+        ("problem" if KINDS[one.kind].is_problem else "warning", one.kind, _short(one.where, root),
          _short(one.what, root))
         for one in findings
     ]  # fmt: skip

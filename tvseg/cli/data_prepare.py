@@ -111,7 +111,7 @@ def prepare(
     comes from.
     """  # noqa: D301 - click looks for the character itself
     from tvseg.config import load_settings
-    from tvseg.data.centres import MaskEncoding, centres_of
+    from tvseg.data.centres import centres_of, output_encoding
     from tvseg.data.prepare.adapters import adapter_of
     from tvseg.data.prepare.framing import Framing
     from tvseg.data.prepare.pipeline import Recipe
@@ -127,7 +127,7 @@ def prepare(
         test_share=test_share,
         seed=seed,
         skip_bad=skip_bad,
-        encoding=MaskEncoding(settings.encoding, settings.structures),
+        encoding=output_encoding(settings),
         encodings={centre.folder: centre.encoding for centre in centres_of(settings).values()},
         source_encoding=_encoding(encoding, settings) if encoding else None,
     )

@@ -180,6 +180,18 @@ def _complete(listing: Listing) -> list[Case]:
     return listing.cases
 
 
+def find_pictures(folder: Path) -> dict[str, Path]:
+    """Pictures of a folder (not of its sub-folders) by stem, sorted; none where there is no folder.
+
+    Raises:
+        ValueError: Two files of one stem.
+    """
+    found, twins = _pictures(folder)
+    for one, other in twins:
+        raise ValueError(f"two files of one name: {one} and {other}")
+    return found
+
+
 def _pictures(folder: Path) -> tuple[dict[str, Path], list[tuple[Path, Path]]]:
     """Pictures of a folder by stem, and pairs of one stem."""
     found: dict[str, Path] = {}

@@ -1,6 +1,6 @@
 """The deployed predictor: a photograph of the disc region -> masks at its own size."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from scipy import ndimage
 from torch import nn
-from torch.nn import functional as F
 
-from tvseg.data.centres import MaskEncoding
+from tvseg.data.centres import MaskEncoding, output_encoding
 from tvseg.data.images import MIN_SIDE_PX, pad_to_square, resize_image
 from tvseg.data.tensors import Normalisation
+from tvseg.inference.enlarge import Extent, box_above, enlarge
 from tvseg.models import freeze
 from tvseg.training.checkpoint import Card, load_network
 from tvseg.training.run_folder import RunFolder
@@ -36,22 +36,25 @@ class Postprocessing:
     threshold: float = 0.5
     clip_nested: bool = True
 
-    def __call__(
-        self, logits: torch.Tensor, encoding: MaskEncoding, scattered: Collection[str] = ()
-    ) -> np.ndarray:
+    @property
+    def level(self) -> float:
+        """The logit of the threshold."""
+        return float(np.log(self.threshold / (1 - self.threshold)))
+
+    def __call__(self, logits: torch.Tensor, encoding: MaskEncoding) -> np.ndarray:
         """Logits (S, H, W) -> masks, bool (S, H, W), that the encoding can write.
 
-        A pixel of two structures that exclude each other goes to the likelier one. ``scattered``
-        names the structures that may lie in several pieces.
+        A pixel of two structures that exclude each other goes to the likelier one.
         """
-        level = float(np.log(self.threshold / (1 - self.threshold)))
-        above = (logits > level).cpu().numpy()
+        above = (logits > self.level).cpu().numpy()
         for one, other in encoding.disjoint():
             first = (logits[one] >= logits[other]).cpu().numpy()
             above[one] &= first | ~above[other]
             above[other] &= ~first | ~above[one]
         pairs = zip(encoding.structures, above, strict=True)
-        masks = np.stack([m if name in scattered else _one_component(m) for name, m in pairs])
+        masks = np.stack(
+            [mask if name in encoding.scattered else _one_component(mask) for name, mask in pairs]
+        )
         for one, other in encoding.disjoint():  # a filled hole gives way to what lies in it
             masks[one] &= above[one] | ~masks[other]
             masks[other] &= above[other] | ~masks[one]
@@ -60,6 +63,27 @@ class Postprocessing:
                 masks[inner] &= masks[outer]
             _make_writable(masks, logits, encoding)
         return masks
+
+    def at_size(
+        self, logits: torch.Tensor, encoding: MaskEncoding, *, side_px: int, extent: Extent
+    ) -> tuple[np.ndarray, int, int]:
+        """Masks of logits that are enlarged to a square of some side first.
+
+        Args:
+            logits: (S, s, s), of the whole square.
+            encoding: Of the structures.
+            side_px: Side of the square.
+            extent: What of it counts; the rest is padding.
+
+        Returns:
+            Masks, bool (S, h, w), of the part that may hold something, and its first row and
+            column in the square, in px.
+        """
+        box = box_above(logits, self.level, side_px=side_px).within(extent)
+        masks = np.zeros((len(logits), box.rows, box.cols), bool)
+        if masks.size:
+            masks = self(enlarge(logits, side_px=side_px, extent=box), encoding)
+        return masks, box.top, box.left
 
 
 class Predictor:
@@ -71,7 +95,6 @@ class Predictor:
         encoding: Of the label images to write; names the structures.
         normalisation: Of the network's input.
         device: Where to compute, in fp32.
-        scattered: Structures that may lie in several pieces.
     """
 
     def __init__(
@@ -82,13 +105,11 @@ class Predictor:
         encoding: MaskEncoding,
         normalisation: Normalisation,
         device: torch.device,
-        scattered: Collection[str] = (),
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last).eval()
         freeze(self.network)
         self.image_size = image_size
         self.encoding = encoding
-        self.scattered = scattered
         self.normalisation = normalisation
         self.device = device
 
@@ -104,27 +125,32 @@ class Predictor:
         predictor = Predictor(
             network,
             image_size=settings.image_size,
-            encoding=MaskEncoding(settings.encoding, settings.structures),
+            encoding=output_encoding(settings),
             normalisation=card.normalisation,
             device=device,
-            scattered=settings.scattered,
         )
         return predictor, card
 
     @torch.inference_mode()
-    def logits(self, image: np.ndarray) -> torch.Tensor:
-        """Logits of one photograph at the network's size.
+    def batch_logits(self, images: Sequence[np.ndarray], *, flip: bool = False) -> torch.Tensor:
+        """Logits of some photographs at the network's size.
 
         Args:
-            image: uint8 (H, W, 3); padded to a square when it is none.
+            images: uint8 (H, W, 3) each; padded to a square when they are none.
+            flip: Show the network mirror images, and mirror what it says back.
 
         Returns:
-            float32 (structures, S, S) on the device.
+            float32 (B, structures, S, S) on the device.
         """
-        small = resize_image(pad_to_square(image), self.image_size)
-        batch = torch.from_numpy(small).permute(2, 0, 1)[None].to(self.device)  # (1, 3, S, S)
-        logits: torch.Tensor = self.network(self.normalisation(batch))
-        return logits[0].float()
+        small = [resize_image(pad_to_square(image), self.image_size) for image in images]
+        batch = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).to(self.device)
+        batch = batch.flip(-1) if flip else batch  # (B, 3, S, S)
+        logits: torch.Tensor = self.network(self.normalisation(batch)).float()
+        return logits.flip(-1) if flip else logits
+
+    def logits(self, image: np.ndarray) -> torch.Tensor:
+        """:meth:`batch_logits` of one photograph: float32 (structures, S, S) on the device."""
+        return self.batch_logits([image])[0]
 
     def masks(
         self,
@@ -147,18 +173,24 @@ class Predictor:
             ValueError: The photograph is too small.
         """
         height, width = image.shape[:2]
-        if min(height, width) < MIN_SIDE_PX:
-            raise ValueError(
-                f"a photograph must be at least {MIN_SIDE_PX} px a side, got {width} x {height}"
-            )
-        logits = self.logits(image)
+        check_side(height, width)
         side = side_px or max(height, width)
-        enlarged = F.interpolate(logits[None], size=(side, side), mode="bilinear")[0]
-        rows, columns = (round(n * side / max(height, width)) for n in (height, width))
-        if side_px is None:
-            enlarged = enlarged[:, :rows, :columns]
-        enlarged[:, rows:] = enlarged[:, :, columns:] = -torch.inf  # there is only padding
-        return postprocessing(enlarged, self.encoding, self.scattered)
+        rows, cols = (round(n * side / max(height, width)) for n in (height, width))
+        masks, top, left = postprocessing.at_size(
+            self.logits(image), self.encoding, side_px=side, extent=Extent(0, 0, rows, cols)
+        )
+        shape = (rows, cols) if side_px is None else (side, side)
+        whole = np.zeros((len(masks), *shape), bool)
+        whole[:, top : top + masks.shape[1], left : left + masks.shape[2]] = masks
+        return whole
+
+
+def check_side(height: int, width: int) -> None:
+    """Raise ValueError unless a photograph is large enough to predict."""
+    if min(height, width) < MIN_SIDE_PX:
+        raise ValueError(
+            f"a photograph must be at least {MIN_SIDE_PX} px a side, got {width} x {height}"
+        )
 
 
 def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:

@@ -151,7 +151,7 @@ def test_pieces_of_a_scattered_structure_are_not_told(root: Path) -> None:
 
     _edit(_mask(root, "phantom-A-0000"), second_disc)
     assert [one.kind for one in check_data(root, CENTRES).findings] == ["pieces"]
-    assert check_data(root, CENTRES, scattered=["disc"]).findings == []
+    assert _found(root, config=Settings(scattered=("disc",))) == []
 
 
 def test_a_tiny_photograph_is_a_problem(root: Path) -> None:

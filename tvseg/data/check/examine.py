@@ -88,12 +88,11 @@ class Batch:
     sums: Sums = field(default_factory=Sums)
 
 
-def examine(cases: Sequence[Case], scattered: Sequence[str] = ()) -> Batch:
+def examine(cases: Sequence[Case]) -> Batch:
     """Read cases of one centre, one after the other.
 
     Args:
         cases: At least one.
-        scattered: Structures that may lie in several pieces.
 
     Returns:
         Measures of those that can be read, and a finding for each that cannot or looks wrong.
@@ -114,7 +113,7 @@ def examine(cases: Sequence[Case], scattered: Sequence[str] = ()) -> Batch:
         thumb = _small(image)
         measured = _measure(case, image, labels, masks, thumb)
         batch.examined.append(measured)
-        batch.findings += _findings(measured, masks, scattered)
+        batch.findings += _findings(measured, masks)
         batch.sums.add(_sums(image, masks, thumb))
     return batch
 
@@ -143,7 +142,7 @@ def _measure(
     )
 
 
-def _findings(case: Examination, masks: np.ndarray, scattered: Sequence[str]) -> list[Finding]:
+def _findings(case: Examination, masks: np.ndarray) -> list[Finding]:
     encoding, where = case.case.centre.encoding, case.case.id
     found = []
     if min(case.height_px, case.width_px) < MIN_SIDE_PX:
@@ -156,7 +155,7 @@ def _findings(case: Examination, masks: np.ndarray, scattered: Sequence[str]) ->
     counts = dict(zip(encoding.structures, case.pieces, strict=True))
     if lacking := [name for name, count in counts.items() if count == 0]:
         found.append(Finding("empty", where, f"no pixel of {', '.join(lacking)}"))
-    torn = [n for n, count in counts.items() if count > 1 and n not in scattered]
+    torn = [n for n, count in counts.items() if count > 1 and n not in encoding.scattered]
     if torn:
         words = ", ".join(f"{name} in {counts[name]} pieces" for name in torn)
         found.append(Finding("pieces", where, words))

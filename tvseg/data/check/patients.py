@@ -1,16 +1,19 @@
-"""Whose eye a case shows: from manifests, or from the names of the files."""
+"""Whose eye a case shows: from the manifest of a data root, or from the names of its files."""
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tvseg.data.cases import Case
+from tvseg.data.centres import Centre
 from tvseg.data.check.findings import Finding
 
 MANIFEST = "manifest.csv"
-COLUMNS = ("centre", "split", "name", "patient")
+
+Place = tuple[str, str, str]
+"""Centre letter, split, name."""
 
 
 @dataclass
@@ -21,37 +24,32 @@ class Patients:
     findings: list[Finding] = field(default_factory=list)
 
 
-def find_patients(root: Path, cases: Sequence[Case]) -> Patients:
+def find_patients(root: Path, centres: Mapping[str, Centre], cases: Sequence[Case]) -> Patients:
     """The patient of each case, as far as anything tells it.
 
-    A row of a ``manifest.csv``, in the data root or in a centre's folder, where ``tvseg data
-    prepare`` writes one, wins over the centre's ``patient_pattern``.
+    A manifest, in the root or in a centre's folder, wins over a centre's ``patient_pattern``.
 
     Args:
         root: Data root.
-        cases: All its cases.
+        centres: By letter.
+        cases: All their cases.
 
     Returns:
         Patients, unique within a centre alone; a case of which nobody knows is not in them.
     """
     patients = Patients()
-    listed: dict[tuple[str, str, str], str] = {}
-    for folder in dict.fromkeys((".", *(case.centre.folder for case in cases))):
-        listed |= _read_manifest(root / folder / MANIFEST, patients.findings)
+    listed = _read_manifests(root, centres, patients.findings)
     for case in cases:
-        places = [(key, case.split, case.name) for key in _keys(case)]
-        row = next((listed.pop(place) for place in places if place in listed), None)
-        if row:
-            patients.of_case[case.id] = row
-        elif case.centre.patient_pattern is not None:
-            match = re.search(case.centre.patient_pattern, case.name)
-            if match and match[1]:
-                patients.of_case[case.id] = match[1]
-            else:
-                pattern = case.centre.patient_pattern
-                patients.findings.append(
-                    Finding("nameless", case.id, f"the name does not match {pattern}")
-                )
+        patient = listed.pop((case.centre.letter, case.split, case.name), "")
+        pattern = case.centre.patient_pattern
+        if not patient and pattern is not None:
+            match = re.search(pattern, case.name)
+            patient = (match[1] if match else "") or ""
+            if not patient:
+                words = f"the name does not match {pattern}"
+                patients.findings.append(Finding("nameless", case.id, words))
+        if patient:
+            patients.of_case[case.id] = patient
     patients.findings += [
         Finding("manifest", "/".join(place), f"in {MANIFEST}, but there is no such case")
         for place in listed
@@ -77,26 +75,42 @@ def split_patients(cases: Sequence[Case], patients: Patients) -> list[Finding]:
     ]
 
 
-def _keys(case: Case) -> tuple[str, str, str]:
-    return case.centre.letter, case.centre.folder, case.centre.name
+def _read_manifests(
+    root: Path, centres: Mapping[str, Centre], findings: list[Finding]
+) -> dict[Place, str]:
+    """Patients by place, empty where none is given.
+
+    In the root's manifest the column ``centre`` holds letters, folders or names; in the manifest of
+    a centre's folder, which may have been renamed, it is not looked at.
+    """
+    letters = {
+        word: centre.letter
+        for centre in centres.values()
+        for word in (centre.name, centre.folder, centre.letter)
+    }
+    listed: dict[Place, str] = {}
+    for row in _read(root / MANIFEST, ("centre", "split", "name", "patient"), findings):
+        if letter := letters.get(row["centre"]):
+            listed[letter, row["split"], row["name"]] = row["patient"].strip()
+    for centre in centres.values():
+        path = root / centre.folder / MANIFEST
+        for row in _read(path, ("split", "name", "patient"), findings):
+            listed[centre.letter, row["split"], row["name"]] = row["patient"].strip()
+    return listed
 
 
-def _read_manifest(path: Path, findings: list[Finding]) -> dict[tuple[str, str, str], str]:
-    """(centre, split, name) -> patient, empty where none is given; no file, no rows."""
+def _read(path: Path, columns: Sequence[str], findings: list[Finding]) -> list[dict[str, str]]:
+    """The rows of a manifest; none where there is no file, or one that is not a manifest."""
     if not path.is_file():
-        return {}
+        return []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if lacking:
-                words = f"must have the columns {', '.join(COLUMNS)}; lacks {', '.join(lacking)}"
-                findings.append(Finding("manifest", MANIFEST, words))
-                return {}
-            return {
-                (row["centre"], row["split"], row["name"]): (row["patient"] or "").strip()
-                for row in reader
-            }
+            reader = csv.DictReader(file, restval="")
+            if lacking := [name for name in columns if name not in (reader.fieldnames or ())]:
+                words = f"must have the columns {', '.join(columns)}; lacks {', '.join(lacking)}"
+                findings.append(Finding("manifest", str(path), words))
+                return []
+            return list(reader)
     except (OSError, ValueError, csv.Error) as error:
-        findings.append(Finding("manifest", MANIFEST, f"cannot be read: {error}"))
-        return {}
+        findings.append(Finding("manifest", str(path), f"cannot be read: {error}"))
+        return []

@@ -49,7 +49,6 @@ def check_data(
     root: Path,
     centres: Mapping[str, Centre],
     *,
-    scattered: Sequence[str] = (),
     threads: int | None = None,
 ) -> Report:
     """Read every case of every centre once, in threads, and keep measures of it alone.
@@ -57,7 +56,6 @@ def check_data(
     Args:
         root: Data root.
         centres: The centres to expect, by letter.
-        scattered: Structures that may lie in several pieces.
         threads: Reading threads; ``None`` for one a processor. (Decoding runs beside the
             interpreter; processes were no faster and cost their start.)
 
@@ -71,13 +69,13 @@ def check_data(
         ThreadPoolExecutor(threads or os.cpu_count()) as pool,
         tqdm(total=len(cases), desc="reading photographs", leave=False) as bar,
     ):
-        steps = pool.map(lambda chosen: examine(chosen, scattered), batches)
+        steps = pool.map(examine, batches)
         for chosen, batch in zip(batches, steps, strict=True):
             _take_in(report, batch)
             bar.update(len(chosen))
     report.findings += _unmarked(report.sums, centres)
     report.findings += compare(report.examined)
-    patients = find_patients(root, cases)
+    patients = find_patients(root, centres, cases)
     report.findings += patients.findings + split_patients(cases, patients)
     order = list(KINDS)
     report.findings.sort(key=lambda finding: order.index(finding.kind))
