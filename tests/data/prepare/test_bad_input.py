@@ -178,7 +178,7 @@ def test_a_centre_that_is_there_is_left_alone(drishti: Path) -> None:
     with pytest.raises(FileExistsError, match="is there already; give another --centre"):
         run(drishti)
     assert sorted((drishti.parent / "out").rglob("*")) == kept
-    with pytest.raises(ValueError, match="plain name of a folder"):
+    with pytest.raises(ConfigError, match="plain name of a folder"):
         prepare("drishti-gs", [drishti], drishti.parent / "out", Recipe(centre="../x"))
 
 

@@ -183,6 +183,8 @@ def test_a_patient_on_both_sides_is_named(folder: Path) -> None:
 
 def test_rows_that_are_wrong_in_themselves_are_named(folder: Path) -> None:
     rows = rows_of(mask="photos/{}.png", cup="", disc="", eye="L", split="train")
+    rows.append({**rows[0], "name": "../x"})
+    rows.append({**rows[0], "centre": ".hidden"})
     rows[0]["photograph"] = "photos/gone.png"
     rows[1].update(eye="left")
     rows[2].update(cup="photos/eye 2.png")
@@ -194,6 +196,8 @@ def test_rows_that_are_wrong_in_themselves_are_named(folder: Path) -> None:
             "eye must be L, R or empty, got 'left'",
             "this one has mask, cup",
             "this one has cup",
+            "name must be a plain name, got '../x'",
+            "centre must be a plain name, got '.hidden'",
         )
     ):
         assert words in problems[number].reason

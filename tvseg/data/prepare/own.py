@@ -24,6 +24,7 @@ from tvseg.data.prepare.raw_case import (
     Found,
     Problem,
     RawCase,
+    is_plain,
     read_binaries,
     read_encoded,
 )
@@ -83,6 +84,9 @@ def _case(cells: dict[str, str], folder: Path, choices: Choices) -> RawCase:
         if cells.get(column, "") not in allowed:
             options = ", ".join(filter(None, allowed))
             raise ValueError(f"{column} must be {options} or empty, got {cells[column]!r}")
+    for column in ("centre", "name"):
+        if not is_plain(cells.get(column, "")):
+            raise ValueError(f"{column} must be a plain name, got {cells[column]!r}")
     photograph = _file(cells, "photograph", folder)
     centre = cells.get("centre") or CENTRE
     structures = choices.structures

@@ -18,7 +18,7 @@ from tvseg.data.centres import MaskEncoding
 from tvseg.data.prepare.adapters import Adapter, adapter_of
 from tvseg.data.prepare.cut import Row, cut_case
 from tvseg.data.prepare.framing import Framing
-from tvseg.data.prepare.raw_case import Choices, Problem, RawCase
+from tvseg.data.prepare.raw_case import Choices, Problem, RawCase, is_plain
 from tvseg.data.prepare.raw_files import RawFile, gather
 from tvseg.data.prepare.refuge import ENCODING
 from tvseg.data.prepare.splits import split_cases
@@ -99,6 +99,8 @@ def prepare(kind: str, sources: Sequence[Path], root: Path, recipe: Recipe) -> O
     truth = adapter.choose_truth(recipe.truth)
     if recipe.source_encoding is not None and not adapter.encoding_is_free:
         raise ConfigError(f"masks of {kind} have an encoding of their own, none may be given")
+    if recipe.centre is not None and not is_plain(recipe.centre):
+        raise ConfigError(f"a centre must be the plain name of a folder, got {recipe.centre!r}")
     is_new = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -157,14 +159,10 @@ def _select(
 
 def _check_targets(root: Path, cases: Sequence[RawCase]) -> None:
     for centre in dict.fromkeys(case.centre for case in cases):
-        if Path(centre).name != centre or centre.startswith("."):
-            raise ValueError(f"a centre must be the plain name of a folder, got {centre!r}")
         if (root / centre).exists():
             raise FileExistsError(
                 17, "is there already; give another --centre or delete it", str(root / centre)
             )
-    if wrong := [case.name for case in cases if Path(case.name).name != case.name]:
-        raise ValueError(f"a case must have the plain name of a file, got {wrong[0]!r}")
 
 
 def _write_all(

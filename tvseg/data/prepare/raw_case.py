@@ -3,6 +3,7 @@
 import filecmp
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -122,6 +123,11 @@ def pair(
         else:
             pairs.append(Pair(key, file, drawn[key]))
     return pairs, problems
+
+
+def is_plain(name: str) -> bool:
+    """Whether a file or folder may be called so: no folders in it, and not hidden."""
+    return Path(name).name == name and not name.startswith(".")
 
 
 def _name_of(key: str) -> str:
