@@ -18,8 +18,11 @@ from tvseg.data.centres import Centre, MaskEncoding, centres_of
 from tvseg.data.check import check_data
 from tvseg.data.images import read_image
 from tvseg.data.phantom import Phantom
+from tvseg.data.prepare.adapters import ADAPTERS
 from tvseg.data.prepare.framing import Framing
 from tvseg.data.prepare.pipeline import Recipe, prepare
+from tvseg.data.prepare.raw_case import Choices
+from tvseg.data.prepare.raw_files import gather
 from tvseg.data.window import Window
 
 A = centres_of(Settings())["A"]
@@ -163,6 +166,16 @@ def test_refuge_parts_are_centres(tmp_path: Path) -> None:
         assert_cut_from(tmp_path / "out", centre, [parts[part][index] for index in order])
     first = manifest(tmp_path / "out", "Domain3").iloc[0]
     assert first["source"] == ("REFUGE2/REFUGE-Training400.zip/Training400/Glaucoma/g0001.jpg")
+
+
+def test_refuge_labels_mean_what_the_owner_says(tmp_path: Path) -> None:
+    source = miniatures.refuge(tmp_path, {"val": miniatures.rois("D", 1)})
+    choices = Choices("", (), lambda centre: A.encoding)
+    found = ADAPTERS["refuge-val"].find(gather([source], tmp_path / "unpacked"), choices)
+    (case,) = found.cases
+    (phantom,) = miniatures.rois("D", 1)
+    assert (case.masks()["cup"] == phantom.cup).all()
+    assert (case.masks()["disc"] == phantom.disc).all()
 
 
 def test_origa_follows_the_owners_list(tmp_path: Path) -> None:
