@@ -55,7 +55,7 @@ class Protocol:
     @property
     def prediction_words(self) -> str:
         """What a table's caption says of how masks are made."""
-        clipped = ", cup clipped to disc" if self.postprocessing.clip_nested else ""
+        clipped = ", inner structures clipped to outer" if self.postprocessing.clip_nested else ""
         return (
             f"threshold {self.postprocessing.threshold:g}, largest component, holes filled{clipped}"
         )
