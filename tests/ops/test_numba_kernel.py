@@ -114,14 +114,17 @@ def test_bfloat16_is_rounded_as_torch_rounds() -> None:
     torch.testing.assert_close(given, wanted, rtol=0, atol=0, equal_nan=True)
 
 
-def test_a_share_writes_its_own_pixels_and_nothing_else() -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_share_writes_its_own_pixels_and_nothing_else(packed: bool) -> None:
     from tvseg.ops.numba_channels_last import sum_pixels, tables
 
     rows, columns = tables((3, 4), (3, 4), 9, 1, 1, transposed=False)
     weight, source = np.ones(9 * 12 * 17, np.float32), np.ones(3 * 12 * 17, np.float32)
     result = np.full(3 * 12 * 17, 7, np.float32)
     sizes, steps = (17, 3, 4), (12 * 17, 4 * 17, 17)
-    sum_pixels(weight, steps, source, result, rows, columns, False, sizes, (1, 2), (2, 4), 2)
+    sum_pixels(
+        weight, steps, source, result, rows, columns, False, sizes, (1, 2), (2, 4), 2, packed
+    )
     untouched = (result == 7).reshape(3, 3, 4, 17)
     assert not untouched[1, 1].any()  # tiles 2 and 3 of two pixels: the second of three rows
     untouched[1, 1] = True

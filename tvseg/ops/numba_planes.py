@@ -17,7 +17,7 @@ from tvseg.ops.numba_vectors import LANES, compiled, load, load_where, multiply_
 
 Array = Any  # inside compiled code
 
-VECTORS_SHA256 = "9cead35cb0f0bc95f91a75355175a419e94644ed3ce991de7cf99eb4c802df6b"
+VECTORS_SHA256 = "8395ee64adfc8e99708cc9c83e41b5f45d509366930495860e574e9b8a760b39"
 """Digest of numba_vectors.py: numba takes code from its disk cache until this very file changes."""
 
 
