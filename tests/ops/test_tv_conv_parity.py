@@ -46,6 +46,18 @@ def test_every_dtype_and_layout_equals_the_reference(
     assert_all_close(computed(*tensors, **steps), truth(*tensors, **steps), dtype)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", TYPICAL, ids=str)
+def test_bfloat16_weights_beside_float32_maps(case: Case, layout: str) -> None:
+    x, weight, grad = draw(case, torch.float32, layout)
+    weight = weight.bfloat16()
+    steps = {"stride": case.stride, "dilation": case.dilation}
+    out, grad_x, grad_weight = computed(x, weight, grad, **steps)
+    wanted = truth(x, weight.float(), grad, **steps)
+    assert_all_close((out, grad_x), wanted[:2], torch.float32)
+    assert_all_close((grad_weight,), wanted[2:], torch.bfloat16)
+
+
 @pytest.mark.parametrize("case", CASES[:18:5], ids=str)
 def test_gradient_of_an_expanded_output(case: Case) -> None:
     x, weight, grad = draw(case, torch.float32)
@@ -112,20 +124,30 @@ def test_empty_batch() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (1, 2), (2, 1), (2, 2)])
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("pixel", [(0, 0), (0, 6), (3, 0), (4, 6), (5, 3)])
+@pytest.mark.parametrize("form", ["operator", "plain", "bfloat16 weights"])
 def test_a_bad_pixel_stays_in_its_neighbourhood(
-    pixel: tuple[int, int], layout: str, dilation: int, value: float
+    form: str, pixel: tuple[int, int], layout: str, stride: int, dilation: int, value: float
 ) -> None:
-    case = Case(3, 1, dilation, (2, 3, 6, 7))
+    case = Case(3, stride, dilation, (2, 3, 6, 7))
     x, weight, grad = draw(case, torch.float32, layout)
     x[1, 2, pixel[0], pixel[1]] = value
-    out, _, grad_weight = computed(x, weight, grad, stride=1, dilation=dilation)
+    if form == "plain":
+        x, weight = x.requires_grad_(), weight.requires_grad_()
+        out = tv_conv2d_plain(x, weight, stride, dilation)
+        out, (grad_weight,) = out.detach(), torch.autograd.grad(out, weight, grad)
+    else:
+        weight = weight.bfloat16() if form == "bfloat16 weights" else weight
+        out, _, grad_weight = computed(x, weight, grad, stride=stride, dilation=dilation)
     touched = torch.zeros(1, 1, 6, 7)
     touched[0, 0, pixel[0], pixel[1]] = 1
     kernel = torch.ones(1, 1, 3, 3)
-    reached = functional.conv2d(touched, kernel, padding=dilation, dilation=dilation)[0, 0] > 0
+    reached = (
+        functional.conv2d(touched, kernel, stride=stride, padding=dilation, dilation=dilation)[0, 0]
+        > 0
+    )
     assert torch.equal(~out[1, 2].isfinite(), reached)
     assert torch.equal(~grad_weight[2].isfinite().all(dim=0), reached)
     out[1, 2] = 0
