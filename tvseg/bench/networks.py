@@ -3,7 +3,7 @@
 import copy
 import statistics
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from tvseg.training.fit import make_optimizer
 MAX_ERROR = 1e-3
 """Largest difference to the torch kernel's logits and gradient in float32, relative to the largest
 element: some sixty layers magnify the operator's own rounding."""
+_HALF = "compiled, bf16 weights"
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,12 @@ def measure_forward(
     """
     say("network, one image")
     variants = _variants(image_size, torch.randn(1, 3, image_size, image_size), None)
+    compiled = variants["compiled"]
+    variants[_HALF] = replace(compiled, network=copy.deepcopy(compiled.network))
     for name, variant in variants.items():
         variant.network.eval()
         if name != "authors":
-            freeze(variant.network)
+            freeze(variant.network, torch.bfloat16 if name == _HALF else None)
     yield from _rows(variants, _prediction, FORWARD, rounds=rounds)
 
 
@@ -163,25 +166,29 @@ def _rows(
         if refused:
             yield Measurement("network", batch, name, passes, error=error, refused=True)
             continue
-        held = [*variant.network.parameters(), variant.images]
+        kept = [m.frozen_weight for m in variant.network.modules() if isinstance(m, TVConv2d)]
+        held = [*variant.network.parameters(), variant.images, *kept]
         yield Measurement(
             "network", batch, name, passes, error=error,
             milliseconds=1e3 * statistics.median(seconds[name]),
             speedup=ratio(seconds["authors"], seconds[name]) if "authors" in seconds else None,
             to_depthwise=ratio(seconds[name], seconds["depthwise"]),
             peak_mb=peak_memory(calls[name], held) / 1e6,
+            kept_mb=sum(weight.nbytes for weight in kept) / 1e6 if passes == FORWARD else None,
         )  # fmt: skip
 
 
 def _errors(variants: Mapping[str, _Variant]) -> dict[str, tuple[float | None, bool]]:
     """Difference of every variant to the torch kernel, and whether it is too large."""
-    wanted = _signature(variants["torch"])
+    whole = _signature(variants["torch"])
     errors: dict[str, tuple[float | None, bool]] = {}
     for name, variant in variants.items():
         if name == "depthwise":  # another network
             errors[name] = (None, False)
             continue
         given = _signature(variant)
+        rounded = name == _HALF  # both kernels are given the rounded weights
+        wanted = _signature(replace(variant, kernel="torch")) if rounded else whole
         error = max(map(difference, given, wanted))
         errors[name] = (error, error > MAX_ERROR)
     return errors

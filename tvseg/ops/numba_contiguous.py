@@ -40,8 +40,10 @@ def sum_taps(
     )  # fmt: skip
     sizes, tile, jobs = _tiles(source.shape, weight.shape[1], split_images=True)
 
+    packed = len(source) > numba_threads.UNPACKED_IMAGES
+
     def work(job: Job) -> None:
-        sum_planes(*arrays, shifts, bits, transposed, sizes, job.images, job.tiles, tile)
+        sum_planes(*arrays, shifts, bits, transposed, sizes, job.images, job.tiles, tile, packed)
 
     run(work, jobs)
 

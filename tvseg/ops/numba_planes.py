@@ -3,8 +3,8 @@
 Maps lie as (B, C, H*W), flat. At stride 1 a tap is a shift along the flat plane, apart from the
 pixels that the shift takes over an edge of the map: those have their bit cleared in a table, are
 neither read nor multiplied, and sixteen pixels in a row are one vector whatever the map's width.
-The weights of a few channels are packed into scratch that stays in the L2 cache while two images
-at a time pass by.
+Two images at a time pass by the weights of a few channels. A large batch has these packed into
+scratch that stays in the L2 cache; a small one takes them from where they are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VECTORS_SHA256 = "8395ee64adfc8e99708cc9c83e41b5f45d509366930495860e574e9b8a760b
 @compiled
 def sum_planes(
     weight: Array, steps: Any, source: Array, result: Array, shifts: Array, bits: Array,
-    transposed: bool, sizes: Any, images: Any, tiles: Any, tile: Any,
+    transposed: bool, sizes: Any, images: Any, tiles: Any, tile: Any, packed: bool,
 ) -> None:  # fmt: skip
     """Forward, or (transposed) the gradient of the input.
 
@@ -40,17 +40,19 @@ def sum_planes(
         images: (first, one past the last) image.
         tiles: (first, one past the last) tile, counted plane by plane.
         tile: (channels, vectors) of a tile.
+        packed: whether to pack a tile's weights.
     """
     channels, pixels = sizes
     vectors, taps = bits.shape
     along = -(-vectors // tile[1])
     apart = channels * pixels
-    pack = np.empty(tile[0] * tile[1] * taps * LANES, np.float32)
+    room = tile[0] * tile[1] * taps * LANES
+    pack = np.empty(room * packed, np.float32)
     for index in range(tiles[0], tiles[1]):
         first, begin = index // along * tile[0], index % along * tile[1]
         last, end = min(channels, first + tile[0]), min(vectors, begin + tile[1])
         place = 0
-        for channel in range(first, last):
+        for channel in range(first, last if packed else first):
             for vector in range(begin, end):
                 for tap in range(taps):
                     at = channel * steps[0] + tap * steps[1] + vector * LANES
@@ -67,7 +69,11 @@ def sum_planes(
                     for tap in range(taps):
                         at = base + vector * LANES + shifts[tap]
                         met = bits[vector, tap]
-                        kernel = load(pack, place, LANES)
+                        if packed:
+                            kernel = load(pack, place, LANES)
+                        else:
+                            own = channel * steps[0] + tap * steps[1] + vector * LANES
+                            kernel = load_where(weight, own + shifts[tap] * transposed, met)
                         a = multiply_add(kernel, load_where(source, at, met), a)
                         b = multiply_add(kernel, load_where(source, at + apart, met * paired), b)
                         place += LANES
