@@ -71,13 +71,16 @@ def test_every_plane_equals_the_reference(
     assert_all_close(results(*tensors, case), wanted, torch.float32)
 
 
-@pytest.mark.usefixtures("no_torch_kernel")
+@pytest.mark.usefixtures("no_torch_kernel", "blocks")
 @pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("dilation", [1, 2])
-def test_every_geometry_equals_the_reference(kernel_size: int, stride: int, dilation: int) -> None:
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
+def test_every_geometry_equals_the_reference(
+    layout: str, kernel_size: int, stride: int, dilation: int
+) -> None:
     case = Case(kernel_size, stride, dilation, (3, 33, 7, 4))
-    tensors = draw(case, torch.float32, "channels_last")
+    tensors = draw(case, torch.float32, layout)
     wanted = truth(*tensors, stride=stride, dilation=dilation)
     assert_all_close(results(*tensors, case), wanted, torch.float32)
 
@@ -100,7 +103,7 @@ def test_bad_weights_and_gradients_at_the_padding_reach_nothing(value: float, la
 def test_nothing_behind_the_plane_is_read() -> None:
     from tvseg.ops.numba_contiguous import tables
 
-    _, bits = tables(3, 5, 9, 1)
+    _, _, bits = tables((3, 5), (3, 5), 9, 1, 1, None)
     assert bits[0, 4] == 2**15 - 1  # the tap in the middle: fifteen pixels
     assert not (bits >> 15).any()
 
@@ -239,7 +242,7 @@ def test_what_the_loops_do_not_serve_is_torch_s(monkeypatch: pytest.MonkeyPatch)
         raise AssertionError("the compiled loops were asked")
 
     monkeypatch.setattr(numba_kernel, "_compiled", refuse)
-    for dtype, layout in ((torch.float64, "channels_last"), (torch.float32, "contiguous")):
+    for dtype, layout in ((torch.float64, "channels_last"), (torch.float16, "contiguous")):
         x, weight, grad = draw(TYPICAL, dtype, layout)
         results(x, weight, grad, TYPICAL)
     x, weight, _ = draw(TYPICAL, torch.float32, "channels_last")
