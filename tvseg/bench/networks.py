@@ -1,7 +1,6 @@
 """The operator inside the network: one image forward, and a training step."""
 
 import copy
-import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,8 +19,11 @@ from tvseg.ops import TVConv2d
 from tvseg.training.fit import make_optimizer
 
 MAX_ERROR = 1e-3
-"""Largest difference to the torch kernel's logits, relative to the largest, and of the gradients'
-norms, in float32: some sixty layers magnify rounding, and an activation at its kink turns over."""
+"""Largest difference to the torch kernel's logits in float32, relative to the largest: some sixty
+layers magnify the operator's own rounding."""
+MAX_GRADIENT_ERROR = 0.05
+"""The same of the first layer's gradient, relative to its norm: rounding turns activations over
+that stand at their kink (measured: 0.01), a wrong kernel is off by its own size."""
 _HALF = "compiled, bf16 weights"
 
 
@@ -193,9 +195,10 @@ def _errors(variants: Mapping[str, _Variant]) -> dict[str, tuple[float | None, b
         given = _signature(variant)
         rounded = name == _HALF  # both kernels are given the rounded weights
         wanted = _signature(replace(variant, kernel="torch")) if rounded else whole
+        error = difference(given[0], wanted[0])
         apart = float((given[1] - wanted[1]).norm() / wanted[1].norm())
-        error = max(difference(given[0], wanted[0]), math.inf if math.isnan(apart) else apart)
-        errors[name] = (error, error > MAX_ERROR)
+        sound = apart <= MAX_GRADIENT_ERROR  # and not NaN
+        errors[name] = (error if sound else apart, error > MAX_ERROR or not sound)
     return errors
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import product
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 from tvseg.ops import numba_threads
 from tvseg.ops.geometry import kernel_size_of
 from tvseg.ops.layout import flat_array
-from tvseg.ops.numba_planes import spread_planes, sum_planes
+from tvseg.ops.numba_planes import cut_planes, spread_planes, sum_planes
 from tvseg.ops.numba_threads import Job, run, share_out, threads_for
 from tvseg.ops.numba_vectors import LANES
 
@@ -60,9 +59,7 @@ def sum_taps(
 
         run(work, jobs)
     if whole is not result:
-        for row, column in product(range(stride), repeat=2):
-            own = result[:, :, row::stride, column::stride]
-            own.copy_(whole[:, :, row * stride + column, : own.shape[2], : own.shape[3]])
+        _copy(result, whole, stride, back=True)
 
 
 def spread_taps(grad: Tensor, x: Tensor, result: Tensor, stride: int, dilation: int) -> None:
@@ -107,10 +104,20 @@ def _cut(maps: Tensor, stride: int, out_size: Sequence[int]) -> Tensor:
     if stride == 1:
         return maps.contiguous()
     planes = _room(maps, stride, out_size)
-    for row, column in product(range(stride), repeat=2):
-        own = maps[:, :, row::stride, column::stride]
-        planes[:, :, row * stride + column, : own.shape[2], : own.shape[3]] = own
+    _copy(maps.contiguous(), planes, stride, back=False)
     return planes
+
+
+def _copy(maps: Tensor, planes: Tensor, stride: int, *, back: bool) -> None:
+    images, channels, height, width = maps.shape
+    arrays = flat_array(maps), flat_array(planes)
+    sizes, across = (height, width, planes.shape[3]), planes.shape[4]
+
+    def work(job: Job) -> None:
+        cut_planes(*arrays, sizes, across, stride, job.tiles, back)
+
+    threads = threads_for(maps.numel())
+    run(work, share_out(images * channels, 1, threads=threads, split_images=False))
 
 
 def _planes(weight: Tensor) -> Tensor:

@@ -24,6 +24,34 @@ VECTORS_SHA256 = "8395ee64adfc8e99708cc9c83e41b5f45d509366930495860e574e9b8a760b
 
 
 @compiled
+def cut_planes(
+    maps: Array, planes: Array, sizes: Any, width: int, stride: int, spans: Any, back: bool
+) -> None:
+    """Copy maps into their planes, or (back) planes into their maps.
+
+    Args:
+        maps: flat maps (B, C, H, W).
+        planes: flat planes (B, C, stride*stride, Ho, Wo).
+        sizes: (H, W, Ho).
+        width: Wo.
+        stride: step in input pixels.
+        spans: (first, one past the last) channel, counted through all images.
+        back: whether maps are written.
+    """
+    for channel in range(spans[0], spans[1]):
+        for row in range(sizes[0]):
+            for column in range(stride):
+                plane = (channel * stride + row % stride) * stride + column
+                place = (plane * sizes[2] + row // stride) * width
+                at = (channel * sizes[0] + row) * sizes[1] + column
+                for pixel in range(-(-(sizes[1] - column) // stride)):
+                    if back:
+                        maps[at + pixel * stride] = planes[place + pixel]
+                    else:
+                        planes[place + pixel] = maps[at + pixel * stride]
+
+
+@compiled
 def sum_planes(
     weight: Array, steps: Any, source: Array, result: Array, taps: Any,
     transposed: bool, sizes: Any, images: Any, tiles: Any, tile: Any, packed: bool,
