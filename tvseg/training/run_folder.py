@@ -51,6 +51,11 @@ class RunFolder:
         return self.path / "checkpoints" / "best.safetensors"
 
     @property
+    def localizer(self) -> Path:
+        """Weights and card of the network that finds the disc in full photographs."""
+        return self.path / "localizer.safetensors"
+
+    @property
     def tensorboard(self) -> Path:
         """Folder of TensorBoard's event files."""
         return self.path / "tb"

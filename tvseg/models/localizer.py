@@ -1,0 +1,88 @@
+"""The network that looks for the disc in a whole photograph."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from scipy import ndimage
+from torch import nn
+from torch.nn import functional as F
+
+from tvseg.models.encoder import check_encoder
+
+STRIDE = 4  # of the map that comes out
+
+
+def build_localizer(*, encoder: str, pyramid_channels: int = 64, channels: int = 32) -> nn.Module:
+    """Build a light feature pyramid network with one output channel.
+
+    Args:
+        encoder: An encoder of segmentation_models_pytorch, or ``mobilenet_v2_320``.
+        pyramid_channels: Channels of the pyramid.
+        channels: Channels of the maps that are added up at the end.
+
+    Returns:
+        The network in train mode, with random weights: (B, 3, H, W), sides multiples of 32, ->
+        logits of the disc (B, 1, H / 4, W / 4).
+
+    Raises:
+        ValueError: An unknown encoder.
+
+    Source: feature pyramid networks (arXiv:1612.03144), as in segmentation_models_pytorch.
+    """
+    check_encoder(encoder)
+    network: nn.Module = smp.FPN(
+        encoder,
+        encoder_weights=None,
+        decoder_pyramid_channels=pyramid_channels,
+        decoder_segmentation_channels=channels,
+        decoder_dropout=0.1,
+        upsampling=1,
+    )
+    return network
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Where a map of logits is highest, in pixels of the picture that the network saw.
+
+    Args:
+        row: Centre of the spot.
+        col: Centre of the spot.
+        diameter_px: Longer side of the spot's box.
+        score: The highest logit, averaged over 3 x 3 cells of the map.
+    """
+
+    row: float
+    col: float
+    diameter_px: float
+    score: float
+
+
+def sight(logits: torch.Tensor) -> list[Sighting]:
+    """Read maps of logits: the spot about the highest place, cut at half its probability.
+
+    Args:
+        logits: (B, 1, H / 4, W / 4), of :func:`build_localizer`.
+
+    Returns:
+        One sighting a map, whatever its score.
+    """
+    smooth = F.avg_pool2d(logits, 3, stride=1, padding=1, count_include_pad=False)
+    fine = F.interpolate(smooth, scale_factor=STRIDE, mode="bilinear", align_corners=False)
+    chances = fine[:, 0].sigmoid().cpu().numpy()  # (B, H, W)
+    scores = smooth.amax(dim=(1, 2, 3)).tolist()
+    return [_spot(chance, score) for chance, score in zip(chances, scores, strict=True)]
+
+
+def _spot(chance: np.ndarray, score: float) -> Sighting:
+    peak = np.unravel_index(int(chance.argmax()), chance.shape)
+    labels, _ = ndimage.label(chance >= chance[peak] / 2)
+    ((rows, cols),) = ndimage.find_objects(labels == labels[peak])
+    return Sighting(
+        row=(rows.start + rows.stop - 1) / 2,
+        col=(cols.start + cols.stop - 1) / 2,
+        diameter_px=float(max(rows.stop - rows.start, cols.stop - cols.start)),
+        score=score,
+    )
