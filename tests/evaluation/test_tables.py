@@ -1,4 +1,6 @@
 import io
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from tests.evaluation.test_summary import make_cases
 from tvseg.evaluation.latex import to_latex
 from tvseg.evaluation.summary import summarise
 from tvseg.evaluation.table_files import write_tables
-from tvseg.evaluation.tables import Table, layout, to_csv, to_markdown
+from tvseg.evaluation.tables import Cell, Table, layout, to_csv, to_markdown
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,23 @@ def test_a_cell_tells_mean_deviation_and_what_was_missed(
     ratio = table.lines[10].cells[0]
     assert ratio is not None
     assert len(ratio.value.split(".")[1]) == 3
+
+
+def test_a_cell_tells_the_found_mean_where_it_is_another() -> None:
+    cell = Cell(
+        mean=-0.0001,
+        sd=0.02,
+        low=0.0,
+        high=0.0,
+        found_mean=-0.0002,
+        n=9,
+        n_missed=2,
+        digits=3,
+        is_best=False,
+    )
+    assert (cell.value, cell.note) == ("0.000 ± 0.020", "(2/9)")
+    assert replace(cell, found_mean=-0.01).note == "(2/9; found -0.010)"
+    assert replace(cell, found_mean=math.nan).note == "(2/9)"
 
 
 def test_the_foot_is_the_mean_over_the_block(table: Table) -> None:
@@ -121,7 +140,8 @@ def test_latex_has_as_many_cells_as_columns_and_escapes(summary: pd.DataFrame) -
     assert text.count(r"\midrule") == 4
     assert text.count(r"\cmidrule(l){2-5}") == 4
     assert text.isascii()
-    assert "textbf" in rows[1]
+    assert r"\mathbf{" in rows[1]
+    assert r" \pm " in rows[1]
 
 
 def test_csv_has_plain_numbers(table: Table, summary: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""``tvseg data synth``, ``tvseg data prepare`` and ``tvseg data check``."""
+"""``tvseg data synth``, ``prepare``, ``check`` and ``check-refuge``."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import click
 
 from tvseg.cli.data_check import check
 from tvseg.cli.data_prepare import prepare
+from tvseg.cli.data_refuge import check_refuge
 
 
 @click.group()
@@ -36,3 +37,4 @@ def synth(out: Path, per_centre: int, seed: int, size: int) -> None:
 
 data.add_command(prepare)
 data.add_command(check)
+data.add_command(check_refuge)

@@ -29,7 +29,7 @@ PATH = click.Path(path_type=Path)
     "--formats",
     default="overlay,mask",
     show_default=True,
-    help="Out of overlay, mask, nifti, geojson, labelme, uncertainty, coco.",
+    help="Out of overlay, mask, nifti, geojson, labelme, refuge, uncertainty, coco.",
 )
 @click.option(
     "--roi",

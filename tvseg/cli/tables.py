@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from tvseg.evaluation.tables import Cell, Table
+from tvseg.evaluation.tables import SHORT, Cell, Table
 
 PIPED_WIDTH = 160  # characters a line, where no terminal and no $COLUMNS says how many
 
@@ -23,9 +23,21 @@ def make_console() -> Console:
 def print_table(console: Console, table: Table) -> None:
     """Print the table of an evaluation below its caption."""
     console.print(table.caption, highlight=False, markup=False)
+    grid = _grid(table, beside=True)
+    wide = console.options.update(max_width=10 * PIPED_WIDTH)
+    if console.measure(grid, options=wide).maximum > console.width:
+        grid = _grid(table, beside=False)
+    console.print(grid)
+
+
+def _grid(table: Table, *, beside: bool) -> Grid:
+    """The table, with what was missed beside each mean or below it."""
     grid = Grid(header_style="bold")
     for place, head in enumerate(table.heads):
-        grid.add_column(Text(head), justify="left" if place < 3 else "right")
+        if place < 3:
+            grid.add_column(Text(head))
+        else:
+            grid.add_column(Text(head), justify="right", no_wrap=not beside)
     previous = None
     for line in table.lines:
         if previous not in (None, line.metric):
@@ -33,8 +45,8 @@ def print_table(console: Console, table: Table) -> None:
         first = line.metric != previous
         previous = line.metric
         heads = [Text(text) for text in (line.metric if first else "", line.task, line.centre)]
-        grid.add_row(*heads, *(_cell(cell) for cell in line.cells))
-    console.print(grid)
+        grid.add_row(*heads, *(_cell(cell, beside=beside) for cell in line.cells))
+    return grid
 
 
 def print_shifts(console: Console, means: pd.DataFrame) -> None:
@@ -49,11 +61,16 @@ def print_shifts(console: Console, means: pd.DataFrame) -> None:
     for shift in means.columns:
         grid.add_column(f"{100 * shift:g} %", justify="right")
     for structure, variant, *values in means.reset_index().to_numpy().tolist():
-        grid.add_row(structure, variant, *(f"{value:.2f}" for value in values))
+        grid.add_row(
+            SHORT.get(structure, structure), variant, *(f"{value:.2f}" for value in values)
+        )
     console.print(grid)
 
 
-def _cell(cell: Cell | None) -> Text:
+def _cell(cell: Cell | None, *, beside: bool) -> Text:
     if cell is None:
         return Text("")
-    return Text.assemble((cell.value, "bold" if cell.is_best else ""), " ", (cell.note, "dim"))
+    value = (cell.value, "bold" if cell.is_best else "")
+    if beside:
+        return Text.assemble(value, " ", (cell.note, "dim"))
+    return Text.assemble(value, "\n", (cell.note.replace("; ", ";\n"), "dim"))

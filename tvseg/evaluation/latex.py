@@ -15,7 +15,7 @@ _SPECIAL = {
 
 
 def to_latex(table: Table) -> str:
-    r"""A table as a LaTeX ``table`` environment that needs ``\usepackage{booktabs}``.
+    r"""A table as a LaTeX ``table*`` environment that needs ``\usepackage{booktabs}``.
 
     Args:
         table: The table.
@@ -25,8 +25,8 @@ def to_latex(table: Table) -> str:
     """
     lines = [
         r"% needs \usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering",
+        r"\begin{table*}",
+        r"\centering\small\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{escape(table.caption)}}}",
         rf"\begin{{tabular}}{{lll{'r' * len(table.variants)}}}",
         r"\toprule",
@@ -43,7 +43,7 @@ def to_latex(table: Table) -> str:
         cells = [_cell(cell) for cell in line.cells]
         lines.append(_row([metric, escape(line.task), escape(line.centre), *cells]))
         previous = line.metric
-    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table*}"]
     return "\n".join(lines) + "\n"
 
 
@@ -64,5 +64,6 @@ def _row(cells: list[str]) -> str:
 def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "--"
-    value = escape(cell.value)
-    return (rf"{{\boldmath\textbf{{{value}}}}}" if cell.is_best else value) + f" {cell.note}"
+    value = cell.value.replace("±", r"\pm")
+    shown = rf"\mathbf{{{value}}}" if cell.is_best else value
+    return rf"${shown}$ {{\scriptsize {cell.note}}}"

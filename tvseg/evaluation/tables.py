@@ -15,7 +15,7 @@ BOTH = "OC/OD"  # what the vertical ratio is of
 SHOWN = ("dice", "hd95_px", "vcdr_error", "vcdr_bias")
 LEGEND = (
     "Cells: mean ± standard deviation over seeds (missed/scored structures over all seeds; mean "
-    "over the found ones where some were missed). The best of a row is bold."
+    "over the found ones where it differs). The best of a row is bold."
 )
 _ARROWS = {"highest": "↑", "lowest": "↓", "nearest to zero": "→ 0"}
 
@@ -40,16 +40,20 @@ class Cell:
     @property
     def value(self) -> str:
         """The mean, and the standard deviation over seeds where there is one."""
-        text = f"{self.mean:.{self.digits}f}"
-        return text if np.isnan(self.sd) else f"{text} ± {self.sd:.{self.digits}f}"
+        text = self._rounded(self.mean)
+        return text if np.isnan(self.sd) else f"{text} ± {self._rounded(self.sd)}"
 
     @property
     def note(self) -> str:
-        """How many were missed of how many."""
+        """How many were missed of how many, and the mean over the found ones if it is another."""
         counts = f"{self.n_missed}/{self.n}"
-        if not self.n_missed or np.isnan(self.found_mean):
+        found = self._rounded(self.found_mean)
+        if not self.n_missed or np.isnan(self.found_mean) or found == self._rounded(self.mean):
             return f"({counts})"
-        return f"({counts}; found {self.found_mean:.{self.digits}f})"
+        return f"({counts}; found {found})"
+
+    def _rounded(self, number: float) -> str:
+        return f"{number:z.{self.digits}f}"  # z: no minus before a zero
 
 
 @dataclass(frozen=True)

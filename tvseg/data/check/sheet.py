@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 
 import matplotlib
 import numpy as np
@@ -57,7 +58,8 @@ def _draw_centre(
     picture.imshow(np.clip(sums.image / sums.cases / 255, 0, 1))
     sides_px = [max(one.height_px, one.width_px) for one in examined]
     size = f"{sums.cases} cases, {min(sides_px)} - {max(sides_px)} px"
-    picture.set_ylabel(f"{centre.letter}: {centre.name}\n{size}", fontsize=9)
+    name = shorten(f"{centre.letter}: {centre.name}", 28, placeholder=" ...")
+    picture.set_ylabel(f"{name}\n{size}", fontsize=8)
     _draw_masks(masks, sums.masks / sums.cases, centre.encoding.structures)
     for axes in (picture, masks):
         axes.set_xticks([])
