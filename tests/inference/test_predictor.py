@@ -80,3 +80,41 @@ def test_structures_that_exclude_each_other_share_no_pixel() -> None:
     assert one.sum() == 40
     assert other.sum() == 60
     encoding.encode(np.stack([one, other]))
+
+
+def test_a_filled_hole_gives_way_to_what_excludes_it() -> None:
+    encoding = MaskEncoding({0: (), 1: ("ring",), 2: ("core",)}, ("ring", "core"))
+    logits = torch.full((2, 12, 12), -9.0)
+    logits[0, 1:11, 1:11] = 9.0
+    logits[0, 4:8, 4:8] = -9.0
+    logits[1, 5:7, 5:7] = 9.0
+    ring, core = Postprocessing()(logits, encoding)
+    assert core.sum() == 4
+    assert ring.sum() == 100 - 4  # the rest of the hole is filled
+    encoding.encode(np.stack([ring, core]))
+
+
+def test_scattered_structures_keep_their_pieces_and_holes() -> None:
+    logits = torch.full((2, 20, 20), -9.0)
+    logits[:, 2:12, 2:12] = 9.0
+    logits[:, 5:7, 5:7] = -9.0
+    logits[:, 15:18, 15:18] = 9.0
+    encoding = MaskEncoding(
+        {0: (), 1: ("lesion", "disc"), 2: ("lesion",), 3: ("disc",)},
+        ("lesion", "disc"),
+        scattered=("lesion",),
+    )
+    lesion, disc = Postprocessing()(logits, encoding)
+    assert lesion.sum() == 100 - 4 + 9
+    assert disc.sum() == 100
+
+
+def test_what_the_encoding_cannot_write_goes_to_the_likeliest_that_it_can() -> None:
+    halves = {0: (), 1: ("left", "whole"), 2: ("right", "whole")}  # nothing is whole alone
+    encoding = MaskEncoding(halves, ("left", "right", "whole"))
+    logits = torch.tensor([-1.0, -2.0, 5.0])[:, None, None].repeat(1, 8, 8)
+    logits[2, 0, 0] = 0.5  # less likely whole than left is unlikely
+    masks = Postprocessing()(logits, encoding)
+    labels = encoding.encode(masks)
+    assert labels[0, 0] == 0
+    assert (labels == 1).sum() == 63

@@ -29,7 +29,7 @@ PATH = click.Path(path_type=Path)
     "--formats",
     default="overlay,mask",
     show_default=True,
-    help="Out of overlay, mask, nifti, geojson, labelme, uncertainty, coco.",
+    help="Out of overlay, mask, nifti, geojson, labelme, refuge, uncertainty, coco.",
 )
 @click.option(
     "--roi",
@@ -79,7 +79,7 @@ def predict(
     checkpoint: str,
     device: str | None,
 ) -> None:
-    """Draw disc and cup on fundus photographs, and measure them.
+    """Outline the structures (disc and cup) on fundus photographs, and measure them.
 
     IMAGES are picture files (PNG, JPEG, TIFF, BMP, DICOM), folders of them, and CSV lists with the
     columns id, path and, if known, laterality (R, L) and um_per_px. A photograph that cannot be

@@ -11,6 +11,8 @@ from PIL import Image, ImageOps
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+MIN_SIDE_PX = 32
+"""A photograph with a shorter side is not predicted."""
 
 
 def read_image(path: Path) -> np.ndarray:

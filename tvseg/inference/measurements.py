@@ -1,4 +1,4 @@
-"""What is measured on a predicted disc and cup."""
+"""What is measured on predicted structures."""
 
 from collections.abc import Mapping, Sequence
 

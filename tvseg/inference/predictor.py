@@ -9,15 +9,14 @@ import torch
 from scipy import ndimage
 from torch import nn
 
-from tvseg.data.centres import MaskEncoding
-from tvseg.data.images import pad_to_square, resize_image
+from tvseg.data.centres import MaskEncoding, output_encoding
+from tvseg.data.images import MIN_SIDE_PX, pad_to_square, resize_image
 from tvseg.data.tensors import Normalisation
 from tvseg.inference.enlarge import Extent, box_above, enlarge
 from tvseg.models import freeze
 from tvseg.training.checkpoint import Card, load_network
 from tvseg.training.run_folder import RunFolder
 
-MIN_SIDE_PX = 32
 CHECKPOINTS = ("best", "last")
 
 
@@ -27,9 +26,11 @@ class Postprocessing:
 
     Attributes:
         threshold: A pixel belongs to a structure when its probability is above this.
-        clip_nested: Cut the cup at the disc's outline (each inner structure at its outer one).
+        clip_nested: Cut each inner structure at its outer one's outline, the cup at the disc's, and
+            give what the encoding still cannot write to the likeliest structures that it can.
 
-    Of each structure the largest 8-connected component is kept, and its holes are filled.
+    Of each structure that is not scattered the largest 8-connected component is kept, and its holes
+    are filled where no structure lies that excludes it.
     """
 
     threshold: float = 0.5
@@ -50,9 +51,17 @@ class Postprocessing:
             first = (logits[one] >= logits[other]).cpu().numpy()
             above[one] &= first | ~above[other]
             above[other] &= ~first | ~above[one]
-        masks = np.stack([_one_component(mask) for mask in above])
-        for inner, outer in encoding.nested() if self.clip_nested else ():
-            masks[inner] &= masks[outer]
+        pairs = zip(encoding.structures, above, strict=True)
+        masks = np.stack(
+            [mask if name in encoding.scattered else _one_component(mask) for name, mask in pairs]
+        )
+        for one, other in encoding.disjoint():  # a filled hole gives way to what lies in it
+            masks[one] &= above[one] | ~masks[other]
+            masks[other] &= above[other] | ~masks[one]
+        if self.clip_nested:
+            for inner, outer in encoding.nested():
+                masks[inner] &= masks[outer]
+            _make_writable(masks, logits, encoding)
         return masks
 
     def at_size(
@@ -116,7 +125,7 @@ class Predictor:
         predictor = Predictor(
             network,
             image_size=settings.image_size,
-            encoding=MaskEncoding(settings.encoding, settings.structures),
+            encoding=output_encoding(settings),
             normalisation=card.normalisation,
             device=device,
         )
@@ -203,6 +212,21 @@ def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
     if not model.is_file():
         raise ValueError(f"model must be a run folder or a checkpoint file; {model} does not exist")
     return model
+
+
+def _make_writable(masks: np.ndarray, logits: torch.Tensor, encoding: MaskEncoding) -> None:
+    """Change the pixels whose structures belong together in no value, in place.
+
+    Each gets the value whose structures are the likeliest, taken as independent.
+    """
+    allowed = np.array([[name in names for name in encoding.structures]
+                        for names in encoding.values.values()])  # (values, S)  # fmt: skip
+    bits = 1 << np.arange(len(encoding.structures))
+    strange = ~np.isin(np.tensordot(bits, masks.astype(np.int64), axes=1), allowed @ bits)
+    if strange.any():
+        here = logits.cpu().numpy()[:, strange].astype(np.float64)  # (S, N)
+        likeliest = np.argmax(allowed @ np.clip(here, -1e6, 1e6), axis=0)
+        masks[:, strange] = allowed[likeliest].T
 
 
 def _one_component(mask: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from tvseg.inference.prediction import Prediction
 from tvseg.inference.writers.labels import mask_png, nifti, uncertainty_png
 from tvseg.inference.writers.overlay import overlay_png
 from tvseg.inference.writers.polygons import geojson, labelme
+from tvseg.inference.writers.refuge import refuge_bmp
 
 COCO = "coco"
 """The format of which a run leaves one file, made from all its photographs' annotations."""
@@ -26,6 +27,7 @@ FORMATS = {
     "nifti": Format("niftis", ".nii.gz", nifti),
     "geojson": Format("geojson", ".geojson", geojson),
     "labelme": Format("labelme", ".json", labelme),
+    "refuge": Format("refuge", ".bmp", refuge_bmp),
     "uncertainty": Format("uncertainty", ".png", uncertainty_png),
 }
 
