@@ -12,6 +12,7 @@ import tvseg
 COMMANDS = {
     "data": "tvseg.cli.data:data",
     "train": "tvseg.cli.train:train",
+    "train-localizer": "tvseg.cli.train_localizer:train_localizer",
     "eval": "tvseg.cli.eval:evaluate",
     "predict": "tvseg.cli.predict:predict",
     "bench": "tvseg.cli.bench:bench",
