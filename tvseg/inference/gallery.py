@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from markupsafe import Markup
 from tqdm import tqdm
 
 from tvseg.files import open_atomically
@@ -94,13 +93,13 @@ def write_gallery(folder: WrittenFolder, path: Path) -> list[tuple[str, str]]:
     """
     check_free(path)
     templates = environment("tvseg.inference")
-    script = Markup(templates.get_template("gallery.js").render())
+    script = templates.get_template("gallery.js").render()
     problems: list[tuple[str, str]] = []
     with open_atomically(path) as file:
         for piece in templates.get_template("gallery.html.jinja").generate(
             script=script,
             digest=_digest(script),
-            generator=Markup(GENERATOR),
+            generator=GENERATOR,
             title=folder.path.resolve().name,
             folder=folder,
             colours=_colours(folder.structures),
