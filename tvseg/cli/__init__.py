@@ -16,6 +16,7 @@ COMMANDS = {
     "eval": "tvseg.cli.eval:evaluate",
     "report": "tvseg.cli.report:report",
     "predict": "tvseg.cli.predict:predict",
+    "view": "tvseg.cli.view:view",
     "bench": "tvseg.cli.bench:bench",
 }
 

@@ -1,13 +1,13 @@
 """A report as one HTML page that carries its pictures with it and asks for nothing."""
 
-import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
+
+from tvseg.pages import data_uri, environment
 
 
 @dataclass(frozen=True)
@@ -81,19 +81,10 @@ def render(title: str, chapters: Sequence[Chapter], pictures: dict[str, bytes]) 
     Returns:
         HTML that refers to nothing outside itself.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tvseg.evaluation"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["slug"] = _slug
-    sources = {
-        name: "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-        for name, png in pictures.items()
-    }
-    template = environment.get_template("report.html.jinja")
+    templates = environment("tvseg.evaluation")
+    templates.filters["slug"] = _slug
+    sources = {name: data_uri(png, "image/png") for name, png in pictures.items()}
+    template = templates.get_template("report.html.jinja")
     return template.render(title=title, chapters=chapters, sources=sources)
 
 
