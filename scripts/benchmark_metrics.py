@@ -17,6 +17,8 @@ import torch
 
 from tvseg.evaluation import metrics
 from tvseg.evaluation.masks import Mask
+from tvseg.evaluation.protocols import PROTOCOLS
+from tvseg.evaluation.records import score
 
 SIDE_PX = 800
 ROUNDS = 21
@@ -72,6 +74,12 @@ def score_shared(pairs: Pairs) -> None:
         for tolerance_px in TOLERANCES_PX:
             distances.surface_dice(tolerance_px=tolerance_px)
     score_vertical_ratios(pairs)
+
+
+def score_rows(pairs: Pairs) -> None:
+    """Make the two rows of `cases.csv`, as `tvseg eval` does."""
+    prediction, truth = (np.stack([pair[index] for pair in pairs.values()]) for index in (0, 1))
+    score(prediction, truth, tuple(pairs), PROTOCOLS["honest"])
 
 
 def score_singly(pairs: Pairs) -> None:
@@ -156,6 +164,7 @@ def main() -> None:
     check_agreement(pairs, with_medpy=with_medpy)
     contenders: dict[str, Callable[[], object]] = {
         "ours, all, distances shared": lambda: score_shared(pairs),
+        "ours, two rows of cases.csv": lambda: score_rows(pairs),
         "ours, all, function by function": lambda: score_singly(pairs),
         "MONAI, HD95 alone": lambda: monai_hd95(prediction, truth),
         "MONAI, all it has": lambda: monai_all(prediction, truth),

@@ -1,9 +1,10 @@
-"""Settings: a YAML file and key=value overrides become one frozen, typed object.
+"""Settings: YAML files and key=value overrides become one frozen, typed object.
 
 Every key, its default and its meaning stand in ``configs/base.yaml``; a test holds both together.
 """
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,18 @@ class CentreSettings(_Frozen):
     name: str
     folder: str
     encoding: dict[int, tuple[str, ...]] | None = None  # None: the encoding of all centres
+    patient_pattern: str | None = None  # None: names do not tell the patient
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def _is_an_expression(cls, pattern: str | None) -> str | None:
+        try:
+            groups = 1 if pattern is None else re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"must be a regular expression ({error})") from error
+        if groups != 1:
+            raise ValueError("must have one group (...), the patient's part of a file name")
+        return pattern
 
 
 class TrainSettings(_Frozen):
@@ -36,10 +49,21 @@ class TrainSettings(_Frozen):
     epochs: int = Field(default=40, ge=1)
     steps_per_epoch: int = Field(default=20, ge=1)
     images_per_centre: int = Field(default=16, ge=1)
+    micro_batches: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     drop_at: float = Field(default=0.75, gt=0, le=1)
     drop_factor: float = Field(default=0.2, gt=0, le=1)
     workers: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> "TrainSettings":
+        if self.images_per_centre % self.micro_batches:
+            raise ValueError(
+                f"micro_batches must divide images_per_centre ({self.images_per_centre}), so that "
+                f"all parts of a step hold as many images of each centre; it is "
+                f"{self.micro_batches}"
+            )
+        return self
 
 
 def _benchmark_centres() -> dict[str, CentreSettings]:
@@ -65,6 +89,7 @@ class Settings(_Frozen):
     augment: Literal["none", "scale_crop", "strong"] = "scale_crop"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     structures: tuple[str, ...] = Field(default=("cup", "disc"), min_length=1)
+    scattered: tuple[str, ...] = ()
     encoding: dict[int, tuple[str, ...]] = {0: ("cup", "disc"), 128: ("disc",), 255: ()}
     centres: dict[str, CentreSettings] = Field(default_factory=_benchmark_centres)
     train: TrainSettings = TrainSettings()
@@ -81,17 +106,32 @@ class Settings(_Frozen):
         return centres
 
     @model_validator(mode="after")
+    def _names_and_folders_differ(self) -> "Settings":
+        folders = [centre.folder for centre in self.centres.values()]
+        if len(set(folders)) < len(folders):
+            raise ValueError(f"each centre must have a folder of its own, got {', '.join(folders)}")
+        if len(set(self.structures)) < len(self.structures):
+            raise ValueError(f"structures must differ, got {', '.join(self.structures)}")
+        if strange := set(self.scattered) - set(self.structures):
+            raise ValueError(f"scattered must name structures, got {', '.join(sorted(strange))}")
+        return self
+
+    @model_validator(mode="after")
     def _encodings_name_known_structures(self) -> "Settings":
-        encodings = [self.encoding, *(c.encoding for c in self.centres.values() if c.encoding)]
-        for encoding in encodings:
+        own = {f"centres.{letter}.encoding": c.encoding for letter, c in self.centres.items()}
+        for key, encoding in {"encoding": self.encoding, **own}.items():
+            if encoding is None:
+                continue
             if not all(0 <= value <= 255 for value in encoding):
-                raise ValueError(f"encoding must map pixel values from 0 to 255, has {[*encoding]}")
+                raise ValueError(f"{key} must map pixel values from 0 to 255, has {[*encoding]}")
             marked = {structure for structures in encoding.values() for structure in structures}
             if marked != set(self.structures):
                 raise ValueError(
-                    f"encoding must mark each of the structures {', '.join(self.structures)} and "
+                    f"{key} must mark each of the structures {', '.join(self.structures)} and "
                     f"no other; it marks {', '.join(sorted(marked)) or 'none'}"
                 )
+        if () not in self.encoding.values():
+            raise ValueError("encoding must have a value for the background, such as 255: []")
         return self
 
     @property
@@ -100,11 +140,17 @@ class Settings(_Frozen):
         return self.name or self.aspp
 
 
-def load_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
-    """Read settings from a YAML file and apply ``key=value`` overrides, the latter winning.
+def load_settings(
+    paths: Path | Sequence[Path] | None = None, overrides: Sequence[str] = ()
+) -> Settings:
+    """Read settings from YAML files and apply ``key=value`` overrides; what comes later wins.
+
+    Mappings are merged key by key, so that one file may state the variant and another the centres.
+    An encoding is one value: a later one takes the place of an earlier one as a whole. Centres that
+    are named in files are all that there are.
 
     Args:
-        path: A YAML file that names the keys it changes; ``None`` for the defaults.
+        paths: YAML files that name the keys they change; ``None`` for the defaults.
         overrides: Dot-list items such as ``train.epochs=10``, later ones winning.
 
     Returns:
@@ -112,30 +158,41 @@ def load_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> Se
 
     Raises:
         ConfigError: An unknown key, a wrong value, or a file that is not a YAML mapping.
-        FileNotFoundError: ``path`` does not exist.
+        FileNotFoundError: One of ``paths`` does not exist.
     """
-    tree: Any = {}
-    if path is not None:
-        try:
-            tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"{path} must be a YAML file: {' '.join(str(error).split())}"
-            ) from error
-        tree = {} if tree is None else tree
-        if not isinstance(tree, dict):
-            raise ConfigError(f"{path} must hold a mapping of keys, got {type(tree).__name__}")
+    tree: dict[Any, Any] = {}
+    for path in (paths,) if isinstance(paths, Path) else paths or ():
+        tree = _merged(tree, _read_yaml(path))
     if "centres" not in tree and any(item.startswith("centres.") for item in overrides):
         tree["centres"] = Settings().model_dump()["centres"]
     for item in overrides:
         if "=" not in item or item.startswith("="):
             raise ConfigError(f"an override must read key=value, got {item!r}")
     try:
-        merged = OmegaConf.merge(OmegaConf.create(tree), OmegaConf.from_dotlist(list(overrides)))
-        plain = OmegaConf.to_container(merged, resolve=True)
+        given = OmegaConf.to_container(OmegaConf.from_dotlist(list(overrides)))
+        plain = OmegaConf.to_container(OmegaConf.create(_merged(tree, given)), resolve=True)
     except (OmegaConfBaseException, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"settings cannot be merged: {' '.join(str(error).split())}") from error
     return parse_settings(plain)
+
+
+def _read_yaml(path: Path) -> dict[Any, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} must be a YAML file: {' '.join(str(error).split())}") from error
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} must hold a mapping of keys, got {type(tree).__name__}")
+    return tree
+
+
+def _merged(tree: Mapping[Any, Any], later: Any) -> dict[Any, Any]:
+    merged = dict(tree)
+    for key, value in later.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if both and key != "encoding" else value
+    return merged
 
 
 def parse_settings(tree: Any) -> Settings:

@@ -69,3 +69,8 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def exact_fp32() -> AbstractContextManager[object]:
+    """The context in which convolutions on CUDA are computed in fp32 proper, not in TF32."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)

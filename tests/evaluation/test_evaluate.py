@@ -1,5 +1,8 @@
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -7,72 +10,155 @@ import pytest
 import torch
 from PIL import Image
 
-from tvseg.config import load_settings
+from tests.evaluation.conftest import TINY
 from tvseg.data.folds import make_fold
-from tvseg.evaluation.evaluate import cases_by_centre, evaluate_run, find_runs, scored_cases
-from tvseg.evaluation.protocols import PROTOCOLS
+from tvseg.evaluation.columns import COLUMNS
+from tvseg.evaluation.evaluate import (
+    Subject,
+    cases_by_centre,
+    evaluate_run,
+    find_runs,
+    open_run,
+    scored_cases,
+)
+from tvseg.evaluation.protocols import PROTOCOLS, Protocol
+from tvseg.evaluation.records import read_cases
 from tvseg.training.run_folder import RunFolder
-from tvseg.training.train import train
 
-SETTINGS = load_settings(
-    None,
-    ["aspp=dense", "encoder_weights=none", "image_size=64", "train.epochs=1",
-     "train.steps_per_epoch=2", "train.images_per_centre=2"],
-)  # fmt: skip
+HONEST, PAPER = PROTOCOLS["honest"], PROTOCOLS["paper"]
 
 
-@pytest.fixture(scope="module")
-def run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return train(SETTINGS, holdout="B", root=phantoms, runs=tmp_path_factory.mktemp("runs"))
-
-
-def _evaluate(run: RunFolder, root: Path, protocol: str = "honest", **changes: str) -> pd.DataFrame:
-    choices = {"images": "test", "checkpoint": "best", **changes}
-    return evaluate_run(
+def _open(run: RunFolder, root: Path, *, images: str = "test") -> Subject:
+    return open_run(
         run,
         root=root,
-        protocol=PROTOCOLS[protocol],
+        images=images,
+        checkpoint="best",
         device=torch.device("cpu"),
         known=set(),
-        **choices,
     )
 
 
-def test_rows_are_of_the_unseen_centre(run: RunFolder, phantoms: Path) -> None:
-    table = _evaluate(run, phantoms)
+@pytest.fixture(scope="module")
+def subject(trained_run: RunFolder, phantoms: Path) -> Subject:
+    return _open(trained_run, phantoms)
+
+
+def test_rows_are_of_the_unseen_centre(subject: Subject, phantoms: Path) -> None:
+    table = evaluate_run(subject, HONEST)
     assert set(table["centre"]) == {"B"}
     assert set(table["split"]) == {"test"}
     assert table.groupby(["variant", "structure"]).size().tolist() == [2, 2, 2, 2]
-    assert len(_evaluate(run, phantoms, images="all")) == 6 * 2 * 2
-    assert (run.path / "eval" / "honest" / "cases.csv").is_file()
-    assert (run.path / "eval" / "honest-all" / "cases.csv").is_file()
+    written = read_cases(subject.run.path / "eval" / "honest" / "cases.csv")
+    assert list(written.columns) == list(table.columns) == list(COLUMNS)
+    everything = evaluate_run(_open(subject.run, phantoms, images="all"), HONEST)
+    assert len(everything) == 6 * 2 * 2
+    assert (subject.run.path / "eval" / "honest-all" / "cases.csv").is_file()
 
 
-def test_the_paper_scores_at_800_px(run: RunFolder, phantoms: Path) -> None:
-    honest, paper = _evaluate(run, phantoms), _evaluate(run, phantoms, "paper")
-    ratio = paper["true_area_px"] / honest["true_area_px"]
-    assert ratio.to_numpy() == pytest.approx((800 / 96) ** 2, rel=0.02)
+def test_the_summary_holds_every_mean_with_its_interval(subject: Subject) -> None:
+    table = evaluate_run(subject, HONEST)
+    summary = json.loads((subject.run.path / "eval" / "honest" / "summary.json").read_text())
+    assert summary["chosen"] == "selected on sources"
+    assert "threshold 0.5" in summary["words"]
+    scores = {(s["metric"], s["structure"], s["variant"]): s for s in summary["scores"]}
+    assert len(scores) == (9 * 2 + 4) * 2
+    for (metric, structure, variant), found in scores.items():
+        if metric == "dice":
+            rows = table[(table.structure == structure) & (table.variant == variant)]
+            assert found["mean"] == pytest.approx(100 * rows["dice"].mean())
+            assert found["low"] <= found["mean"] <= found["high"]
+            assert (found["n"], found["n_missed"]) == (2, rows["missed"].sum())
 
 
-def test_other_data_are_refused(run: RunFolder, phantoms: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "size", "side", "folder"),
+    [
+        ("honest", None, 96, "honest"),
+        ("honest", "800", 800, "honest-800"),
+        ("paper", None, 800, "paper"),
+        ("paper", "native", 96, "paper-native"),
+    ],
+)
+def test_scores_are_taken_on_the_grid_that_is_asked_for(
+    subject: Subject, protocol: str, size: str | None, side: int, folder: str
+) -> None:
+    rules = PROTOCOLS[protocol].on_grid(size)
+    table = evaluate_run(subject, rules)
+    truth = [case.read()[1].sum(axis=(1, 2)) for case in subject.cases]
+    mine = table[table["variant"] == "dense"]["true_area_px"]
+    expected = np.concatenate(truth) * (side / 96) ** 2
+    assert mine.to_numpy() == pytest.approx(expected, rel=0.02 if side == 800 else 0)
+    assert (subject.run.path / "eval" / folder / "cases.csv").is_file()
+    grid = "native grid" if side == 96 else "800 px grid"
+    assert grid in rules.scoring_words
+
+
+def test_the_protocols_differ_where_they_are_said_to_and_nowhere_else(subject: Subject) -> None:
+    """Each part of the paper's protocol, put into the honest one alone, moves its own columns."""
+    areas = {"dice", "hd95_px", "hd_px", "asd_px", "assd_px", "hd95_share", "assd_share",
+             "surface_dice_2_5", "surface_dice_5"}  # fmt: skip
+    masks = {*areas, "area_px", "missed", "spurious", "vcdr", "vcdr_box"}
+    threshold = replace(HONEST.postprocessing, threshold=PAPER.postprocessing.threshold)
+    unclipped = replace(HONEST.postprocessing, clip_nested=PAPER.postprocessing.clip_nested)
+    parts: dict[str, tuple[dict[str, Any], set[str]]] = {
+        "smooth": ({"smooth": PAPER.smooth}, {"dice"}),
+        "rule": ({"hd95_rule": PAPER.hd95_rule}, {"hd95_px", "hd95_share"}),
+        "missed": ({"missed_px": PAPER.missed_px}, areas - {"dice"}),
+        "threshold": ({"postprocessing": threshold}, masks),
+        "clip": ({"postprocessing": unclipped}, masks),
+        "grid": ({"grid_px": PAPER.grid_px}, {*masks, "true_area_px", "true_vcdr",
+                                             "true_vcdr_box"}),
+    }  # fmt: skip
+    honest = evaluate_run(subject, HONEST)
+    for name, (change, allowed) in parts.items():
+        changed = _differing(honest, evaluate_run(subject, replace(HONEST, **change)))
+        assert changed <= allowed, name
+        if name in ("smooth", "threshold", "grid"):
+            assert changed, name
+    everything = {key: value for change, _ in parts.values() for key, value in change.items()}
+    everything["postprocessing"] = PAPER.postprocessing
+    assert replace(HONEST, name="paper", **everything) == PAPER
+
+
+def _differing(one: pd.DataFrame, other: pd.DataFrame) -> set[str]:
+    return {name for name in one.columns if not one[name].equals(other[name])}
+
+
+def test_other_data_are_refused(trained_run: RunFolder, phantoms: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(phantoms, tmp_path / "root"))
     path = next((root / "Domain2").rglob("test/ROIs/image/*.png"))
     Image.fromarray(np.array(Image.open(path)) // 2).save(path)
     with pytest.raises(ValueError, match="data must be those that the run was made with"):
-        _evaluate(run, root)
+        _open(trained_run, root)
+
+
+def test_scoring_is_in_fp32_proper(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed: list[bool] = []
+    predictions = Subject.predictions
+
+    def watch(self: Subject, image: np.ndarray, protocol: Protocol) -> Any:
+        allowed.append(torch.backends.cudnn.allow_tf32)
+        return predictions(self, image, protocol)
+
+    monkeypatch.setattr(Subject, "predictions", watch)
+    before = torch.backends.cudnn.allow_tf32
+    evaluate_run(subject, HONEST)
+    assert allowed == [False, False]
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_without_a_holdout_the_test_splits_count(phantoms: Path) -> None:
-    fold = make_fold(cases_by_centre(phantoms, SETTINGS), "none")
+    fold = make_fold(cases_by_centre(phantoms, TINY), "none")
     assert {case.split for case in scored_cases(fold, "test")} == {"test"}
     with pytest.raises(ValueError, match="trained on"):
         scored_cases(fold, "all")
 
 
-def test_runs_are_found_and_damaged_ones_named(run: RunFolder, tmp_path: Path) -> None:
-    assert find_runs([run.path]) == find_runs([run.path.parent]) == [run]
-    runs = Path(shutil.copytree(run.path.parent, tmp_path / "runs"))
-    info = runs / run.path.name / "run.json"
+def test_runs_are_found_and_damaged_ones_named(trained_run: RunFolder, tmp_path: Path) -> None:
+    assert find_runs([trained_run.path]) == find_runs([trained_run.path.parent]) == [trained_run]
+    runs = Path(shutil.copytree(trained_run.path.parent, tmp_path / "runs"))
+    info = runs / trained_run.path.name / "run.json"
     for damaged in ("{", "[]", "{}", "null"):
         info.write_text(damaged)
         with pytest.raises(ValueError, match=r"run.json is damaged"):
@@ -81,8 +167,8 @@ def test_runs_are_found_and_damaged_ones_named(run: RunFolder, tmp_path: Path) -
         find_runs([tmp_path / "none"])
 
 
-def test_an_unfinished_run_is_not_scored(run: RunFolder, tmp_path: Path) -> None:
-    copy = RunFolder(Path(shutil.copytree(run.path, tmp_path / "runs" / "copy")))
+def test_an_unfinished_run_is_not_scored(trained_run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(Path(shutil.copytree(trained_run.path, tmp_path / "runs" / "copy")))
     copy.write_info(finished=None)
     with pytest.raises(ValueError, match="is not finished"):
         find_runs([copy.path])

@@ -1,10 +1,13 @@
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from tvseg.evaluation.columns import COLUMNS
 from tvseg.evaluation.protocols import PROTOCOLS, find_protocol
-from tvseg.evaluation.records import score
+from tvseg.evaluation.records import read_cases, score
 
 HONEST, PAPER = PROTOCOLS["honest"], PROTOCOLS["paper"]
 
@@ -78,3 +81,66 @@ def test_channels_keep_their_names() -> None:
 def test_an_unknown_protocol_lists_the_options() -> None:
     with pytest.raises(ValueError, match="honest, paper, got 'fair'"):
         find_protocol("fair")
+
+
+def _disc(radius_px: float, *, at: tuple[int, int] = (100, 100), size: int = 200) -> np.ndarray:
+    row, col = np.indices((size, size))
+    inside: np.ndarray = np.hypot(row - at[0], col - at[1]) <= radius_px
+    return inside
+
+
+def test_what_relates_to_the_disc_relates_to_its_true_diameter() -> None:
+    cup, disc = _disc(20), _disc(50)
+    found = np.stack([_disc(24), _disc(50, at=(100, 104))])
+    rows = score(found, np.stack([cup, disc]), ("cup", "disc"), HONEST)
+    for row in rows:
+        assert row["hd95_share"] == pytest.approx(float(str(row["hd95_px"])) / 400, rel=0.01)
+        assert row["assd_share"] == pytest.approx(float(str(row["assd_px"])) / 400, rel=0.01)
+    assert rows[0]["surface_dice_2_5"] == 0  # the whole outline is 4 px off, 2.5 px allowed
+    assert rows[0]["surface_dice_5"] == 1  # 5 px allowed
+    assert 0 < float(str(rows[1]["surface_dice_2_5"])) < float(str(rows[1]["surface_dice_5"])) == 1
+
+
+def test_the_vertical_ratio_stands_in_the_row_of_the_cup() -> None:
+    truth = np.stack([_disc(20), _disc(50)])
+    cup, disc = score(np.stack([_disc(30), _disc(50)]), truth, ("cup", "disc"), HONEST)
+    assert cup["true_vcdr"] == cup["true_vcdr_box"] == pytest.approx(41 / 101)
+    assert cup["vcdr"] == cup["vcdr_box"] == pytest.approx(61 / 101)
+    assert all(math.isnan(float(str(disc[name]))) for name in ("vcdr", "true_vcdr", "vcdr_box"))
+    (alone,) = score(truth[1:], truth[1:], ("disc",), HONEST)
+    assert list(alone) == list(cup)
+    assert math.isnan(float(str(alone["vcdr"])))
+
+
+def test_a_missed_disc_leaves_no_ratio_and_costs_all_of_the_surface() -> None:
+    truth = np.stack([_disc(20), _disc(50)])
+    cup, disc = score(np.zeros_like(truth), truth, ("cup", "disc"), HONEST)
+    assert math.isnan(float(str(cup["vcdr"])))
+    assert cup["true_vcdr"] == pytest.approx(41 / 101)
+    assert disc["surface_dice_2_5"] == disc["surface_dice_5"] == 0
+    assert disc["hd95_share"] == pytest.approx(800 * math.sqrt(2) / 400, rel=0.01)
+
+
+def test_without_a_true_disc_nothing_relates_to_it() -> None:
+    truth, found = np.stack([_disc(20), _disc(0) & False]), np.stack([_disc(20), _disc(50)])
+    cup, disc = score(found, truth, ("cup", "disc"), HONEST)
+    for row in (cup, disc):
+        for name in ("hd95_share", "assd_share", "surface_dice_2_5", "surface_dice_5"):
+            assert math.isnan(float(str(row[name])))
+    assert cup["dice"] == 1
+    assert disc["spurious"]
+
+
+def test_names_that_look_like_numbers_stay_text(tmp_path: Path) -> None:
+    row = dict.fromkeys(COLUMNS, 0.5) | {"case": "0012", "centre": "NA", "variant": "1e3"}
+    pd.DataFrame([row | {"dice": math.nan}]).to_csv(tmp_path / "cases.csv", index=False)
+    table = read_cases(tmp_path / "cases.csv")
+    assert table.loc[0, ["case", "centre", "variant"]].tolist() == ["0012", "NA", "1e3"]
+    assert math.isnan(table.loc[0, "dice"])
+
+
+def test_rows_of_an_older_version_are_refused(tmp_path: Path) -> None:
+    older = dict.fromkeys(list(COLUMNS)[:-2], 0.5)
+    pd.DataFrame([older]).to_csv(tmp_path / "cases.csv", index=False)
+    with pytest.raises(ValueError, match=r"lacks vcdr_box, true_vcdr_box; write it anew"):
+        read_cases(tmp_path / "cases.csv")

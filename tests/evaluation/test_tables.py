@@ -1,81 +1,168 @@
+import io
+import math
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from tvseg.evaluation.tables import layout, summarise, to_markdown
+from tests.evaluation.test_summary import make_cases
+from tvseg.evaluation.latex import to_latex
+from tvseg.evaluation.summary import summarise
+from tvseg.evaluation.table_files import write_tables
+from tvseg.evaluation.tables import Cell, Table, layout, to_csv, to_markdown
+
+
+@pytest.fixture(scope="module")
+def summary() -> pd.DataFrame:
+    return summarise(make_cases())
 
 
 @pytest.fixture
-def cases() -> pd.DataFrame:
-    """Two variants, two centres, two seeds of one variant, and one missed cup."""
-    rng = np.random.default_rng(0)
-    variants = (("tvconv", (0, 1)), ("dense", (0,)))
-    places = [
-        (v, s, h, k) for v, seeds in variants for s in seeds for h in "AD" for k in ("cup", "disc")
-    ]
-    rows = [
-        {"variant": v, "seed": s, "centre": h, "structure": k, "case": f"c{i}"}
-        | {"dice": rng.uniform(0.5, 1), "hd95_px": rng.uniform(5, 50), "missed": False}
-        for v, s, h, k in places
-        for i in range(5)
-    ]
-    rows[0] |= {"dice": 0.0, "hd95_px": 1131.0, "missed": True}
-    rows[1] |= {"dice": np.nan, "hd95_px": np.nan}
-    return pd.DataFrame(rows)
+def table(summary: pd.DataFrame) -> Table:
+    return layout(summary, "Caption of protocol honest.")
 
 
-def test_every_mean_is_that_of_the_rows(cases: pd.DataFrame) -> None:
-    """An independent recomputation, one number at a time."""
-    summary = summarise(cases)
-    assert len(summary) == 2 * 2 * 2 * 2
-    for row in summary.to_dict("records"):
-        column, factor = {"DSC": ("dice", 100), "HD95": ("hd95_px", 1)}[row["metric"]]
-        mine = cases
-        for key in ("variant", "centre", "structure"):
-            mine = mine[mine[key] == row[key]]
-        of_seeds = [mine[mine.seed == seed][column].mean() * factor for seed in mine.seed.unique()]
-        assert row["mean"] == pytest.approx(np.mean(of_seeds))
-        assert row["n"] == mine[column].notna().sum()
-        assert row["n_missed"] == mine.missed.sum()
-        if len(of_seeds) > 1:
-            assert row["sd"] == pytest.approx(np.std(of_seeds, ddof=1))
-        else:
-            assert np.isnan(row["sd"])
-
-
-def test_the_table_is_laid_out_like_the_papers(cases: pd.DataFrame) -> None:
-    table = layout(summarise(cases))
-    assert list(table.columns) == ["Metric", "Task", "Centre", "n", "dense", "tvconv"]
-    places = [tuple(row) for row in table[["Metric", "Task", "Centre"]].to_numpy()]
+def test_the_table_is_laid_out_like_the_papers(table: Table) -> None:
+    assert table.heads == ("Metric", "Task", "Centre", "dense", "tvconv")
+    places = [(line.metric, line.task, line.centre) for line in table.lines]
     block = [("OC", "A"), ("OC", "D"), ("OD", "A"), ("OD", "D"), ("mean", "")]
-    assert places == [(metric, *place) for metric in ("DSC", "HD95") for place in block]
-    assert table.loc[0, "tvconv"].endswith("(1 of 9 missed)")
-    assert "±" in table.loc[0, "tvconv"]
-    assert "±" not in table.loc[0, "dense"]
-    assert table.loc[0, "n"] == "9"  # over both seeds, less one that lacks a cup altogether
-    means = [float(cell) for cell in table["dense"][:4]]
-    assert float(table.loc[4, "dense"]) == pytest.approx(np.mean(means), abs=0.01)
+    ratio = [("OC/OD", "A"), ("OC/OD", "D"), ("mean", "")]
+    assert places == [
+        *(("DSC [%] ↑", *place) for place in block),
+        *(("HD95 [px] ↓", *place) for place in block),
+        *(("vCDR MAE ↓", *place) for place in ratio),
+        *(("vCDR bias → 0", *place) for place in ratio),
+    ]
+    assert [line.is_foot for line in table.lines[:5]] == [False] * 4 + [True]
 
 
-def test_a_variant_without_all_centres_gets_no_mean(cases: pd.DataFrame) -> None:
-    table = layout(summarise(cases.query("variant == 'tvconv' or centre == 'A'")))
-    assert table.loc[1, "dense"] == ""
-    assert table.loc[4, "dense"] == ""
-    assert table.loc[4, "tvconv"] != ""
+def test_a_cell_tells_mean_deviation_and_what_was_missed(
+    table: Table, summary: pd.DataFrame
+) -> None:
+    rows = summary.query("metric == 'dice' and structure == 'cup' and centre == 'A'")
+    dense, tvconv = (rows[rows.variant == name].iloc[0] for name in ("dense", "tvconv"))
+    one, two = table.lines[0].cells
+    assert one is not None
+    assert two is not None
+    assert f"{one.value} {one.note}" == f"{dense['mean']:.2f} (0/6)"
+    assert two.value == f"{tvconv['mean']:.2f} ± {tvconv['sd']:.2f}"
+    assert two.note == f"(1/10; found {tvconv['found_mean']:.2f})"
+    ratio = table.lines[10].cells[0]
+    assert ratio is not None
+    assert len(ratio.value.split(".")[1]) == 3
 
 
-def test_markdown_has_caption_and_all_rows(cases: pd.DataFrame) -> None:
-    table = layout(summarise(cases))
-    text = to_markdown(table, "Caption.")
-    assert text.startswith("Caption.\n\n| Metric |")
-    assert len(text.splitlines()) == 2 + 2 + len(table)
+def test_a_cell_tells_the_found_mean_where_it_is_another() -> None:
+    cell = Cell(
+        mean=-0.0001,
+        sd=0.02,
+        low=0.0,
+        high=0.0,
+        found_mean=-0.0002,
+        n=9,
+        n_missed=2,
+        digits=3,
+        is_best=False,
+    )
+    assert (cell.value, cell.note) == ("0.000 ± 0.020", "(2/9)")
+    assert replace(cell, found_mean=-0.01).note == "(2/9; found -0.010)"
+    assert replace(cell, found_mean=math.nan).note == "(2/9)"
 
 
-def test_the_mean_mask_of_several_runs_counts_once(cases: pd.DataFrame) -> None:
-    shared = cases.query("variant == 'dense'").assign(variant="mean mask")
-    summary = summarise(pd.concat([cases, shared, shared.assign(seed=1), shared]))
-    mine = summary.query("variant == 'mean mask'")
-    assert set(mine["n"]) == {5}
-    assert set(mine["seeds"]) == {1}
-    dense = summary.query("variant == 'dense'")
-    assert mine["mean"].tolist() == dense["mean"].tolist()
+def test_the_foot_is_the_mean_over_the_block(table: Table) -> None:
+    for place in (0, 1):
+        block = [line.cells[place] for line in table.lines[:5]]
+        means = [cell.mean for cell in block if cell]
+        assert means[4] == pytest.approx(np.mean(means[:4]))
+        assert block[4] is not None
+        assert block[4].n == sum(cell.n for cell in block[:4] if cell)
+
+
+def test_a_variant_without_all_centres_gets_no_mean(summary: pd.DataFrame) -> None:
+    table = layout(summary.query("variant == 'tvconv' or centre == 'A'"), "")
+    assert [cell is None for cell in table.lines[1].cells] == [True, False]
+    assert [cell is None for cell in table.lines[4].cells] == [True, False]
+
+
+def test_one_place_needs_no_mean(summary: pd.DataFrame) -> None:
+    table = layout(summary.query("centre == 'A' and structure == 'cup'"), "")
+    assert not any(line.is_foot for line in table.lines)
+
+
+@pytest.mark.parametrize(
+    ("metric", "means", "best"),
+    [
+        ("dice", [90.0, 91.0, 80.0], [False, True, False]),
+        ("hd95_px", [9.0, 8.0, 30.0], [False, True, False]),
+        ("vcdr_bias", [-0.02, 0.01, -0.5], [False, True, False]),
+        ("dice", [90.001, 90.002, 80.0], [True, True, False]),  # the same as shown
+    ],
+)
+def test_the_best_is_marked_by_what_is_better(
+    summary: pd.DataFrame, metric: str, means: list[float], best: list[bool]
+) -> None:
+    row = summary.query("metric == @metric and centre == 'A' and structure == 'cup'").iloc[:1]
+    rows = [
+        row.assign(variant=name, mean=mean)
+        for name, mean in zip(("mean mask", "dense", "tvconv"), means, strict=True)
+    ]
+    cells = layout(pd.concat(rows), "", metrics=[metric]).lines[0].cells
+    assert [cell.is_best for cell in cells if cell] == best
+    alone = layout(rows[0], "", metrics=[metric]).lines[0].cells[0]
+    assert alone is not None
+    assert not alone.is_best
+
+
+def test_markdown_has_caption_rows_and_bold_best(table: Table) -> None:
+    text = to_markdown(table)
+    assert text.startswith("Caption of protocol honest. Cells: mean ± standard deviation")
+    lines = text.splitlines()[2:]
+    assert len(lines) == 2 + len(table.lines)
+    assert {line.count("|") for line in lines} == {6}
+    for line, shown in zip(table.lines, lines[2:], strict=True):
+        best = [cell.value for cell in line.cells if cell and cell.is_best]
+        assert [f"**{value}**" in shown for value in best] == [True] * len(best)
+        assert shown.count("**") == 2 * len(best) > 0
+
+
+def test_latex_has_as_many_cells_as_columns_and_escapes(summary: pd.DataFrame) -> None:
+    named = summary.assign(variant=summary["variant"].replace("tvconv", "my_net&co"))
+    text = to_latex(layout(named, "100 % of A_1."))
+    assert r"\caption{100 \% of A\_1." in text
+    assert r"my\_net\&co" in text
+    assert text.count(r"\begin{") == text.count(r"\end{") == 2
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
+    rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert len(rows) == 1 + 16
+    assert {row.replace(r"\&", "").count("&") for row in rows} == {4}
+    assert text.count(r"\midrule") == 4
+    assert text.count(r"\cmidrule(l){2-5}") == 4
+    assert text.isascii()
+    assert r"\mathbf{" in rows[1]
+    assert r" \pm " in rows[1]
+
+
+def test_csv_has_plain_numbers(table: Table, summary: pd.DataFrame) -> None:
+    read = pd.read_csv(io.StringIO(to_csv(table)))
+    assert len(read) == len(table.lines)
+    row = summary.query("metric == 'dice' and structure == 'cup' and centre == 'A'")
+    tvconv = row[row.variant == "tvconv"].iloc[0]
+    for name in ("mean", "sd", "low", "high", "found_mean", "n", "n_missed"):
+        assert read.loc[0, f"tvconv {name}"] == pytest.approx(tvconv[name])
+
+
+def test_every_form_is_written_and_equals_the_rows(tmp_path: Path) -> None:
+    cases = make_cases()
+    write_tables(cases, "Caption.", [tmp_path / "one", tmp_path / "two"])
+    for folder in ("one", "two"):
+        names = sorted(path.name for path in (tmp_path / folder).iterdir())
+        assert names == ["summary.csv", "table.csv", "table.md", "table.tex"]
+    disc = cases[(cases.variant == "dense") & (cases.centre == "D") & (cases.structure == "disc")]
+    shown = f"{100 * disc.dice.mean():.2f} (0/6)"
+    line = next(
+        line for line in (tmp_path / "two" / "table.md").read_text().splitlines()
+        if line.startswith("| DSC [%] ↑ | OD | D |")
+    )  # fmt: skip
+    assert shown in line.replace("**", "")

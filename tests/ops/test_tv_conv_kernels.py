@@ -1,6 +1,6 @@
 """The seam between the operator and its kernels."""
 
-from dataclasses import fields
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,7 +20,8 @@ def test_the_preferred_kernel_serves_the_operator(monkeypatch: pytest.MonkeyPatc
 
         return call
 
-    spy = kernels.Kernel(**{f.name: recorded(f.name) for f in fields(kernels.Kernel)})
+    names = ("forward", "grad_input", "grad_weight")
+    spy = replace(torch_kernel, **{name: recorded(name) for name in names})
     monkeypatch.setitem(kernels.KERNELS, "spy", spy)
     x, weight, grad = draw(Case(3, 1, 1, (2, 3, 4, 5)), torch.float32)
     x, weight = x.requires_grad_(), weight.requires_grad_()
@@ -28,11 +29,21 @@ def test_the_preferred_kernel_serves_the_operator(monkeypatch: pytest.MonkeyPatc
     assert calls == []
     monkeypatch.setitem(kernels.PREFERRED, "cpu", "spy")
     tv_conv2d(x, weight).backward(grad)
-    assert calls == ["forward", "grad_input", "grad_weight"]
+    assert calls == list(names)
 
 
-def test_every_preferred_kernel_exists() -> None:
-    assert set(kernels.PREFERRED.values()) <= set(kernels.KERNELS)
+def test_every_preferred_kernel_serves_its_device() -> None:
+    for device_type in kernels.PREFERRED:
+        kernels.kernel_for(torch.device(device_type))
+
+
+def test_a_kernel_is_not_asked_on_a_device_that_it_does_not_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(kernels.PREFERRED, "cpu", "triton")
+    x, weight, _ = draw(Case(3, 1, 1, (2, 3, 4, 5)), torch.float32)
+    with pytest.raises(ValueError, match=r"'triton' does so on \('cuda',\): put another"):
+        tv_conv2d(x, weight)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

@@ -191,6 +191,22 @@ def test_a_finished_run_is_not_trained_again(finished: RunFolder, phantoms: Path
     assert finished.last.stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("name", ["renamed.tif", "renamed.jpg"])
+def test_a_target_image_among_the_sources_stops_training(
+    phantoms: Path, tmp_path: Path, name: str
+) -> None:
+    """Planted under another name: the same pixels in another format, or their lossy copy."""
+    root = Path(shutil.copytree(phantoms, tmp_path / "root"))
+    leaked = sorted((root / "Domain1" / "test" / "ROIs" / "image").iterdir())[0]
+    sources = root / "Domain3" / "train" / "ROIs"
+    Image.open(leaked).save(sources / "image" / name, quality=90)
+    mask = leaked.parent.parent / "mask" / leaked.name
+    shutil.copy(mask, sources / "mask" / "renamed.png")
+    with pytest.raises(ValueError, match=r"held-out centre must share no picture.*C/train/renamed"):
+        train(_tiny(), holdout="A", root=root, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_other_settings_do_not_enter_a_run_folder(finished: RunFolder, phantoms: Path) -> None:
     with pytest.raises(ValueError, match=r"other settings .* name=NAME"):
         train(
@@ -246,9 +262,13 @@ def test_ruined_weights_are_not_kept(
     assert card.epoch == 1
 
 
-def test_a_step_of_one_image_is_refused(phantoms: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_step_or_part_of_one_image_is_refused(
+    images: int, phantoms: Path, tmp_path: Path
+) -> None:
     two = "centres={A: {name: a, folder: Domain1}, B: {name: b, folder: Domain2}}"
-    settings = _tiny("aspp=dense", two, "train.images_per_centre=1")
+    plan = [f"train.images_per_centre={images}", f"train.micro_batches={images}"]
+    settings = _tiny("aspp=dense", two, *plan)
     with pytest.raises(ValueError, match="at least 2 images"):
         train(settings, holdout="A", root=phantoms, runs=tmp_path)
     assert not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "tvseg.cli.train:train",
     "train-localizer": "tvseg.cli.train_localizer:train_localizer",
     "eval": "tvseg.cli.eval:evaluate",
+    "report": "tvseg.cli.report:report",
     "predict": "tvseg.cli.predict:predict",
     "bench": "tvseg.cli.bench:bench",
 }

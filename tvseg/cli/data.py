@@ -1,14 +1,17 @@
-"""``tvseg data synth`` and ``tvseg data check``."""
+"""``tvseg data synth``, ``prepare``, ``check`` and ``check-refuge``."""
 
-import sys
 from pathlib import Path
 
 import click
 
+from tvseg.cli.data_check import check
+from tvseg.cli.data_prepare import prepare
+from tvseg.cli.data_refuge import check_refuge
+
 
 @click.group()
 def data() -> None:
-    """Make phantom photographs, check data."""
+    """Make phantom photographs, prepare downloads, check data."""
 
 
 @data.command()
@@ -32,39 +35,6 @@ def synth(out: Path, per_centre: int, seed: int, size: int) -> None:
     click.echo(f"Drew {per_centre} photographs for each of four centres: {out}")
 
 
-@data.command()
-@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML file that describes the centres.",
-)
-def check(root: Path, config: Path | None) -> None:
-    """Count, measure and compare everything below ROOT; exit code 1 when there are problems."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from tvseg.config import load_settings
-    from tvseg.data.centres import centres_of
-    from tvseg.data.check import check_data
-
-    settings = load_settings(config)
-    centres = centres_of(settings)
-    report = check_data(root, centres)
-    table = Table("Centre", "Name", "Split", "Cases", "Sides [px]")
-    for name in settings.structures:
-        table.add_column(f"Share of {name} [%]", justify="right")
-    for fact in report.facts:
-        shares = (f"{100 * fact.shares[name]:.1f}" for name in settings.structures)
-        sides = f"{fact.smallest_px} - {fact.largest_px}"
-        name = centres[fact.centre].name
-        table.add_row(fact.centre, name, fact.split, str(fact.cases), sides, *shares)
-    Console().print(table)
-    if report.left_alone:
-        click.echo(f"Left alone, no centre in the settings: {', '.join(report.left_alone)}")
-    for problem in report.problems:
-        click.echo(f"Problem: {problem}", err=True)
-    if report.problems:
-        click.echo(f"{len(report.problems)} problems.", err=True)
-        sys.exit(1)
-    click.echo("No problems.")
+data.add_command(prepare)
+data.add_command(check)
+data.add_command(check_refuge)

@@ -1,6 +1,7 @@
 """``tvseg eval``."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,10 +9,22 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import Console
+    from tvseg.data.centres import MaskEncoding
+    from tvseg.evaluation.protocols import Protocol
 
-    from tvseg.training.run_folder import RunFolder
+BENCHMARK = "0=cup+disc,128=disc,255="
+
+
+def _shares(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[float, ...] | None:
+    """Comma-separated percentages as shares."""
+    if value is None:
+        return None
+    try:
+        return tuple(float(part) / 100 for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"must be percentages such as 0,5,10,20, got {value!r}") from error
 
 
 @click.command(name="eval")
@@ -32,89 +45,182 @@ if TYPE_CHECKING:
     help="The unseen centre's test split, or all its images.",
 )
 @click.option(
+    "--size",
+    type=click.Choice(["native", "800"]),
+    help="Grid to score on; the protocol's own by default (honest: native, paper: 800).",
+)
+@click.option(
     "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
 )
+@click.option(
+    "--shifts",
+    metavar="PERCENT,...",
+    callback=_shares,
+    help="Also score with the region moved by these percentages of its side, e.g. 0,5,10,20.",
+)
 @click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
+@click.option(
+    "--predictions",
+    type=click.Path(path_type=Path),
+    help="Score this folder of label images instead of runs.",
+)
+@click.option(
+    "--truth", type=click.Path(path_type=Path), help="Folder of true label images, same names."
+)
+@click.option(
+    "--centre-encoding",
+    metavar="VALUE=NAMES,...",
+    default=BENCHMARK,
+    show_default=True,
+    help="What the pixel values of --truth mean, and of --predictions unless told otherwise.",
+)
+@click.option(
+    "--prediction-encoding", metavar="VALUE=NAMES,...", help="What those of --predictions mean."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="With --predictions: folder for rows and tables."
+)
 def evaluate(
     runs: tuple[Path, ...],
     data: Path | None,
     protocol: str,
     images: str,
+    size: str | None,
     checkpoint: str,
+    shifts: tuple[float, ...] | None,
     device: str | None,
+    predictions: Path | None,
+    truth: Path | None,
+    centre_encoding: str,
+    prediction_encoding: str | None,
+    out: Path | None,
 ) -> None:
     """Score finished runs on the centre that each has not seen, and print the table.
 
     RUNS are run folders or folders of them, by default ./runs. Runs of different settings or data
-    get tables of their own.
-    """
-    import pandas as pd
-    from rich.console import Console
+    get tables of their own. Rows, means and tables are kept in each run's eval folder.
 
+    With --predictions and --truth, masks of any origin are scored: files are paired by name. Those
+    that cannot be scored are listed and the rest goes on (exit code 3).
+    """
+    from tvseg.evaluation.protocols import find_protocol
+
+    rules = find_protocol(protocol).on_grid(size)
+    if predictions is None and truth is None:
+        if out is not None:
+            raise click.UsageError("--out goes with --predictions; runs keep their own results")
+        _evaluate_runs(runs, data, rules, images, checkpoint, shifts, device)
+        return
+    if predictions is None or truth is None:
+        raise click.UsageError("--predictions and --truth must be given together")
+    if runs or shifts is not None:
+        raise click.UsageError("--predictions takes neither RUNS nor --shifts: it has no network")
+    encodings = _encodings(centre_encoding, prediction_encoding or centre_encoding)
+    _evaluate_folders(predictions, truth, rules, encodings, out)
+
+
+def _evaluate_runs(
+    runs: Sequence[Path],
+    data: Path | None,
+    protocol: "Protocol",
+    images: str,
+    checkpoint: str,
+    shifts: tuple[float, ...] | None,
+    device: str | None,
+) -> None:
+    import pandas as pd
+
+    from tvseg.cli.tables import make_console, print_shifts, print_table
     from tvseg.data.cases import find_root
     from tvseg.device import choose_device
-    from tvseg.evaluation.evaluate import evaluate_run, evaluation_folder, find_runs
+    from tvseg.evaluation.evaluate import evaluate_run, evaluation_folder, find_runs, open_run
     from tvseg.evaluation.grouping import group_runs
-    from tvseg.evaluation.protocols import find_protocol
-    from tvseg.evaluation.tables import layout, summarise, to_markdown
-    from tvseg.files import write_text
+    from tvseg.evaluation.scores import Scoring, caption
+    from tvseg.evaluation.shifts import evaluate_shifts, summarise_shifts
+    from tvseg.evaluation.table_files import write_tables
 
-    rules = find_protocol(protocol)
-    console = Console()
+    console = make_console()
     known: dict[Path, set[str]] = {}  # fingerprints found, by data root
     for group in group_runs(find_runs(runs or (Path("runs"),))):
-        tables = []
+        rows, moved = [], []
         for run in group:
             root = find_root(data, run.info().get("data"), os.environ.get("TVSEG_DATA"))
-            scored = evaluate_run(
+            subject = open_run(
                 run,
                 root=root,
-                protocol=rules,
                 images=images,
                 checkpoint=checkpoint,
                 device=choose_device(device),
                 known=known.setdefault(root, set()),
             )
-            tables.append(scored)
-        summary = summarise(pd.concat(tables))
-        caption = _caption(group, rules.name, rules.words, images, checkpoint)
-        table = layout(summary)
-        _print(console, table, caption)
-        for run in group:
-            folder = evaluation_folder(run, rules, images, checkpoint)
-            write_text(folder / "table.md", to_markdown(table, caption))
-            write_text(folder / "table.csv", summary.to_csv(index=False))
+            rows.append(evaluate_run(subject, protocol))
+            if shifts is not None:
+                moved.append(evaluate_shifts(subject, protocol, shifts=shifts))
+        folders = [evaluation_folder(run, protocol, images, checkpoint) for run in group]
+        words = caption(group, Scoring(protocol, images, checkpoint))
+        print_table(console, write_tables(pd.concat(rows), words, folders))
+        if moved:
+            print_shifts(console, summarise_shifts(pd.concat(moved)))
+        for folder in folders:
             console.print(f"{folder / 'cases.csv'}", highlight=False, soft_wrap=True)
 
 
-def _caption(
-    group: Sequence["RunFolder"], name: str, words: str, images: str, checkpoint: str
-) -> str:
-    chosen = (
-        sorted({run.info()["chosen"] for run in group}) if checkpoint == "best" else ["last epoch"]
+def _evaluate_folders(
+    predictions: Path,
+    truth: Path,
+    protocol: "Protocol",
+    encodings: tuple["MaskEncoding", "MaskEncoding"],
+    out: Path | None,
+) -> None:
+    from tvseg.cli.tables import make_console, print_table
+    from tvseg.evaluation.mask_folders import score_folders, write_scored
+    from tvseg.evaluation.table_files import write_tables
+
+    scored = score_folders(
+        predictions,
+        truth,
+        protocol=protocol,
+        truth_encoding=encodings[0],
+        prediction_encoding=encodings[1],
     )
-    which = "test split" if images == "test" else "all images"
-    unseen = group[0].info()["holdout"] != "none"
-    whose = f"Unseen centre, {which}" if unseen else "Test splits of the centres trained on"
-    return (
-        f"{whose}; protocol {name}: {words}; checkpoint {', '.join(chosen)}; "
-        f"data {group[0].info()['fingerprint']}."
-    )
-
-
-def _print(console: "Console", table: "pd.DataFrame", caption: str) -> None:
-    from rich.table import Table
-
-    console.print(caption, highlight=False)
-    grid = Table(header_style="bold")
-    for column in table.columns:
-        grid.add_column(
-            column, justify="left" if column in ("Metric", "Task", "Centre") else "right"
+    count = len(scored.rows) // len(encodings[0].structures)
+    if count:
+        caption = (
+            f"Masks of {predictions} against {truth}, taken as they are; protocol {protocol.name}: "
+            f"{protocol.scoring_words}."
         )
-    previous = None
-    for row in table.itertuples(index=False):
-        if previous not in (None, row[0]):
-            grid.add_section()
-        previous = row[0]
-        grid.add_row(*(str(cell) for cell in row), style="bold" if row[1] == "mean" else "")
-    console.print(grid)
+        if out:
+            write_scored(out, scored, caption, protocol)
+        print_table(
+            make_console(), write_tables(scored.rows, caption, [out] if out is not None else [])
+        )
+    for name, reason in scored.failed.items():
+        click.echo(f"{name}: {reason}", err=True)
+    if scored.failed:
+        click.echo(f"{len(scored.failed)} could not be scored, {count} were.", err=True)
+        sys.exit(3 if count else 1)
+
+
+def _encodings(truth: str, predictions: str) -> tuple["MaskEncoding", "MaskEncoding"]:
+    from tvseg.data.centres import MaskEncoding
+
+    parsed = [_parse_encoding(text) for text in (truth, predictions)]
+    structures = list(dict.fromkeys(name for names in parsed[0].values() for name in names))
+    try:
+        return MaskEncoding(parsed[0], structures), MaskEncoding(parsed[1], structures)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _parse_encoding(text: str) -> dict[int, tuple[str, ...]]:
+    """``0=cup+disc,128=disc,255=`` as pixel value -> structures."""
+    values: dict[int, tuple[str, ...]] = {}
+    for part in text.split(","):
+        value, separator, names = part.partition("=")
+        if not separator or not value.strip().isdecimal():
+            raise click.UsageError(
+                f"an encoding must read like {BENCHMARK} (a value without names is background), "
+                f"got {text!r}"
+            )
+        values[int(value)] = tuple(name.strip() for name in names.split("+") if name.strip())
+    return values

@@ -22,8 +22,10 @@ import click
 )
 @click.option(
     "--config",
+    "configs",
+    multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML file of settings.",
+    help="YAML file of settings; may be given again, e.g. for the centres, later files winning.",
 )
 @click.option(
     "--out",
@@ -39,7 +41,7 @@ import click
 def train(
     holdout: str,
     data: Path | None,
-    config: Path | None,
+    configs: tuple[Path, ...],
     out: Path,
     seed: int | None,
     device: str | None,
@@ -54,7 +56,7 @@ def train(
     from tvseg.config import load_settings
 
     seeds = [] if seed is None else [f"seed={seed}"]
-    settings = load_settings(config, [*overrides, *seeds])
+    settings = load_settings(configs, [*overrides, *seeds])
     if holdout != "none" and holdout not in settings.centres:
         raise click.BadParameter(
             f"must be a centre ({', '.join(settings.centres)}) or none, got {holdout!r}",

@@ -35,17 +35,71 @@ class Case:
         Raises:
             ValueError: Unreadable, of two sizes, or with values outside the centre's encoding.
         """
-        image = read_image(self.image_path)
-        labels = read_labels(self.mask_path)
-        if labels.shape != image.shape[:2]:
+        image, labels = self.read_files()
+        return image, self.decode(labels, image.shape[:2])
+
+    def read_files(self) -> tuple[np.ndarray, np.ndarray]:
+        """The photograph, uint8 (H, W, 3), and the label image, uint8, as they are stored.
+
+        Raises:
+            ValueError: One of them is unreadable.
+        """
+        return read_image(self.image_path), read_labels(self.mask_path)
+
+    def decode(self, labels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+        """Masks, bool (S, H, W), of the label image.
+
+        Args:
+            labels: uint8 (H, W).
+            size: Height and width of the photograph in px.
+
+        Raises:
+            ValueError: Of another size, or with values outside the centre's encoding.
+        """
+        if labels.shape != size:
             raise ValueError(
                 f"{self.mask_path}: a mask must have its photograph's size, "
-                f"{_size(image)}, got {_size(labels)}"
+                f"{_size(size)}, got {_size(labels.shape)}"
             )
         try:
-            return image, self.centre.encoding.decode(labels)
+            return self.centre.encoding.decode(labels)
         except ValueError as error:
             raise ValueError(f"{self.mask_path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of one split: what makes a case, and what cannot.
+
+    Attributes:
+        centre: Whose split.
+        split: ``train`` or ``test``.
+        folder: ``<root>/<folder>/<split>/ROIs``.
+        cases: Sorted by name.
+        unpaired: Photographs without a mask, and masks without a photograph.
+        twins: Pairs of files of one kind and name, told apart by their suffixes alone.
+    """
+
+    centre: Centre
+    split: str
+    folder: Path
+    cases: list[Case]
+    unpaired: list[Path]
+    twins: list[tuple[Path, Path]]
+
+    def lack_of_photographs(self) -> str | None:
+        """Words for a split without any photograph; ``None`` for another."""
+        if self.cases or any(partner_of(path) == "mask" for path in self.unpaired):
+            return None
+        return (
+            f"centre {self.centre.letter} ({self.centre.name}) has no {self.split} photographs: "
+            f"{self.folder / 'image'} must hold files such as NAME.png"
+        )
+
+
+def partner_of(path: Path) -> str:
+    """What a file needs beside it: a photograph a mask, a mask a photograph."""
+    return "mask" if path.parent.name == "image" else "photograph"
 
 
 def find_root(*candidates: str | Path | None) -> Path:
@@ -77,43 +131,78 @@ def find_cases(root: Path, centre: Centre) -> list[Case]:
         ValueError: No folder, an empty split, a photograph without a mask or the reverse, or two
             photographs of one name.
     """
+    check_folder(root, centre)
+    return [case for split in SPLITS for case in _complete(list_split(root, centre, split))]
+
+
+def check_folder(root: Path, centre: Centre) -> None:
+    """Refuse a data root without the centre's folder.
+
+    Raises:
+        ValueError: There is no such folder.
+    """
     folder = root / centre.folder
     if not folder.is_dir():
         raise ValueError(
             f"centre {centre.letter} ({centre.name}) must have a folder {folder}; "
             "check --data, or the folders under the key centres"
         )
-    return [case for split in SPLITS for case in _find_split(folder, centre, split)]
 
 
-def _find_split(folder: Path, centre: Centre, split: str) -> list[Case]:
-    images = _pictures(folder / split / "ROIs" / "image")
-    masks = _pictures(folder / split / "ROIs" / "mask")
-    if not images:
+def list_split(root: Path, centre: Centre, split: str) -> Listing:
+    """The files of one split of a centre, whether or not they are complete."""
+    folder = root / centre.folder / split / "ROIs"
+    images, twin_images = _pictures(folder / "image")
+    masks, twin_masks = _pictures(folder / "mask")
+    names = sorted(images.keys() & masks.keys())
+    return Listing(
+        centre=centre,
+        split=split,
+        folder=folder,
+        cases=[Case(centre, split, name, images[name], masks[name]) for name in names],
+        unpaired=[(images | masks)[name] for name in sorted(images.keys() ^ masks.keys())],
+        twins=twin_images + twin_masks,
+    )
+
+
+def _complete(listing: Listing) -> list[Case]:
+    """The cases of a listing that holds nothing else."""
+    for one, other in listing.twins:
+        raise ValueError(f"two files of one name: {one} and {other}")
+    if words := listing.lack_of_photographs():
+        raise ValueError(words)
+    if listing.unpaired:
+        first = listing.unpaired[0]
         raise ValueError(
-            f"centre {centre.letter} ({centre.name}) has no {split} photographs: "
-            f"{folder / split / 'ROIs' / 'image'} must hold files such as NAME.png"
+            f"each photograph must have a mask of the same name: {len(listing.unpaired)} in "
+            f"{listing.folder.parent} have no partner, first {first.stem} (no {partner_of(first)})"
         )
-    if unpaired := sorted(images.keys() ^ masks.keys()):
-        lacking = "mask" if unpaired[0] in images else "photograph"
-        raise ValueError(
-            f"each photograph must have a mask of the same name: {len(unpaired)} in "
-            f"{folder / split} have no partner, first {unpaired[0]} (no {lacking})"
-        )
-    return [Case(centre, split, name, images[name], masks[name]) for name in sorted(images)]
+    return listing.cases
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        return {}
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            if path.stem in found:
-                raise ValueError(f"two files of one name: {found[path.stem]} and {path}")
-            found[path.stem] = path
+def find_pictures(folder: Path) -> dict[str, Path]:
+    """Pictures of a folder (not of its sub-folders) by stem, sorted; none where there is no folder.
+
+    Raises:
+        ValueError: Two files of one stem.
+    """
+    found, twins = _pictures(folder)
+    for one, other in twins:
+        raise ValueError(f"two files of one name: {one} and {other}")
     return found
 
 
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[1]} x {image.shape[0]} px"
+def _pictures(folder: Path) -> tuple[dict[str, Path], list[tuple[Path, Path]]]:
+    """Pictures of a folder by stem, and pairs of one stem."""
+    found: dict[str, Path] = {}
+    twins = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+            continue
+        if found.setdefault(path.stem, path) is not path:
+            twins.append((found[path.stem], path))
+    return found, twins
+
+
+def _size(size: tuple[int, ...]) -> str:
+    return f"{size[1]} x {size[0]} px"

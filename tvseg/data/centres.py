@@ -14,15 +14,24 @@ class MaskEncoding:
     Args:
         values: Pixel value (0 to 255) -> names of the structures that such a pixel belongs to.
         structures: All structures, in the channel order of masks, e.g. ``("cup", "disc")``.
+        scattered: Structures that may lie in several pieces, such as lesions.
 
     Raises:
         ValueError: A value outside 0 to 255, or an unknown structure.
     """
 
-    def __init__(self, values: Mapping[int, Sequence[str]], structures: Sequence[str]) -> None:
+    def __init__(
+        self,
+        values: Mapping[int, Sequence[str]],
+        structures: Sequence[str],
+        *,
+        scattered: Sequence[str] = (),
+    ) -> None:
         self.values = {value: tuple(names) for value, names in sorted(values.items())}
         self.structures = tuple(structures)
-        unknown = {name for names in values.values() for name in names} - set(structures)
+        self.scattered = frozenset(scattered)
+        named = {name for names in values.values() for name in names}
+        unknown = (named | self.scattered) - set(structures)
         if unknown or not all(0 <= value <= 255 for value in values):
             raise ValueError(
                 f"an encoding maps values from 0 to 255 to structures out of {self.structures}, "
@@ -50,7 +59,7 @@ class MaskEncoding:
             found = ", ".join(f"{value} ({counts[value]} px)" for value in strange[:5])
             more = ", ..." if len(strange) > 5 else ""
             raise ValueError(f"mask values must be {self.describe()}; found {found}{more}")
-        return np.ascontiguousarray(np.moveaxis(self._table[labels], -1, 0))
+        return np.take(np.ascontiguousarray(self._table.T), labels, axis=1)  # (S, H, W)
 
     def encode(self, masks: np.ndarray) -> np.ndarray:
         """Turn masks (bool (S, H, W)) back into a label image (uint8 (H, W)).
@@ -59,19 +68,21 @@ class MaskEncoding:
             ValueError: A pixel whose structures belong together in no value, such as a cup
                 outside the disc.
         """
+        of_pixel = np.zeros(masks.shape[1:], np.int64)  # (H, W), a bit a structure
+        for place, mask in enumerate(masks):
+            of_pixel |= mask.astype(np.int64) << place
         bits = 1 << np.arange(len(self.structures))
-        of_pixel = np.tensordot(bits, masks.astype(np.int64), axes=1)  # (H, W)
         codes = {int(self._table[value] @ bits): value for value in reversed(self.values)}
-        strange = set(np.unique(of_pixel).tolist()) - set(codes)
+        counts = np.bincount(of_pixel.ravel())
+        strange = set(np.flatnonzero(counts).tolist()) - set(codes)
         if strange:
             raise ValueError(
                 f"masks must combine structures as the encoding does ({self.describe()}); "
-                f"{int(np.isin(of_pixel, list(strange)).sum())} px combine them otherwise"
+                f"{sum(int(counts[code]) for code in strange)} px combine them otherwise"
             )
-        labels = np.zeros(of_pixel.shape, dtype=np.uint8)
-        for code, value in codes.items():
-            labels[of_pixel == code] = value
-        return labels
+        value_of = np.zeros(max(codes) + 1, dtype=np.uint8)
+        value_of[list(codes)] = list(codes.values())
+        return value_of[of_pixel]
 
     def nested(self) -> list[tuple[int, int]]:
         """Pairs (inner, outer) of channels, e.g. cup in disc, the widest outer structures first."""
@@ -101,12 +112,22 @@ class MaskEncoding:
 
 @dataclass(frozen=True)
 class Centre:
-    """One clinical centre: the letter it goes by, its display name, folder and mask encoding."""
+    """One clinical centre: the letter it goes by, its display name, folder and mask encoding.
+
+    ``patient_pattern`` is a regular expression whose group is the patient's part of a file's name,
+    ``None`` where names do not tell the patient.
+    """
 
     letter: str
     name: str
     folder: str
     encoding: MaskEncoding
+    patient_pattern: str | None = None
+
+
+def output_encoding(settings: Settings) -> MaskEncoding:
+    """The encoding of the label images that predictions write: that of all centres."""
+    return MaskEncoding(settings.encoding, settings.structures, scattered=settings.scattered)
 
 
 def centres_of(settings: Settings) -> dict[str, Centre]:
@@ -116,7 +137,12 @@ def centres_of(settings: Settings) -> dict[str, Centre]:
             letter=letter,
             name=centre.name,
             folder=centre.folder,
-            encoding=MaskEncoding(centre.encoding or settings.encoding, settings.structures),
+            encoding=MaskEncoding(
+                centre.encoding or settings.encoding,
+                settings.structures,
+                scattered=settings.scattered,
+            ),
+            patient_pattern=centre.patient_pattern,
         )
         for letter, centre in settings.centres.items()
     }

@@ -6,12 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvseg.data.cases import Case
+from tvseg.data.copies import COPY_BITS, close_pairs
 from tvseg.data.identity import Identities
-
-COPY_BITS = 8
-"""Two looks that differ in at most so many of 256 bits are of one picture. On four real centres
-copies as JPEG or at another size differed in 0 to 6 bits, seldom 12, and no two photographs in
-fewer than 18."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +92,12 @@ def check_leaks(fold: Fold, identities: Identities) -> None:
 
 
 def _look_alikes(fold: Fold, identities: Identities) -> list[tuple[str, str]]:
-    sources = [case.id for case in (*fold.train, *fold.validation)]
-    looks = np.stack([identities[name].look for name in sources])  # (sources, bits)
-    pairs = []
-    for case in fold.target:
-        differing_bits = (looks != identities[case.id].look).sum(axis=1)
-        nearest = int(differing_bits.argmin())
-        if differing_bits[nearest] <= COPY_BITS:
-            pairs.append((case.id, sources[nearest]))
-    return pairs
+    names = [case.id for case in (*fold.target, *fold.train, *fold.validation)]
+    looks = np.array([identities[name].look for name in names])  # (cases, bits)
+    pairs, _ = close_pairs(looks, bits=COPY_BITS)
+    count = len(fold.target)
+    across = pairs[(pairs[:, 0] < count) & (pairs[:, 1] >= count)]
+    return [(names[target], names[source]) for target, source in across.tolist()]
 
 
 def _refuse(side: str, what: str, pairs: list[tuple[str, str]]) -> None:

@@ -11,6 +11,8 @@ from PIL import Image, ImageOps
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+MIN_SIDE_PX = 32
+"""A photograph with a shorter side is not predicted."""
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -91,12 +93,21 @@ def resize_mask(mask: np.ndarray, side_px: int) -> np.ndarray:
     return np.array(picture.resize((side_px, side_px), Image.Resampling.NEAREST)).astype(bool)
 
 
+def to_eight_bits(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Samples of 0 to 2^bits - 1 as uint8 of 0 to 255."""
+    if bits == 8:
+        return samples.astype(np.uint8)
+    scaled: np.ndarray = np.round(samples * (255 / (2**bits - 1))).astype(np.uint8)
+    return scaled
+
+
 def _open(path: Path) -> Image.Image:
     content = path.read_bytes()  # an OSError here is about the file, below about its content
     try:
         picture: Image.Image = Image.open(io.BytesIO(content))
         picture.load()
-        return ImageOps.exif_transpose(picture)
+        ImageOps.exif_transpose(picture, in_place=True)  # otherwise it copies upright ones, too
+        return picture
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = str(error).replace(f" {io.BytesIO}", "")
         if "cannot identify image file" in reason:
@@ -106,8 +117,7 @@ def _open(path: Path) -> Image.Image:
 
 def _from_deep_grey(path: Path, samples: np.ndarray) -> np.ndarray:
     low, high = int(samples.min()), int(samples.max())
-    depth = next((bits for bits in (8, 10, 12, 14, 16) if high < 2**bits), None)
-    if low < 0 or depth is None:
+    bits = next((bits for bits in (8, 10, 12, 14, 16) if high < 2**bits), None)
+    if low < 0 or bits is None:
         raise ValueError(f"{path}: samples must lie in 0 to 65535, got {low} to {high}")
-    grey = np.round(samples * (255 / (2**depth - 1))).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=-1)
+    return np.repeat(to_eight_bits(samples, bits)[..., None], 3, axis=-1)

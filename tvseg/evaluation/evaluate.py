@@ -1,6 +1,7 @@
 """Scores finished runs on the centre that each has not seen, with the deployed predictor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from tvseg.data.centres import centres_of
 from tvseg.data.folds import Fold, make_fold
 from tvseg.data.identity import fingerprint, identify_all
 from tvseg.data.images import pad_to_square, resize_mask
+from tvseg.device import exact_fp32
 from tvseg.evaluation.mean_mask import mean_mask, mean_mask_at
 from tvseg.evaluation.protocols import Protocol
 from tvseg.evaluation.records import Row, score
-from tvseg.evaluation.tables import MEAN_MASK
+from tvseg.evaluation.summary import MEAN_MASK, scores_of, summarise
 from tvseg.files import write_json, write_text
 from tvseg.inference.predictor import Predictor, find_checkpoint
 from tvseg.training.checkpoint import Card
@@ -52,30 +54,78 @@ def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
     return finished
 
 
-def evaluate_run(
+@dataclass(frozen=True)
+class Subject:
+    """A run with all that it takes to score it.
+
+    Attributes:
+        run: A finished run.
+        card: Of its checkpoint.
+        predictor: The deployed predictor, with the checkpoint's network.
+        cases: What is scored.
+        mean_mask: float32 (S, side, side) of the run's own source centres.
+        images: ``test`` or ``all``, by which the cases were chosen.
+        checkpoint: ``best`` or ``last``.
+    """
+
+    run: RunFolder
+    card: Card
+    predictor: Predictor
+    cases: tuple[Case, ...]
+    mean_mask: np.ndarray
+    images: str
+    checkpoint: str
+
+    def predictions(
+        self, image: np.ndarray, protocol: Protocol
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """The network's masks and the mean mask for a photograph, on the protocol's grid.
+
+        Args:
+            image: uint8 (H, W, 3).
+            protocol: How to make masks.
+
+        Yields:
+            The variant's name, and bool (S, H, W) or (S, grid_px, grid_px).
+        """
+        masks = self.predictor.masks(
+            image, postprocessing=protocol.postprocessing, side_px=protocol.grid_px
+        )
+        yield self.card.settings.run_name, masks
+        yield MEAN_MASK, mean_mask_at(self.mean_mask, *masks.shape[1:])
+
+    def about(self, case: Case, variant: str) -> Row:
+        """The first columns of the rows of a case."""
+        return {
+            "run": self.run.path.name,
+            "variant": variant,
+            "holdout": self.card.holdout,
+            "seed": self.card.settings.seed,
+            "centre": case.centre.letter,
+            "split": case.split,
+            "case": case.name,
+        }
+
+
+def open_run(
     run: RunFolder,
     *,
     root: Path,
-    protocol: Protocol,
     images: str,
     checkpoint: str,
     device: torch.device,
     known: set[str],
-) -> pd.DataFrame:
-    """Score one run and leave ``cases.csv`` and ``summary.json`` in its ``eval`` folder.
+) -> Subject:
+    """Read a run, and choose the cases to score it on.
 
     Args:
         run: A finished run.
         root: Data root.
-        protocol: How to score.
         images: ``test`` for the held-out centre's test split, ``all`` for all its images; a run
             without a held-out centre is scored on all centres' test splits.
         checkpoint: ``best`` or ``last``.
         device: Where to compute.
         known: Fingerprints that were found below ``root``; grows.
-
-    Returns:
-        A row per image and structure, for the network and for the mean mask.
 
     Raises:
         ValueError: Data or checkpoint cannot be read, or the data are others than in training.
@@ -84,23 +134,42 @@ def evaluate_run(
     cases_of = cases_by_centre(root, card.settings)
     _check_data(cases_of, card, known)
     fold = make_fold(cases_of, card.holdout)
-    cases = scored_cases(fold, images)
-    mean = mean_mask(fold.train, side_px=card.settings.image_size)
+    return Subject(
+        run=run,
+        card=card,
+        predictor=predictor,
+        cases=tuple(scored_cases(fold, images)),
+        mean_mask=mean_mask(fold.train, side_px=card.settings.image_size),
+        images=images,
+        checkpoint=checkpoint,
+    )
+
+
+def evaluate_run(subject: Subject, protocol: Protocol) -> pd.DataFrame:
+    """Score one run in fp32 and leave ``cases.csv`` and ``summary.json`` in its ``eval`` folder.
+
+    Args:
+        subject: The run and its cases.
+        protocol: How to score.
+
+    Returns:
+        A row per image and structure, for the network and for the mean mask, with the columns of
+        :data:`tvseg.evaluation.columns.COLUMNS`.
+
+    Raises:
+        ValueError: A case cannot be read.
+    """
     rows: list[Row] = []
-    for case in tqdm(cases, f"scoring {run.path.name}", leave=False):
-        image, masks = case.read()
-        truth = _on_grid(masks, protocol)
-        network = predictor.masks(
-            image, postprocessing=protocol.postprocessing, side_px=protocol.grid_px
-        )
-        constant = mean_mask_at(mean, *truth.shape[1:])
-        for variant, prediction in ((card.settings.run_name, network), (MEAN_MASK, constant)):
-            rows += [
-                _about(case, card, variant, run) | row
-                for row in score(prediction, truth, card.settings.structures, protocol)
-            ]
+    structures = subject.card.settings.structures
+    with exact_fp32():
+        for case in tqdm(subject.cases, f"scoring {subject.run.path.name}", leave=False):
+            image, masks = case.read()
+            truth = on_grid(masks, protocol)
+            for variant, prediction in subject.predictions(image, protocol):
+                scores = score(prediction, truth, structures, protocol)
+                rows += [subject.about(case, variant) | row for row in scores]
     table = pd.DataFrame(rows)
-    _write(run, card, protocol, images, checkpoint, table)
+    _write(subject, protocol, table)
     return table
 
 
@@ -137,61 +206,33 @@ def _check_data(cases: Mapping[str, Sequence[Case]], card: Card, known: set[str]
     known.add(found)
 
 
-def _on_grid(masks: np.ndarray, protocol: Protocol) -> np.ndarray:
+def on_grid(masks: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """True masks, bool (S, H, W), on the grid that a protocol scores on."""
     if protocol.grid_px is None:
         return masks
     return np.stack([resize_mask(pad_to_square(mask), protocol.grid_px) for mask in masks])
 
 
-def _about(case: Case, card: Card, variant: str, run: RunFolder) -> Row:
-    return {
-        "run": run.path.name,
-        "variant": variant,
-        "holdout": card.holdout,
-        "seed": card.settings.seed,
-        "centre": case.centre.letter,
-        "split": case.split,
-        "case": case.name,
-    }
-
-
 def evaluation_folder(run: RunFolder, protocol: Protocol, images: str, checkpoint: str) -> Path:
     """Where a scoring is kept: ``eval/<protocol>``, other choices in the folder's name."""
-    parts = [protocol.name]
+    parts = [protocol.label]
     parts += [images] if images != "test" else []
     parts += [checkpoint] if checkpoint != "best" else []
     return run.path / "eval" / "-".join(parts)
 
 
-def _write(
-    run: RunFolder,
-    card: Card,
-    protocol: Protocol,
-    images: str,
-    checkpoint: str,
-    table: pd.DataFrame,
-) -> None:
-    folder = evaluation_folder(run, protocol, images, checkpoint)
+def _write(subject: Subject, protocol: Protocol, table: pd.DataFrame) -> None:
+    folder = evaluation_folder(subject.run, protocol, subject.images, subject.checkpoint)
     write_text(folder / "cases.csv", table.to_csv(index=False))
-    means = table.groupby(["variant", "structure"], sort=False)[["dice", "hd95_px"]].mean()
-    missed = table.groupby(["variant", "structure"], sort=False)["missed"].sum()
     summary = {
         "protocol": protocol.name,
-        "words": protocol.words,
-        "images": images,
-        "checkpoint": checkpoint,
-        "epoch": card.epoch,
-        "chosen": card.chosen,
-        "fingerprint": card.fingerprint,
-        "scores": [
-            {
-                "variant": v,
-                "structure": s,
-                "dice": dice,
-                "hd95_px": hd95,
-                "n_missed": int(missed[v, s]),
-            }
-            for (v, s), (dice, hd95) in zip(means.index, means.to_numpy().tolist(), strict=True)
-        ],
+        "words": f"{protocol.prediction_words}; {protocol.scoring_words}",
+        "size": protocol.grid_px or "native",
+        "images": subject.images,
+        "checkpoint": subject.checkpoint,
+        "epoch": subject.card.epoch,
+        "chosen": subject.card.chosen,
+        "fingerprint": subject.card.fingerprint,
+        "scores": scores_of(summarise(table)),
     }
     write_json(folder / "summary.json", summary)

@@ -1,11 +1,12 @@
 """The two scoring protocols, as values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tvseg.inference.predictor import Postprocessing
 
 REFERENCE_SIDE_PX = 800  # distances are told in pixels of a region of interest of this side
+SIZES: dict[str, int | None] = {"native": None, "800": REFERENCE_SIDE_PX}
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,6 @@ class Protocol:
         hd95_rule: Meaning of the 95th percentile, see :func:`tvseg.evaluation.metrics.hd95`.
         missed_px: Distance charged for a structure that only one of the two has; ``None`` for
             the image's diagonal.
-        words: What a table's caption says of it.
     """
 
     name: str
@@ -29,7 +29,49 @@ class Protocol:
     smooth: float
     hd95_rule: Literal["max", "pooled"]
     missed_px: float | None
-    words: str
+
+    def on_grid(self, size: str | None) -> "Protocol":
+        """This protocol on the grid of a size.
+
+        Args:
+            size: ``native``, ``800``, or ``None`` for the protocol's own.
+
+        Raises:
+            ValueError: Another size.
+        """
+        if size is None:
+            return self
+        if size not in SIZES:
+            raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
+        return replace(self, grid_px=SIZES[size])
+
+    @property
+    def label(self) -> str:
+        """The name, and the grid where it is not the protocol's own: ``honest-800``."""
+        if self.grid_px == PROTOCOLS[self.name].grid_px:
+            return self.name
+        return f"{self.name}-{self.grid_px or 'native'}"
+
+    @property
+    def prediction_words(self) -> str:
+        """What a table's caption says of how masks are made."""
+        clipped = ", inner structures clipped to outer" if self.postprocessing.clip_nested else ""
+        return (
+            f"threshold {self.postprocessing.threshold:g}, largest component, holes filled{clipped}"
+        )
+
+    @property
+    def scoring_words(self) -> str:
+        """What a table's caption says of how masks are scored."""
+        grid = "native grid" if self.grid_px is None else f"{self.grid_px} px grid"
+        s = f"{self.smooth:g}"
+        dice = f"(2I+{s})/(P+G+{s})" if self.smooth else "without smoothing"
+        rule = {"max": "larger directed", "pooled": "pooled"}[self.hd95_rule]
+        missed = "the image's diagonal" if self.missed_px is None else f"{self.missed_px:g} px"
+        return (
+            f"{grid}, Dice {dice}, HD95 = {rule} percentile in px at {REFERENCE_SIDE_PX}, "
+            f"a missed structure costs {missed}"
+        )
 
 
 PROTOCOLS = {
@@ -40,8 +82,6 @@ PROTOCOLS = {
         smooth=0.0,
         hd95_rule="max",
         missed_px=None,
-        words="threshold 0.5, cup clipped to disc, native grid, Dice without smoothing, "
-        "HD95 = larger directed percentile in px at 800, missed = image diagonal",
     ),
     "paper": Protocol(
         name="paper",
@@ -50,8 +90,6 @@ PROTOCOLS = {
         smooth=1.0,
         hd95_rule="pooled",
         missed_px=100.0,
-        words="threshold 0.75, 800 px grid, Dice (2I+1)/(P+G+1), "
-        "HD95 = pooled percentile in px at 800, missed = 100 px",
     ),
 }
 

@@ -1,129 +1,245 @@
-"""A folder of photographs in, a folder of contours and measurements out."""
+"""A folder of photographs in, a folder of contours and measurements out, of any length.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+Photographs go through in batches: while one is in the network, the next is being read and the one
+before is being written, by threads. No more than a few batches are held.
+"""
 
-import pandas as pd
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
 from tqdm import tqdm
 
-from tvseg.data.images import IMAGE_SUFFIXES, read_image
-from tvseg.files import write_text
-from tvseg.inference.measurements import measure
-from tvseg.inference.predictor import Predictor
-from tvseg.inference.writers import Prediction, find_writers
+from tvseg.inference.outputs import Outcome, OutputFolder
+from tvseg.inference.photographs import Photograph
+from tvseg.inference.pipeline import Finding, Pipeline
+from tvseg.inference.prediction import Prediction, Row
+from tvseg.inference.progress import Record, Signature, signature
+from tvseg.inference.reading import Picture, count_pixels, read_photograph
+from tvseg.inference.writers.polygons import coco_annotations
+from tvseg.training.run_folder import now, provenance
+
+MAX_BATCH_PIXELS = 32_000_000  # 96 MB
+MAX_HELD_PIXELS = 3 * MAX_BATCH_PIXELS
 
 
-@dataclass
-class Outcome:
-    """What became of each photograph: a row of measurements, or a row of failure."""
+class Batch(NamedTuple):
+    """Photographs that go through the network together; depends on their files alone."""
 
-    measured: list[dict[str, object]] = field(default_factory=list)
-    failed: list[dict[str, object]] = field(default_factory=list)
+    number: int
+    photographs: list[Photograph]
+    pixels: int
 
 
-def find_photographs(inputs: Sequence[Path]) -> dict[str, Path]:
-    """Photographs by id, in order.
+@dataclass(frozen=True)
+class Failure:
+    """Why a photograph has no prediction, and whether it may have one without another file."""
 
-    Args:
-        inputs: Files, and folders whose pictures (not those of sub-folders) are meant.
+    reason: str
+    transient: bool = False
 
-    Returns:
-        Id -> file. The id is the file's stem, or its name, or with its folder's name before it:
-        the first of these that tells all files apart.
 
-    Raises:
-        ValueError: An input that does not exist, nothing to predict, or two inputs that no name
-            tells apart.
-    """
-    paths: list[Path] = []
-    for given in inputs:
-        if not given.exists():
-            raise ValueError(f"photographs must be files or folders; {given} does not exist")
-        found = sorted(given.iterdir()) if given.is_dir() else [given]
-        pictures = [
-            path
-            for path in found
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-        ]
-        if given.is_dir() and not pictures:
-            raise ValueError(f"{given} holds no pictures ({', '.join(IMAGE_SUFFIXES)})")
-        paths += pictures if given.is_dir() else [given]
-    paths = list({path.resolve(): path for path in paths}.values())
-    schemes: list[Callable[[Path], str]] = [
-        lambda path: path.stem,
-        lambda path: path.name,
-        lambda path: f"{path.resolve().parent.name}_{path.name}",
-    ]
-    for scheme in schemes:
-        named = {scheme(path): path for path in paths}
-        if len(named) == len(paths):
-            return named
-    raise ValueError(
-        "photographs must differ in name or folder name; rename some, or predict in parts"
-    )
+class _Done(NamedTuple):
+    row: Row
+    annotations: list[dict[str, Any]]
+
+
+class _Started(NamedTuple):
+    batch: Batch
+    signatures: list[Signature | None]  # before the files are read
+    pictures: list[Future[Picture | Failure]]
+
+
+class _Predicted(NamedTuple):
+    batch: Batch
+    signatures: list[Signature | None]
+    results: list[Future[_Done | Failure]]
+
+
+def batches(photographs: Sequence[Photograph], size: int) -> Iterator[Batch]:
+    """Batches of at most ``size`` photographs and, unless it is a single one, 32 megapixels."""
+    chosen: list[Photograph] = []
+    pixels, number = 0, 0
+    for photograph in photographs:
+        count = count_pixels(photograph.path)
+        if chosen and (len(chosen) == size or pixels + count > MAX_BATCH_PIXELS):
+            yield Batch(number, chosen, pixels)
+            chosen, pixels, number = [], 0, number + 1
+        chosen.append(photograph)
+        pixels += count
+    if chosen:
+        yield Batch(number, chosen, pixels)
 
 
 def predict(
-    photographs: dict[str, Path], predictor: Predictor, out: Path, *, formats: Sequence[str]
+    photographs: Sequence[Photograph],
+    pipeline: Pipeline,
+    out: OutputFolder,
+    *,
+    about: Mapping[str, Any],
+    command: str,
+    batch_size: int = 8,
+    workers: int = 2,
+    resume: bool = False,
 ) -> Outcome:
-    """Predict photographs one by one; a bad one is listed and the rest goes on.
+    """Predict photographs; a bad one is listed and the rest goes on.
 
-    Writes a folder ``<format>s`` for each format, ``measurements.csv``, and ``failures.csv`` when
-    something failed.
+    Writes a folder for each format, ``measurements.csv``, ``coco.json`` if asked for, ``run.json``,
+    and ``failures.csv`` when something failed.
 
     Args:
-        photographs: Id -> file.
-        predictor: The deployed predictor.
-        out: Folder to write, new or empty.
-        formats: Out of ``WRITERS``.
+        photographs: What to predict.
+        pipeline: How.
+        out: Folder to write, new or empty, or to be resumed.
+        about: What decides the output apart from the photographs; kept in ``run.json``.
+        command: As the user gave it; for ``run.json``.
+        batch_size: Photographs that go through the network together. A network's last bits depend
+            on it.
+        workers: Threads that read and write.
+        resume: Leave alone what is finished, if the files are still the same.
 
     Returns:
-        The rows of both tables.
+        What became of the photographs, those included that were finished before.
 
     Raises:
-        ValueError: An unknown format, or ``out`` holds files.
+        ValueError: ``out`` holds something else.
         OSError: ``out`` cannot be written.
     """
-    writers = find_writers(formats)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} must be new or an empty folder; give another --out or remove it")
-    for name in writers:
-        (out / f"{name}s").mkdir(parents=True)
-    outcome = Outcome()
+    begun = time.monotonic()
+    circumstances = provenance(command, str(pipeline.ensemble.predictors[0].device))
+    out.open(photographs, {**about, "batch_size": batch_size}, resume=resume)
+    line = _Line(pipeline, out, workers)
+    count = 0
     try:
-        for key, path in tqdm(photographs.items(), "predicting", unit="image"):
-            try:
-                image = read_image(path)
-                prediction = Prediction(image, predictor.masks(image))
-                predictor.encoding.encode(prediction.masks)
-            except (ValueError, OSError) as error:
-                reason = str(error).removeprefix(f"{path}: ")
-                outcome.failed.append({"id": key, "path": str(path), "reason": reason})
-                continue
-            for name, write in writers.items():
-                write(out / f"{name}s" / key, prediction, predictor.encoding)
-            outcome.measured.append(_row(key, path, prediction, predictor))
+        with tqdm(total=len(photographs), desc="predicting", unit="image") as bar:
+            for batch in batches(photographs, batch_size):
+                count += 1
+                if resume and out.progress.is_finished(batch.number, batch.photographs):
+                    bar.update(len(batch.photographs))
+                    continue
+                bar.update(line.put(batch))
+            bar.update(line.finish())
+        out.progress.keep_first(count)
     finally:  # what is done is kept, whatever ends the loop
-        _write_tables(out, outcome)
+        line.stop()
+        outcome = out.write_tables()
+    out.write_info(
+        **circumstances,
+        finished=now(),
+        seconds=round(time.monotonic() - begun, 1),
+        counts={
+            "photographs": len(photographs),
+            "predicted": outcome.predicted,
+            "failed": outcome.failed,
+            "flags": dict(outcome.flags),
+        },
+    )
     return outcome
 
 
-def _row(key: str, path: Path, prediction: Prediction, predictor: Predictor) -> dict[str, object]:
-    height_px, width_px = prediction.image.shape[:2]
-    measurements = measure(prediction.masks, predictor.encoding.structures)
-    return {
-        "id": key,
-        "path": str(path),
-        "width_px": width_px,
-        "height_px": height_px,
-        **measurements,
-    }
+class _Line:
+    """Reads, predicts and writes three batches at a time."""
 
+    def __init__(self, pipeline: Pipeline, out: OutputFolder, workers: int) -> None:
+        self.pipeline = pipeline
+        self.out = out
+        self.pool = ThreadPoolExecutor(workers)
+        self.reading: deque[_Started] = deque()
+        self.writing: deque[_Predicted] = deque()
 
-def _write_tables(out: Path, outcome: Outcome) -> None:
-    for name, rows in (("measurements", outcome.measured), ("failures", outcome.failed)):
-        if rows:
-            write_text(
-                out / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False, float_format="%.4f")
+    def put(self, batch: Batch) -> int:
+        """Begin a batch; returns how many photographs of earlier ones were finished meanwhile."""
+        finished = 0
+        while self._held() and self._held() + batch.pixels > MAX_HELD_PIXELS:
+            finished += self._advance()
+        signatures = [signature(photograph) for photograph in batch.photographs]
+        pictures = [self.pool.submit(_read, photograph) for photograph in batch.photographs]
+        self.reading.append(_Started(batch, signatures, pictures))
+        while len(self.reading) > 1 or len(self.writing) > 1:
+            finished += self._advance()
+        return finished
+
+    def finish(self) -> int:
+        """Finish every batch; returns how many photographs that were."""
+        finished = 0
+        while self.reading or self.writing:
+            finished += self._advance()
+        return finished
+
+    def stop(self) -> None:
+        """Begin nothing more and wait for what has begun."""
+        self.pool.shutdown(cancel_futures=True)
+
+    def _held(self) -> int:
+        held = [started.batch for started in self.reading]
+        held += [predicted.batch for predicted in self.writing]
+        return sum(batch.pixels for batch in held)
+
+    def _advance(self) -> int:
+        """Predict a batch, or finish one when others wait for it to be written."""
+        if len(self.writing) > 1 or not self.reading:
+            return self._record(self.writing.popleft())
+        self.writing.append(self._predict(self.reading.popleft()))
+        return 0
+
+    def _predict(self, started: _Started) -> _Predicted:
+        pictures = [future.result() for future in started.pictures]
+        findings = iter(self.pipeline([one.pixels for one in pictures if isinstance(one, Picture)]))
+        results = [
+            self.pool.submit(
+                self._write,
+                photograph,
+                picture,
+                next(findings) if isinstance(picture, Picture) else None,
             )
+            for photograph, picture in zip(started.batch.photographs, pictures, strict=True)
+        ]
+        return _Predicted(started.batch, started.signatures, results)
+
+    def _write(
+        self,
+        photograph: Photograph,
+        picture: Picture | Failure,
+        finding: Finding | ValueError | None,
+    ) -> _Done | Failure:
+        if isinstance(picture, Failure) or not isinstance(finding, Finding):
+            self.out.remove(photograph)  # of an earlier run, in which the file was better
+            return picture if isinstance(picture, Failure) else Failure(str(finding))
+        prediction = Prediction(photograph, picture, finding, self.pipeline.encoding)
+        try:
+            self.out.write(photograph, self.out.render(prediction))
+        except ValueError as error:
+            self.out.remove(photograph)
+            return Failure(str(error))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            return Failure(f"its outputs cannot be written: {reason}", transient=True)
+        return _Done(prediction.row(), coco_annotations(prediction) if self.out.coco else [])
+
+    def _record(self, done: _Predicted) -> int:
+        photographs = done.batch.photographs
+        record = Record([photograph.id for photograph in photographs], done.signatures)
+        for place, (photograph, future) in enumerate(zip(photographs, done.results, strict=True)):
+            result = future.result()
+            if isinstance(result, _Done):
+                record.rows.append(result.row)
+                record.annotations.append(result.annotations)
+                continue
+            record.failures.append(
+                {"id": photograph.id, "path": str(photograph.path), "reason": result.reason}
+            )
+            if result.transient:
+                record.signatures[place] = None
+        self.out.progress.write(done.batch.number, record)
+        return len(photographs)
+
+
+def _read(photograph: Photograph) -> Picture | Failure:
+    try:
+        return read_photograph(photograph.path)
+    except (ValueError, OSError, MemoryError) as error:
+        reason = str(getattr(error, "strerror", None) or error or "not enough memory")
+        return Failure(reason.removeprefix(f"{photograph.path}: "))

@@ -1,5 +1,6 @@
 """The deployed predictor: a photograph of the disc region -> masks at its own size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,16 +8,15 @@ import numpy as np
 import torch
 from scipy import ndimage
 from torch import nn
-from torch.nn import functional as F
 
-from tvseg.data.centres import MaskEncoding
-from tvseg.data.images import pad_to_square, resize_image
+from tvseg.data.centres import MaskEncoding, output_encoding
+from tvseg.data.images import MIN_SIDE_PX, pad_to_square, resize_image
 from tvseg.data.tensors import Normalisation
+from tvseg.inference.enlarge import Extent, box_above, enlarge
 from tvseg.models import freeze
 from tvseg.training.checkpoint import Card, load_network
 from tvseg.training.run_folder import RunFolder
 
-MIN_SIDE_PX = 32
 CHECKPOINTS = ("best", "last")
 
 
@@ -26,29 +26,64 @@ class Postprocessing:
 
     Attributes:
         threshold: A pixel belongs to a structure when its probability is above this.
-        clip_nested: Cut the cup at the disc's outline (each inner structure at its outer one).
+        clip_nested: Cut each inner structure at its outer one's outline, the cup at the disc's, and
+            give what the encoding still cannot write to the likeliest structures that it can.
 
-    Of each structure the largest 8-connected component is kept, and its holes are filled.
+    Of each structure that is not scattered the largest 8-connected component is kept, and its holes
+    are filled where no structure lies that excludes it.
     """
 
     threshold: float = 0.5
     clip_nested: bool = True
+
+    @property
+    def level(self) -> float:
+        """The logit of the threshold."""
+        return float(np.log(self.threshold / (1 - self.threshold)))
 
     def __call__(self, logits: torch.Tensor, encoding: MaskEncoding) -> np.ndarray:
         """Logits (S, H, W) -> masks, bool (S, H, W), that the encoding can write.
 
         A pixel of two structures that exclude each other goes to the likelier one.
         """
-        level = float(np.log(self.threshold / (1 - self.threshold)))
-        above = (logits > level).cpu().numpy()
+        above = (logits > self.level).cpu().numpy()
         for one, other in encoding.disjoint():
             first = (logits[one] >= logits[other]).cpu().numpy()
             above[one] &= first | ~above[other]
             above[other] &= ~first | ~above[one]
-        masks = np.stack([_one_component(mask) for mask in above])
-        for inner, outer in encoding.nested() if self.clip_nested else ():
-            masks[inner] &= masks[outer]
+        pairs = zip(encoding.structures, above, strict=True)
+        masks = np.stack(
+            [mask if name in encoding.scattered else _one_component(mask) for name, mask in pairs]
+        )
+        for one, other in encoding.disjoint():  # a filled hole gives way to what lies in it
+            masks[one] &= above[one] | ~masks[other]
+            masks[other] &= above[other] | ~masks[one]
+        if self.clip_nested:
+            for inner, outer in encoding.nested():
+                masks[inner] &= masks[outer]
+            _make_writable(masks, logits, encoding)
         return masks
+
+    def at_size(
+        self, logits: torch.Tensor, encoding: MaskEncoding, *, side_px: int, extent: Extent
+    ) -> tuple[np.ndarray, int, int]:
+        """Masks of logits that are enlarged to a square of some side first.
+
+        Args:
+            logits: (S, s, s), of the whole square.
+            encoding: Of the structures.
+            side_px: Side of the square.
+            extent: What of it counts; the rest is padding.
+
+        Returns:
+            Masks, bool (S, h, w), of the part that may hold something, and its first row and
+            column in the square, in px.
+        """
+        box = box_above(logits, self.level, side_px=side_px).within(extent)
+        masks = np.zeros((len(logits), box.rows, box.cols), bool)
+        if masks.size:
+            masks = self(enlarge(logits, side_px=side_px, extent=box), encoding)
+        return masks, box.top, box.left
 
 
 class Predictor:
@@ -90,26 +125,32 @@ class Predictor:
         predictor = Predictor(
             network,
             image_size=settings.image_size,
-            encoding=MaskEncoding(settings.encoding, settings.structures),
+            encoding=output_encoding(settings),
             normalisation=card.normalisation,
             device=device,
         )
         return predictor, card
 
     @torch.inference_mode()
-    def logits(self, image: np.ndarray) -> torch.Tensor:
-        """Logits of one photograph at the network's size.
+    def batch_logits(self, images: Sequence[np.ndarray], *, flip: bool = False) -> torch.Tensor:
+        """Logits of some photographs at the network's size.
 
         Args:
-            image: uint8 (H, W, 3); padded to a square when it is none.
+            images: uint8 (H, W, 3) each; padded to a square when they are none.
+            flip: Show the network mirror images, and mirror what it says back.
 
         Returns:
-            float32 (structures, S, S) on the device.
+            float32 (B, structures, S, S) on the device.
         """
-        small = resize_image(pad_to_square(image), self.image_size)
-        batch = torch.from_numpy(small).permute(2, 0, 1)[None].to(self.device)  # (1, 3, S, S)
-        logits: torch.Tensor = self.network(self.normalisation(batch))
-        return logits[0].float()
+        small = [resize_image(pad_to_square(image), self.image_size) for image in images]
+        batch = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).to(self.device)
+        batch = batch.flip(-1) if flip else batch  # (B, 3, S, S)
+        logits: torch.Tensor = self.network(self.normalisation(batch)).float()
+        return logits.flip(-1) if flip else logits
+
+    def logits(self, image: np.ndarray) -> torch.Tensor:
+        """:meth:`batch_logits` of one photograph: float32 (structures, S, S) on the device."""
+        return self.batch_logits([image])[0]
 
     def masks(
         self,
@@ -132,18 +173,24 @@ class Predictor:
             ValueError: The photograph is too small.
         """
         height, width = image.shape[:2]
-        if min(height, width) < MIN_SIDE_PX:
-            raise ValueError(
-                f"a photograph must be at least {MIN_SIDE_PX} px a side, got {width} x {height}"
-            )
-        logits = self.logits(image)
+        check_side(height, width)
         side = side_px or max(height, width)
-        enlarged = F.interpolate(logits[None], size=(side, side), mode="bilinear")[0]
-        rows, columns = (round(n * side / max(height, width)) for n in (height, width))
-        if side_px is None:
-            enlarged = enlarged[:, :rows, :columns]
-        enlarged[:, rows:] = enlarged[:, :, columns:] = -torch.inf  # there is only padding
-        return postprocessing(enlarged, self.encoding)
+        rows, cols = (round(n * side / max(height, width)) for n in (height, width))
+        masks, top, left = postprocessing.at_size(
+            self.logits(image), self.encoding, side_px=side, extent=Extent(0, 0, rows, cols)
+        )
+        shape = (rows, cols) if side_px is None else (side, side)
+        whole = np.zeros((len(masks), *shape), bool)
+        whole[:, top : top + masks.shape[1], left : left + masks.shape[2]] = masks
+        return whole
+
+
+def check_side(height: int, width: int) -> None:
+    """Raise ValueError unless a photograph is large enough to predict."""
+    if min(height, width) < MIN_SIDE_PX:
+        raise ValueError(
+            f"a photograph must be at least {MIN_SIDE_PX} px a side, got {width} x {height}"
+        )
 
 
 def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
@@ -165,6 +212,21 @@ def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
     if not model.is_file():
         raise ValueError(f"model must be a run folder or a checkpoint file; {model} does not exist")
     return model
+
+
+def _make_writable(masks: np.ndarray, logits: torch.Tensor, encoding: MaskEncoding) -> None:
+    """Change the pixels whose structures belong together in no value, in place.
+
+    Each gets the value whose structures are the likeliest, taken as independent.
+    """
+    allowed = np.array([[name in names for name in encoding.structures]
+                        for names in encoding.values.values()])  # (values, S)  # fmt: skip
+    bits = 1 << np.arange(len(encoding.structures))
+    strange = ~np.isin(np.tensordot(bits, masks.astype(np.int64), axes=1), allowed @ bits)
+    if strange.any():
+        here = logits.cpu().numpy()[:, strange].astype(np.float64)  # (S, N)
+        likeliest = np.argmax(allowed @ np.clip(here, -1e6, 1e6), axis=0)
+        masks[:, strange] = allowed[likeliest].T
 
 
 def _one_component(mask: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tvseg.ops import numba_kernel, torch_kernel
+from tvseg.ops import numba_kernel, torch_kernel, triton_kernel
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,30 @@ class Kernel:
         forward: (x, weight, stride, dilation) -> out.
         grad_input: (grad, weight, (H, W), stride, dilation) -> gradient of x.
         grad_weight: (grad, x, weight, stride, dilation) -> gradient of weight.
+        devices: types of the devices that it computes on, None for every one.
     """
 
     forward: Callable[[Tensor, Tensor, int, int], Tensor]
     grad_input: Callable[[Tensor, Tensor, Sequence[int], int, int], Tensor]
     grad_weight: Callable[[Tensor, Tensor, Tensor, int, int], Tensor]
+    devices: tuple[str, ...] | None = None
+
+    def serves(self, device_type: str) -> bool:
+        """Whether it computes on devices of a type, such as "cpu"."""
+        return self.devices is None or device_type in self.devices
 
 
 KERNELS: dict[str, Kernel] = {
     "torch": Kernel(torch_kernel.forward, torch_kernel.grad_input, torch_kernel.grad_weight),
-    "numba": Kernel(numba_kernel.forward, numba_kernel.grad_input, numba_kernel.grad_weight),
-}
-PREFERRED: dict[str, str] = {"cpu": "numba", "cuda": "torch"}
+    "numba": Kernel(
+        numba_kernel.forward, numba_kernel.grad_input, numba_kernel.grad_weight, devices=("cpu",)
+    ),
+    "triton": Kernel(
+        triton_kernel.forward, triton_kernel.grad_input, triton_kernel.grad_weight,
+        devices=("cuda",),
+    ),
+}  # fmt: skip
+PREFERRED: dict[str, str] = {"cpu": "numba", "cuda": "triton"}
 
 
 def kernel_for(device: torch.device) -> Kernel:
@@ -47,5 +59,15 @@ def kernel_for(device: torch.device) -> Kernel:
 
     Returns:
         The kernel.
+
+    Raises:
+        ValueError: if the kernel preferred there does not serve the device.
     """
-    return KERNELS[PREFERRED.get(device.type, "torch")]
+    name = PREFERRED.get(device.type, "torch")
+    kernel = KERNELS[name]
+    if not kernel.serves(device.type):
+        raise ValueError(
+            f"the kernel preferred on {device.type} must compute there, {name!r} does so on "
+            f"{kernel.devices}: put another one into tvseg.ops.kernels.PREFERRED"
+        )
+    return kernel

@@ -1,0 +1,132 @@
+"""``tvseg data check``."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tvseg.data.check.findings import Finding
+
+
+@click.command()
+@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--config",
+    "configs",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file that describes the centres; may be given again.",
+)
+@click.option(
+    "--sheet",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="PNG file to draw: how the centres differ.",
+)
+@click.option(
+    "--csv",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="CSV file to write: every problem and warning.",
+)
+@click.option(
+    "--cases",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="CSV file to write: the measures of every case.",
+)
+@click.option(
+    "--lines",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Lines of each kind of problem or warning to print.",
+)
+def check(
+    root: Path,
+    configs: tuple[Path, ...],
+    sheet: Path | None,
+    csv: Path | None,
+    cases: Path | None,
+    lines: int,
+) -> None:
+    """Count, measure and compare everything below ROOT.
+
+    Exit code 1 when there are problems: what training refuses, or what makes a score untrue.
+    Warnings are for you to look at.
+    """
+    from tvseg.config import load_settings
+    from tvseg.data.centres import centres_of
+    from tvseg.data.check import check_data
+    from tvseg.data.check.measures import case_table, count_table, look_table, structure_table
+    from tvseg.files import write_text
+
+    settings = load_settings(configs)
+    centres = centres_of(settings)
+    report = check_data(root, centres)
+    if report.examined:
+        _print_table("Cases", count_table(report.examined, centres))
+        _print_table("Structures: median (5-95 %)", structure_table(report.examined))
+        _print_table("Look: median (5-95 %)", look_table(report.examined))
+    if report.left_alone:
+        click.echo(f"Left alone, no centre in the settings: {', '.join(report.left_alone)}")
+    if sheet is not None and report.examined:
+        from tvseg.data.check.sheet import draw_sheet
+
+        draw_sheet(sheet, report, centres)
+        click.echo(f"Drew {sheet}")
+    if csv is not None:
+        write_text(csv, _listing(report.findings, root).to_csv(index=False))
+    if cases is not None:
+        table = case_table(report.examined)
+        write_text(cases, table.to_csv(index=False, float_format="%.4f"))
+    _print_findings(report.warnings, "Warning", root, lines)
+    _print_findings(report.problems, "Problem", root, lines)
+    counts = f"{len(report.problems) or 'No'} problems, {len(report.warnings) or 'no'} warnings."
+    click.echo(counts, err=bool(report.problems))
+    sys.exit(1 if report.problems else 0)
+
+
+def _print_table(title: str, table: "pd.DataFrame") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(*table.columns, title=title, title_justify="left", title_style="bold")
+    for row in table.itertuples(index=False):
+        grid.add_row(*row)
+    Console().print(grid)
+
+
+def _print_findings(findings: "Sequence[Finding]", word: str, root: Path, lines: int) -> None:
+    """Plain lines, none of them broken, so that they can be searched."""
+    from tvseg.data.check.findings import KINDS
+
+    for kind in dict.fromkeys(finding.kind for finding in findings):
+        mine = [finding for finding in findings if finding.kind == kind]
+        click.echo(f"{word}: {KINDS[kind].title[0].lower() + KINDS[kind].title[1:]} ({len(mine)})")
+        width = max(len(_short(finding.where, root)) for finding in mine[:lines])
+        for finding in mine[:lines]:
+            where, what = (_short(words, root) for words in (finding.where, finding.what))
+            click.echo(f"  {where:<{width}}  {what}")
+        if len(mine) > lines:
+            click.echo(f"  ... and {len(mine) - lines} more")
+
+
+def _listing(findings: "Sequence[Finding]", root: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    from tvseg.data.check.findings import KINDS
+
+    rows = [
+        ("problem" if KINDS[one.kind].is_problem else "warning", one.kind, _short(one.where, root),
+         _short(one.what, root))
+        for one in findings
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["severity", "kind", "where", "what"])
+
+
+def _short(words: str, root: Path) -> str:
+    """Files as they lie below the root."""
+    return words.replace(f"{root}/", "")

@@ -1,0 +1,5 @@
+"""A look at a data root before anything is trained on it."""
+
+from tvseg.data.check.report import Report, check_data
+
+__all__ = ["Report", "check_data"]

@@ -1,0 +1,54 @@
+"""Photographs that stand in a data root twice, whatever they are called."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tvseg.data.cases import Case
+from tvseg.data.check.examine import BLANK_SPREAD, LOOK_BYTES, Examination
+from tvseg.data.check.findings import Finding
+from tvseg.data.copies import COPY_BITS, EYE_BITS, close_pairs
+
+
+def compare(examined: Sequence[Examination]) -> list[Finding]:
+    """Compare all photographs with each other.
+
+    Args:
+        examined: Measures of all cases.
+
+    Returns:
+        Copies by their pixels or by their look, and photographs of one eye, as it seems; pairs on
+        both sides of a split before others.
+    """
+    firsts: dict[str, Examination] = {}
+    found = []
+    for one in examined:
+        first = firsts.setdefault(one.digest, one)
+        if first is not one:
+            found.append(_copy(first.case, one.case, "the same pixels"))
+    return found + sorted(_by_look(list(firsts.values())), key=lambda finding: finding.kind)
+
+
+def _by_look(examined: Sequence[Examination]) -> Iterator[Finding]:
+    seen = [one for one in examined if one.contrast >= BLANK_SPREAD]  # blank ones all look alike
+    packed = np.frombuffer(b"".join(one.look for one in seen), np.uint8)
+    looks = np.unpackbits(packed.reshape(-1, LOOK_BYTES), axis=1).astype(bool)
+    pairs, differing = close_pairs(looks, bits=EYE_BITS)
+    cases = [(seen[one].case, seen[other].case) for one, other in pairs.tolist()]
+    for (one, other), bits in sorted(
+        zip(cases, differing.tolist(), strict=True), key=lambda pair: (_together(*pair[0]), pair[1])
+    ):
+        words = f"{bits} of {looks.shape[1]} bits of their look differ"
+        if bits <= COPY_BITS:
+            yield _copy(one, other, words)
+        else:
+            yield Finding("alike", one.id, f"and {other.id}: {words}")
+
+
+def _copy(one: Case, other: Case, words: str) -> Finding:
+    kind = "repeat" if _together(one, other) else "copy"
+    return Finding(kind, one.id, f"and {other.id}: {words}")
+
+
+def _together(one: Case, other: Case) -> bool:
+    return (one.centre.letter, one.split) == (other.centre.letter, other.split)

@@ -1,0 +1,45 @@
+"""Kinds of findings: which of them stand in the way of training, which are worth a look."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something to look at: its kind, which case, file or centre, and in words."""
+
+    kind: str
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a list of findings is headed by, and whether they are problems.
+
+    A problem is refused by training, or makes a score say something else than it seems to.
+    """
+
+    title: str
+    is_problem: bool
+
+
+KINDS = {
+    "centre": Kind("Centres without photographs", True),
+    "unpaired": Kind("Files without a partner of the same name", True),
+    "twins": Kind("Files of one name", True),
+    "unreadable": Kind("Files that cannot be read", True),
+    "size": Kind("Masks of another size than their photograph", True),
+    "values": Kind("Masks with values outside the encoding", True),
+    "small": Kind("Photographs that are too small", True),
+    "outside": Kind("Structures outside the one that holds them", True),
+    "unmarked": Kind("Structures that no mask of a centre has", True),
+    "copy": Kind("One photograph in two centres, or on both sides of a split", True),
+    "patient": Kind("Patients on both sides of a split", True),
+    "repeat": Kind("One photograph twice in a split", False),
+    "alike": Kind("Photographs that look like one eye taken twice", False),
+    "empty": Kind("Masks that lack a structure", False),
+    "pieces": Kind("Structures in several pieces", False),
+    "blank": Kind("Photographs of a single brightness", False),
+    "nameless": Kind("Names that do not tell the patient", False),
+    "manifest": Kind("Rows of the manifest that fit no case", False),
+}

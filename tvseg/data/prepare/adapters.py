@@ -1,0 +1,69 @@
+"""The kinds of raw material that are understood, by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tvseg.config import ConfigError
+from tvseg.data.prepare import dofe, drishti_gs, origa, own, refuge, rim_one
+from tvseg.data.prepare.raw_case import Choices, Found
+from tvseg.data.prepare.raw_files import RawFile
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One kind of raw material.
+
+    Args:
+        find: Finds the cases among files.
+        layout: Which files it looks for, for error messages.
+        frame: Framing that suits it: as the benchmark does for photographs, none for ROIs.
+        truths: Whose drawing may be chosen, the default first; empty when there is one.
+        encoding_is_free: Whether label images are in an encoding of the user's.
+    """
+
+    find: Callable[[Sequence[RawFile], Choices], Found]
+    layout: str
+    frame: str = "800px"
+    truths: tuple[str, ...] = ()
+    encoding_is_free: bool = False
+
+    def choose_truth(self, wanted: str | None) -> str:
+        """The wanted truth, or the default.
+
+        Raises:
+            ConfigError: Not one of them.
+        """
+        if wanted is None:
+            return self.truths[0] if self.truths else ""
+        if wanted not in self.truths:
+            options = ", ".join(self.truths) or "no choice: there is one drawing"
+            raise ConfigError(f"whose drawing counts must be one of {options}; got {wanted!r}")
+        return wanted
+
+
+def _refuge(letters: str, centre: str) -> Adapter:
+    return Adapter(refuge.finder(letters, centre), refuge.LAYOUT.format(letters[0]))
+
+
+ADAPTERS = {
+    "drishti-gs": Adapter(drishti_gs.find, drishti_gs.LAYOUT, truths=tuple(drishti_gs.LEVELS)),
+    "rim-one-r3": Adapter(rim_one.find_r3, rim_one.LAYOUT_R3, truths=tuple(rim_one.FOLDERS)),
+    "rim-one-dl": Adapter(rim_one.find_dl, rim_one.LAYOUT_DL, frame="none"),
+    "refuge-train": _refuge("gn", "Domain3"),
+    "refuge-val": _refuge("V", "Domain4"),
+    "refuge-test": _refuge("T", "REFUGE-test"),
+    "origa": Adapter(origa.find, origa.LAYOUT),
+    "dofe": Adapter(dofe.find, dofe.LAYOUT, frame="none"),
+    "own": Adapter(own.find, own.LAYOUT, encoding_is_free=True),
+}
+
+
+def adapter_of(kind: str) -> Adapter:
+    """The adapter of a name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if kind not in ADAPTERS:
+        raise ConfigError(f"the kind must be one of {', '.join(ADAPTERS)}; got {kind!r}")
+    return ADAPTERS[kind]

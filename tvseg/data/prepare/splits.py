@@ -1,0 +1,83 @@
+"""Who trains and who tests, where the owner does not say: patients, in an order of their own."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tvseg.config import ConfigError
+from tvseg.data.prepare.raw_case import Problem, RawCase
+
+SPLITTINGS = ("owner", "patients")
+
+
+def split_cases(
+    cases: Sequence[RawCase], *, by: str | None, test_share: float, seed: int
+) -> tuple[list[RawCase], list[Problem]]:
+    """Give every case a split, centre by centre.
+
+    Args:
+        cases: As found.
+        by: ``owner``, ``patients``, or ``None``: the owner's where it exists, else by patients.
+        test_share: Share of a centre's patients who test, at least one of them and not all.
+        seed: Decides which.
+
+    Returns:
+        Cases with a split, and a problem for each that the owner gave none although others have,
+        or whose patient the owner has on both sides.
+
+    Raises:
+        ConfigError: ``by`` or ``test_share`` is out of range.
+    """
+    if by is not None and by not in SPLITTINGS:
+        raise ConfigError(f"a split must be one of {', '.join(SPLITTINGS)}, got {by!r}")
+    if not 0 < test_share < 1:
+        raise ConfigError(f"the share of patients who test must lie between 0 and 1: {test_share}")
+    ready: list[RawCase] = []
+    problems: list[Problem] = []
+    for centre in dict.fromkeys(case.centre for case in cases):
+        own = [case for case in cases if case.centre == centre]
+        if by == "patients" or (by is None and not any(case.split for case in own)):
+            ready += _by_patients(own, test_share=test_share, seed=seed)
+            continue
+        reasons = _owner_problems(own)
+        ready += [case for case, reason in zip(own, reasons, strict=True) if not reason]
+        problems += [
+            Problem(centre, case.photograph.name, reason, case.name)
+            for case, reason in zip(own, reasons, strict=True)
+            if reason
+        ]
+    return ready, problems
+
+
+def _by_patients(cases: Sequence[RawCase], *, test_share: float, seed: int) -> list[RawCase]:
+    """Patients in the order of their digests; one more patient hardly moves the others."""
+    order = sorted(
+        {_patient_of(case) for case in cases},
+        key=lambda patient: hashlib.sha256(f"{seed}/{patient}".encode()).digest(),
+    )
+    count = min(max(1, round(test_share * len(order))), len(order) - 1)
+    testing = set(order[:count])
+    return [
+        replace(case, split="test" if _patient_of(case) in testing else "train") for case in cases
+    ]
+
+
+def _patient_of(case: RawCase) -> tuple[str, str]:
+    """A case without a patient is one of its own."""
+    return case.patient, "" if case.patient else case.name
+
+
+def _owner_problems(cases: Sequence[RawCase]) -> list[str]:
+    """What is wrong with each case's split, empty where nothing is."""
+    sides: dict[tuple[str, str], set[str]] = {}
+    for case in cases:
+        sides.setdefault(_patient_of(case), set()).add(case.split)
+    reasons = []
+    for case in cases:
+        if not case.split:
+            reasons.append("the owner gives it no split, train or test")
+        elif case.patient and len(sides[_patient_of(case)] - {""}) > 1:
+            reasons.append(f"patient {case.patient} is in train and in test")
+        else:
+            reasons.append("")
+    return reasons

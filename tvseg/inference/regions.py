@@ -1,0 +1,75 @@
+"""Which part of a photograph the network is to look at."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tvseg.data.window import Window
+from tvseg.inference.enlarge import Extent
+from tvseg.inference.localisation import Location
+from tvseg.inference.predictor import check_side
+
+Locator = Callable[[Sequence[np.ndarray]], list[Location]]
+"""Photographs, uint8 (H, W, 3) each -> where to look in each, such as ``Localizer.locate``."""
+
+
+def whole_pictures(images: Sequence[np.ndarray]) -> list[Location]:
+    """Take every picture as a region of interest."""
+    return [Location(None, float("nan"), "roi") for _ in images]
+
+
+def fixed_window(window: Window) -> Locator:
+    """Look at one window in every picture."""
+
+    def locate(images: Sequence[np.ndarray]) -> list[Location]:
+        return [Location(window, float("nan"), "given") for _ in images]
+
+    return locate
+
+
+def parse_window(text: str) -> Window:
+    """``ROW,COL,SIZE`` in px: the window's top left corner and its side.
+
+    Raises:
+        ValueError: Not three whole numbers, or a side that is too small.
+    """
+    try:
+        row, col, side = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(
+            f"roi must be auto, none or ROW,COL,SIZE in whole px (top left corner, side), "
+            f"got {text!r}"
+        ) from error
+    check_side(side, side)
+    return Window(row, col, side)
+
+
+def window_of(location: Location, height: int, width: int) -> Window | None:
+    """The window that a location means in a photograph, ``None`` where no disc was found."""
+    if location.kind == "roi":
+        return Window(0, 0, max(height, width))
+    return location.window
+
+
+def cut(image: np.ndarray, window: Window) -> np.ndarray:
+    """The pixels to show the network, uint8 (H, W, 3); a whole picture as it is."""
+    if window == Window(0, 0, max(image.shape[:2])):
+        return image
+    return window.cut(image)
+
+
+def extent_inside(window: Window, height: int, width: int) -> Extent:
+    """The part of a window, in its own pixels, that lies in the photograph.
+
+    Raises:
+        ValueError: There is none.
+    """
+    extent = Extent(0, 0, window.side, window.side).within(
+        Extent(-window.row, -window.col, height, width)
+    )
+    if not extent.rows or not extent.cols:
+        raise ValueError(
+            f"the window (row {window.row}, column {window.col}, side {window.side} px) must lie "
+            f"on the photograph of {width} x {height} px, at least in part"
+        )
+    return extent
