@@ -8,7 +8,7 @@ field's black surround, flare at its edge, uneven light, tone, blur and noise.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,21 +80,20 @@ class Composites(Dataset[dict[str, object]]):
         retinas: Sequence[np.ndarray],
         *,
         image_size: int,
-        recipes: dict[str, float] | None = None,
+        recipes: Mapping[str, float] = RECIPES,
     ) -> None:
-        chances = RECIPES if recipes is None else recipes
         self.loaded = loaded
         self.retinas = retinas
         self.image_size = image_size
-        self.recipes = list(chances)
-        self.chances = np.array(list(chances.values())) / sum(chances.values())
+        self.recipes = list(recipes)
+        self.chances = np.array(list(recipes.values())) / sum(recipes.values())
         self.camera = A.Compose(_camera())
 
     def __getitem__(self, draw: Draw) -> dict[str, object]:
         rng = np.random.default_rng(draw.seed)
         recipe = str(rng.choice(self.recipes, p=self.chances))
-        picture = self.loaded.masks[draw.place].any(axis=-1)
-        region = Region(self.loaded.images[draw.place], picture)
+        disc = self.loaded.masks[draw.place].any(axis=-1)
+        region = Region(self.loaded.images[draw.place], disc)
         retina = self.retinas[int(rng.integers(len(self.retinas)))]
         made = compose(region, retina, recipe=recipe, rng=rng, side_px=self.image_size)
         steps = self.camera.transforms
@@ -128,13 +127,11 @@ def compose(
         region = Region(region.image[:, ::-1], region.disc[:, ::-1])
     if recipe == "region":
         return _crop(region, rng, side_px=side_px)
-    if recipe == "painted over":
-        region = paint_over(region)
     scale = DISC_PX * rng.uniform(0.85, 1.15) / max(1.0, region.diameter_px())
     if recipe == "painted over":
+        region = paint_over(region)
         scale = DISC_PX * rng.uniform(1.5, 2.2) / region.image.shape[0]
-    canvas = Region(retina.copy(), np.zeros(retina.shape[:2], bool))
-    canvas = _match_colours(canvas, region)
+    canvas = _match_colours(Region(retina, np.zeros(retina.shape[:2], bool)), region)
     if recipe != "no disc":
         centre = (CANVAS_PX / 2 + rng.normal(0, 3), CANVAS_PX / 2 + rng.normal(0, 3))
         canvas = _set_in(canvas, region, centre, scale=scale, rng=rng)
