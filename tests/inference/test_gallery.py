@@ -68,7 +68,10 @@ def browser() -> Iterator[Browser]:
 
 
 def shown_ids(opened: Visit) -> list[str]:
-    return opened.page.locator(".card:visible h3").all_inner_texts()
+    # not the inner text: what is far down the page may not be laid out yet
+    return [
+        text.strip() for text in opened.page.locator(".card:not([hidden]) h3").all_text_contents()
+    ]
 
 
 def green_pixels(opened: Visit) -> int:
