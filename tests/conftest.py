@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tvseg.training.run_folder import RunFolder
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the suite is for the CPU; so are its figures
 
@@ -36,3 +40,21 @@ def imagenet_weights() -> Path:
     if not path.is_file():
         pytest.skip(f"needs the encoder weights {path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def localised_run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
+    """A short run on the phantoms that has held out A, with its localiser. Not to be written to."""
+    from tvseg.config import load_settings
+    from tvseg.training.localizer import Plan, train_localizer
+    from tvseg.training.train import train
+
+    settings = load_settings(
+        None,
+        ["aspp=dense", "encoder_weights=none", "image_size=64", "precision=fp32",
+         "train.epochs=1", "train.steps_per_epoch=8", "train.images_per_centre=2"],
+    )  # fmt: skip
+    run = train(settings, holdout="A", root=phantoms, runs=tmp_path_factory.mktemp("localised"))
+    plan = Plan(steps=40, images_per_centre=2, retinas=6, calibration_steps=8, image_size=96)
+    train_localizer(run, root=phantoms, plan=plan)
+    return run

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tvseg.config import load_settings
+from tests.evaluation.conftest import TINY
 from tvseg.data.folds import make_fold
 from tvseg.evaluation.columns import COLUMNS
 from tvseg.evaluation.evaluate import (
@@ -24,19 +24,8 @@ from tvseg.evaluation.evaluate import (
 from tvseg.evaluation.protocols import PROTOCOLS, Protocol
 from tvseg.evaluation.records import read_cases
 from tvseg.training.run_folder import RunFolder
-from tvseg.training.train import train
 
 HONEST, PAPER = PROTOCOLS["honest"], PROTOCOLS["paper"]
-SETTINGS = load_settings(
-    None,
-    ["aspp=dense", "encoder_weights=none", "image_size=64", "train.epochs=1",
-     "train.steps_per_epoch=2", "train.images_per_centre=2"],
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return train(SETTINGS, holdout="B", root=phantoms, runs=tmp_path_factory.mktemp("runs"))
 
 
 def _open(run: RunFolder, root: Path, *, images: str = "test") -> Subject:
@@ -51,8 +40,8 @@ def _open(run: RunFolder, root: Path, *, images: str = "test") -> Subject:
 
 
 @pytest.fixture(scope="module")
-def subject(run: RunFolder, phantoms: Path) -> Subject:
-    return _open(run, phantoms)
+def subject(trained_run: RunFolder, phantoms: Path) -> Subject:
+    return _open(trained_run, phantoms)
 
 
 def test_rows_are_of_the_unseen_centre(subject: Subject, phantoms: Path) -> None:
@@ -136,12 +125,12 @@ def _differing(one: pd.DataFrame, other: pd.DataFrame) -> set[str]:
     return {name for name in one.columns if not one[name].equals(other[name])}
 
 
-def test_other_data_are_refused(run: RunFolder, phantoms: Path, tmp_path: Path) -> None:
+def test_other_data_are_refused(trained_run: RunFolder, phantoms: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(phantoms, tmp_path / "root"))
     path = next((root / "Domain2").rglob("test/ROIs/image/*.png"))
     Image.fromarray(np.array(Image.open(path)) // 2).save(path)
     with pytest.raises(ValueError, match="data must be those that the run was made with"):
-        _open(run, root)
+        _open(trained_run, root)
 
 
 def test_scoring_is_in_fp32_proper(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,16 +149,16 @@ def test_scoring_is_in_fp32_proper(subject: Subject, monkeypatch: pytest.MonkeyP
 
 
 def test_without_a_holdout_the_test_splits_count(phantoms: Path) -> None:
-    fold = make_fold(cases_by_centre(phantoms, SETTINGS), "none")
+    fold = make_fold(cases_by_centre(phantoms, TINY), "none")
     assert {case.split for case in scored_cases(fold, "test")} == {"test"}
     with pytest.raises(ValueError, match="trained on"):
         scored_cases(fold, "all")
 
 
-def test_runs_are_found_and_damaged_ones_named(run: RunFolder, tmp_path: Path) -> None:
-    assert find_runs([run.path]) == find_runs([run.path.parent]) == [run]
-    runs = Path(shutil.copytree(run.path.parent, tmp_path / "runs"))
-    info = runs / run.path.name / "run.json"
+def test_runs_are_found_and_damaged_ones_named(trained_run: RunFolder, tmp_path: Path) -> None:
+    assert find_runs([trained_run.path]) == find_runs([trained_run.path.parent]) == [trained_run]
+    runs = Path(shutil.copytree(trained_run.path.parent, tmp_path / "runs"))
+    info = runs / trained_run.path.name / "run.json"
     for damaged in ("{", "[]", "{}", "null"):
         info.write_text(damaged)
         with pytest.raises(ValueError, match=r"run.json is damaged"):
@@ -178,8 +167,8 @@ def test_runs_are_found_and_damaged_ones_named(run: RunFolder, tmp_path: Path) -
         find_runs([tmp_path / "none"])
 
 
-def test_an_unfinished_run_is_not_scored(run: RunFolder, tmp_path: Path) -> None:
-    copy = RunFolder(Path(shutil.copytree(run.path, tmp_path / "runs" / "copy")))
+def test_an_unfinished_run_is_not_scored(trained_run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(Path(shutil.copytree(trained_run.path, tmp_path / "runs" / "copy")))
     copy.write_info(finished=None)
     with pytest.raises(ValueError, match="is not finished"):
         find_runs([copy.path])

@@ -1,30 +1,25 @@
-import csv
-import io
+import errno
+import json
 from pathlib import Path
+from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from shapely.geometry import Polygon
+from pycocotools.coco import COCO
 
-from tests.inference.test_predictor import ENCODING, _picture, _predictor
-from tvseg.inference.contours import outline
-from tvseg.inference.measurements import measure
-from tvseg.inference.predict import find_photographs, predict
-from tvseg.inference.writers import draw_overlay
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(path.read_text())))
+from tests.inference.drawn import draw_picture, make_pipeline
+from tests.inference.predicted import draw_fields, read_rows, read_tree, run
+from tvseg.inference import outputs, predict
+from tvseg.inference.localisation import Location
+from tvseg.inference.photographs import Photograph
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Good and bad pictures of many kinds."""
-    folder = tmp_path / "photographs"
-    folder.mkdir()
-    picture = Image.fromarray(_picture(150, 200))
+    folder = tmp_path_factory.mktemp("photographs")
+    picture = Image.fromarray(draw_picture(150, 200))
     picture.save(folder / "rgb.png")
     picture.save(folder / "photo.jpg", quality=95)
     picture.convert("RGBA").save(folder / "rgba.png")
@@ -34,25 +29,36 @@ def folder(tmp_path: Path) -> Path:
     Image.fromarray(np.full((90, 80), 40000, np.uint16)).save(folder / "deep.png")
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(np.rot90(_picture(150, 200))).save(folder / "turned.png", exif=exif)
+    Image.fromarray(np.rot90(draw_picture(150, 200))).save(folder / "turned.png", exif=exif)
     content = (folder / "rgb.png").read_bytes()
     (folder / "cut.png").write_bytes(content[: len(content) // 2])
     (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("this is a text")
+    (folder / "broken.dcm").write_text("and so is this, under another name " * 10)
+    (folder / "folder.png").mkdir()
     Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(folder / "pixel.png")
+    Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")
     (folder / "notes.txt").write_text("not a picture, and not asked for")
     return folder
 
 
+GOOD = {"rgb", "photo", "rgba", "cmyk", "palette", "grey", "deep", "turned"}
+
+
 def test_bad_files_are_listed_and_good_ones_unharmed(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    outcome = predict(find_photographs([folder]), _predictor(), out, formats=["overlay", "mask"])
-    good = {row["id"]: row for row in _rows(out / "measurements.csv")}
-    bad = {row["id"]: row["reason"] for row in _rows(out / "failures.csv")}
-    assert set(good) == {"rgb", "photo", "rgba", "cmyk", "palette", "grey", "deep", "turned"}
-    assert set(bad) == {"cut", "empty", "pixel"}
+    outcome = run(folder, out, formats=["overlay", "mask"])
+    good = {row["id"]: row for row in read_rows(out / "measurements.csv")}
+    bad = {row["id"]: row["reason"] for row in read_rows(out / "failures.csv")}
+    assert set(good) == GOOD
+    assert set(bad) == {"cut", "empty", "pixel", "text", "broken", "bomb"}
     assert "cannot be read" in bad["cut"]
     assert "the file is empty" in bad["empty"]
+    assert "not a picture" in bad["text"]
+    assert "must be a DICOM file" in bad["broken"]
+    assert "exceeds limit" in bad["bomb"]
     assert "at least 32 px" in bad["pixel"]
+    assert all("\n" not in reason and str(folder) not in reason for reason in bad.values())
     assert (good["turned"]["width_px"], good["turned"]["height_px"]) == ("200", "150")
     for name in good:
         mask = np.array(Image.open(out / "masks" / f"{name}.png"))
@@ -63,116 +69,127 @@ def test_bad_files_are_listed_and_good_ones_unharmed(folder: Path, tmp_path: Pat
         assert int(good[name]["disc_area_px"]) == (mask < 255).sum()
     for name in ("rgba", "turned"):
         assert good[name]["vcdr"] == good["rgb"]["vcdr"]
-    assert len(outcome.measured) == 8
-    assert len(list(out.rglob("*"))) == 2 + 2 + 16
+    assert (outcome.predicted, outcome.failed) == (8, 6)
+    assert {row["id"] for row in outcome.first_failures} == set(bad)
+    counts = json.loads((out / "run.json").read_text())["counts"]
+    assert (counts["photographs"], counts["predicted"], counts["failed"]) == (14, 8, 6)
+    shown = {path.parent.name for path in out.rglob("*.png")}
+    assert shown == {"masks", "overlays"}
+    assert len(list(out.rglob("*.png"))) == 16
 
 
 def test_measurements_are_those_of_the_mask(tmp_path: Path, folder: Path) -> None:
     out = tmp_path / "out"
-    predict({"one": folder / "rgb.png"}, _predictor(), out, formats=["mask"])
+    run([Photograph("one", folder / "rgb.png", "left", 2.0)], out)
     labels = np.array(Image.open(out / "masks" / "one.png"))
-    row = _rows(out / "measurements.csv")[0]
+    row = read_rows(out / "measurements.csv")[0]
     heights = [int((labels <= value).sum(axis=0).max()) for value in (0, 128)]
     assert float(row["vcdr"]) == pytest.approx(heights[0] / heights[1], abs=1e-4)
     assert int(row["cup_area_px"]) == (labels == 0).sum()
+    assert float(row["disc_area_um2"]) == 4 * (labels < 255).sum()
+    assert row["laterality"] == "left"
+    assert row["rim_nasal_px"] == row["rim_left_px"] != ""
     assert not (out / "failures.csv").exists()
 
 
-def test_nifti_has_labels_and_orientation(tmp_path: Path, folder: Path) -> None:
+def test_coco_holds_every_photograph_of_the_folder(tmp_path: Path, folder: Path) -> None:
     out = tmp_path / "out"
-    predict({"one": folder / "rgb.png"}, _predictor(), out, formats=["mask", "nifti"])
-    volume = nib.load(out / "niftis" / "one.nii")
-    labels = np.array(Image.open(out / "masks" / "one.png"))
-    data = np.asanyarray(volume.dataobj)
-    assert data.shape == (200, 150, 1)
-    assert (np.select([labels == 0, labels == 128], [1, 2]) == data[..., 0].T).all()
-    assert nib.aff2axcodes(volume.affine) == ("L", "P", "S")
+    run(folder, out, formats=["coco", "mask"], batch_size=3)
+    coco = COCO(out / "coco.json")
+    named = {image["tvseg_id"]: image for image in coco.loadImgs(coco.getImgIds())}
+    assert set(named) == GOOD
+    for name, image in named.items():
+        labels = np.array(Image.open(out / "masks" / f"{name}.png"))
+        assert (image["height"], image["width"]) == labels.shape
+        for category, highest in ((1, 0), (2, 128)):
+            (annotation,) = coco.loadAnns(
+                coco.getAnnIds(imgIds=[image["id"]], catIds=[category])
+            ) or [None]
+            truth = labels <= highest
+            if annotation is None:
+                assert not truth.any()
+                continue
+            back = coco.annToMask(annotation).astype(bool)
+            assert 2 * (back & truth).sum() / (back.sum() + truth.sum()) >= 0.999
+    assert [one["name"] for one in coco.loadCats([1, 2])] == ["cup", "disc"]
+
+
+def test_a_photograph_without_a_disc_is_reported_and_not_guessed(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    photographs = draw_fields(tmp_path / "in", 1)
+    pipeline = make_pipeline(lambda images: [Location(None, 0.1, "field") for _ in images])
+    outcome = run(photographs, tmp_path / "out", pipeline=pipeline)
+    (row,) = read_rows(tmp_path / "out" / "measurements.csv")
+    assert (row["flags"], row["disc_area_px"], row["vcdr"]) == ("no disc", "0", "")
+    assert (row["roi_row"], row["roi_confidence"]) == ("", "0.1000")
+    assert outcome.flags == {"no disc": 1}
 
 
 def test_a_folder_with_files_is_not_written_to(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(ValueError, match="must be new or an empty folder"):
-        predict({"one": folder / "rgb.png"}, _predictor(), folder, formats=["mask"])
+        run(folder, folder)
+    with pytest.raises(ValueError, match="must be new or an empty folder"):
+        run(folder, folder, resume=True)
+    run([Photograph("one", folder / "rgb.png")], tmp_path / "out")
+    with pytest.raises(ValueError, match="continue with --resume"):
+        run([Photograph("one", folder / "rgb.png")], tmp_path / "out")
 
 
-def test_an_unknown_format_is_refused_before_anything_is_written(
-    tmp_path: Path, folder: Path
+def test_results_depend_on_neither_threads_nor_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ValueError, match="overlay, mask, nifti, got gif"):
-        predict({"one": folder / "rgb.png"}, _predictor(), tmp_path / "out", formats=["gif"])
-    assert not (tmp_path / "out").exists()
+    (tmp_path / "in").mkdir()
+    photographs = draw_fields(tmp_path / "in", 7)
+    run(photographs, tmp_path / "one", batch_size=2)
+    monkeypatch.setattr(predict, "MAX_HELD_PIXELS", 1)  # nothing ahead
+    run(photographs, tmp_path / "other", batch_size=2)
+    assert read_tree(tmp_path / "one") == read_tree(tmp_path / "other")
 
 
-def test_what_is_done_is_kept_when_the_loop_ends_early(
+def test_large_photographs_go_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photographs = draw_fields(tmp_path, 5)
+    monkeypatch.setattr(predict, "MAX_BATCH_PIXELS", 2 * 102**2)
+    sizes = [len(batch.photographs) for batch in predict.batches(photographs, 3)]
+    assert sizes == [2, 1, 1, 1]
+    numbers = [batch.number for batch in predict.batches(photographs, 3)]
+    assert numbers == [0, 1, 2, 3]
+
+
+def test_a_full_disk_fails_photographs_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    photographs = draw_fields(tmp_path / "in", 4)
+    run(photographs, tmp_path / "whole", formats=["mask", "overlay"])
+    write_bytes = outputs.write_bytes
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "02.png" and path.parent.name == "overlays":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_bytes(path, content)
+
+    monkeypatch.setattr(outputs, "write_bytes", full)
+    out = tmp_path / "out"
+    outcome = run(photographs, out, formats=["mask", "overlay"])
+    assert outcome.predicted == 3
+    (row,) = read_rows(out / "failures.csv")
+    assert row["reason"] == "its outputs cannot be written: No space left on device"
+    assert not list(out.rglob("*02.png*"))  # its mask neither
+    monkeypatch.undo()
+    run(photographs, out, formats=["mask", "overlay"], resume=True)
+    assert read_tree(out) == read_tree(tmp_path / "whole")
+
+
+def test_an_out_folder_that_cannot_be_written_is_one_error(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor = _predictor()
-    calls: list[object] = []
-    masks = predictor.masks
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises((ValueError, OSError), match="file"):
+        run([Photograph("one", folder / "rgb.png")], tmp_path / "file" / "out")
 
-    def interrupted(image: np.ndarray) -> np.ndarray:
-        calls.append(image)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return masks(image)
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
 
-    monkeypatch.setattr(predictor, "masks", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        predict(
-            {"a": folder / "rgb.png", "b": folder / "grey.png"},
-            predictor,
-            tmp_path / "out",
-            formats=["mask"],
-        )
-    assert [row["id"] for row in _rows(tmp_path / "out" / "measurements.csv")] == ["a"]
-
-
-def test_ids_tell_files_apart(tmp_path: Path) -> None:
-    for name in ("a/x.png", "a/x.jpg", "b/x.png", "b/y.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    a, b = tmp_path / "a", tmp_path / "b"
-    assert list(find_photographs([b])) == ["x", "y"]
-    assert list(find_photographs([a])) == ["x.jpg", "x.png"]
-    assert list(find_photographs([a, b / "x.png"])) == ["a_x.jpg", "a_x.png", "b_x.png"]
-    assert list(find_photographs([b / "x.png", b / "." / "x.png", a / ".." / "b" / "x.png"])) == [
-        "x"
-    ]
-    (b / "._x.png").write_bytes(b"")  # what macOS leaves on shared disks
-    assert list(find_photographs([b])) == ["x", "y"]
-
-
-def test_nothing_to_predict_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="holds no pictures"):
-        find_photographs([tmp_path])
-    with pytest.raises(ValueError, match="does not exist"):
-        find_photographs([tmp_path / "none.png"])
-
-
-def test_an_outline_encloses_the_masks_area() -> None:
-    rows, columns = np.mgrid[:80, :90]
-    mask = (rows - 30) ** 2 / 600 + (columns - 50) ** 2 / 900 < 1
-    (polygon,) = outline(mask)
-    assert Polygon(polygon).area == pytest.approx(mask.sum(), rel=0.01)
-    assert np.allclose(polygon.mean(axis=0), (30, 50), atol=1)
-    assert outline(np.zeros((5, 5), bool)) == []
-    (whole,) = outline(np.ones((5, 7), bool))
-    assert Polygon(whole).area == pytest.approx(35, rel=0.02)
-
-
-def test_the_overlay_draws_on_a_copy_along_the_border() -> None:
-    image = np.zeros((60, 60, 3), np.uint8)
-    masks = np.zeros((2, 60, 60), bool)
-    masks[1, 10:40, 20:50] = True
-    drawn = draw_overlay(image, masks, ("cup", "disc"))
-    assert image.sum() == 0
-    coloured = drawn.any(axis=-1)
-    assert coloured[8:12, 25:45].any(axis=0).all()  # the upper edge of the disc
-    assert not coloured[15:35, 25:45].any()  # not its inside
-    assert (drawn[..., 1] > drawn[..., 0]).sum() > 100  # green
-
-
-def test_measure_without_a_disc_gives_no_ratio() -> None:
-    empty = measure(np.zeros((2, 9, 9), bool), ENCODING.structures)
-    assert (empty["cup_area_px"], empty["disc_area_px"]) == (0, 0)
-    assert np.isnan(empty["vcdr"])
-    assert set(measure(np.ones((1, 3, 3), bool), ("lesion",))) == {"lesion_area_px"}
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(PermissionError):
+        run([Photograph("one", folder / "rgb.png")], tmp_path / "out")

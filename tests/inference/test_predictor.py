@@ -3,44 +3,18 @@ import pytest
 import torch
 from torch import nn
 
+from tests.inference.drawn import ENCODING, draw_picture, make_predictor
 from tvseg.data.centres import MaskEncoding
-from tvseg.data.tensors import Normalisation
-from tvseg.inference.predictor import Postprocessing, Predictor
+from tvseg.inference.predictor import Postprocessing
 from tvseg.ops import TVConv2d
 
-ENCODING = MaskEncoding({0: ("cup", "disc"), 128: ("disc",), 255: ()}, ("cup", "disc"))
 ONE = MaskEncoding({0: (), 1: ("disc",)}, ("disc",))
-
-
-class BrightParts(nn.Module):
-    """Says cup where red is above 0.5 and disc where green is above 0 (normalised to -1 ... 1)."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.stack([x[:, 0] - 0.5, x[:, 1]], dim=1) * 50
-
-
-def _predictor(network: nn.Module | None = None) -> Predictor:
-    return Predictor(
-        network or BrightParts(),
-        image_size=64,
-        encoding=ENCODING,
-        normalisation=Normalisation(),
-        device=torch.device("cpu"),
-    )
-
-
-def _picture(height: int, width: int) -> np.ndarray:
-    """A disc in the upper left quarter, its upper half also cup."""
-    image = np.zeros((height, width, 3), np.uint8)
-    image[height // 8 : height // 2, width // 8 : width // 2, 1] = 255
-    image[height // 8 : height // 3, width // 8 : width // 2, 0] = 255
-    return image
 
 
 @pytest.mark.parametrize("size", [(64, 64), (200, 200), (120, 300), (301, 97), (33, 40)])
 def test_masks_come_back_at_the_own_size_and_place(size: tuple[int, int]) -> None:
-    image = _picture(*size)
-    masks = _predictor().masks(image)
+    image = draw_picture(*size)
+    masks = make_predictor().masks(image)
     assert masks.shape == (2, *size)
     for mask, channel in zip(masks, (0, 1), strict=True):
         truth = image[..., channel] > 0
@@ -51,7 +25,7 @@ def test_masks_come_back_at_the_own_size_and_place(size: tuple[int, int]) -> Non
 
 
 def test_a_square_grid_can_be_asked_for() -> None:
-    masks = _predictor().masks(np.full((120, 300, 3), 255, np.uint8), side_px=80)
+    masks = make_predictor().masks(np.full((120, 300, 3), 255, np.uint8), side_px=80)
     assert masks.shape == (2, 80, 80)
     assert masks[:, :32].all()
     assert not masks[:, 32:].any()  # the padding
@@ -59,7 +33,7 @@ def test_a_square_grid_can_be_asked_for() -> None:
 
 def test_a_tiny_photograph_is_refused() -> None:
     with pytest.raises(ValueError, match=r"at least 32 px a side, got 1 x 500"):
-        _predictor().masks(np.zeros((500, 1, 3), np.uint8))
+        make_predictor().masks(np.zeros((500, 1, 3), np.uint8))
 
 
 def test_postprocessing_keeps_one_whole_component() -> None:
@@ -92,9 +66,9 @@ def test_the_threshold_is_on_probabilities() -> None:
 def test_the_predictor_freezes_tvconv() -> None:
     layer = TVConv2d(2, 64)
     network = nn.Sequential(nn.Conv2d(3, 2, 1), layer)
-    predictor = _predictor(network)
+    predictor = make_predictor(network)
     assert layer.frozen
-    assert predictor.logits(_picture(64, 64)).shape == (2, 64, 64)
+    assert predictor.logits(draw_picture(64, 64)).shape == (2, 64, 64)
 
 
 def test_structures_that_exclude_each_other_share_no_pixel() -> None:

@@ -12,7 +12,9 @@ import tvseg
 COMMANDS = {
     "data": "tvseg.cli.data:data",
     "train": "tvseg.cli.train:train",
+    "train-localizer": "tvseg.cli.train_localizer:train_localizer",
     "eval": "tvseg.cli.eval:evaluate",
+    "report": "tvseg.cli.report:report",
     "predict": "tvseg.cli.predict:predict",
     "bench": "tvseg.cli.bench:bench",
 }

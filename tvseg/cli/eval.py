@@ -11,7 +11,6 @@ import click
 if TYPE_CHECKING:
     from tvseg.data.centres import MaskEncoding
     from tvseg.evaluation.protocols import Protocol
-    from tvseg.training.run_folder import RunFolder
 
 BENCHMARK = "0=cup+disc,128=disc,255="
 
@@ -136,6 +135,7 @@ def _evaluate_runs(
     from tvseg.device import choose_device
     from tvseg.evaluation.evaluate import evaluate_run, evaluation_folder, find_runs, open_run
     from tvseg.evaluation.grouping import group_runs
+    from tvseg.evaluation.scores import Scoring, caption
     from tvseg.evaluation.shifts import evaluate_shifts, summarise_shifts
     from tvseg.evaluation.table_files import write_tables
 
@@ -157,8 +157,8 @@ def _evaluate_runs(
             if shifts is not None:
                 moved.append(evaluate_shifts(subject, protocol, shifts=shifts))
         folders = [evaluation_folder(run, protocol, images, checkpoint) for run in group]
-        caption = _caption(group, protocol, images, checkpoint)
-        print_table(console, write_tables(pd.concat(rows), caption, folders))
+        words = caption(group, Scoring(protocol, images, checkpoint))
+        print_table(console, write_tables(pd.concat(rows), words, folders))
         if moved:
             print_shifts(console, summarise_shifts(pd.concat(moved)))
         for folder in folders:
@@ -224,21 +224,3 @@ def _parse_encoding(text: str) -> dict[int, tuple[str, ...]]:
             )
         values[int(value)] = tuple(name.strip() for name in names.split("+") if name.strip())
     return values
-
-
-def _caption(
-    group: Sequence["RunFolder"], protocol: "Protocol", images: str, checkpoint: str
-) -> str:
-    chosen = (
-        sorted({run.info()["chosen"] for run in group}) if checkpoint == "best" else ["last epoch"]
-    )
-    kept = protocol.name == "paper" and "selected on target" not in chosen
-    which = "test split" if images == "test" else "all images"
-    unseen = group[0].info()["holdout"] != "none"
-    whose = f"Unseen centre, {which}" if unseen else "Test splits of the centres trained on"
-    return (
-        f"{whose}; protocol {protocol.name}: {protocol.prediction_words}, "
-        f"{protocol.scoring_words}; checkpoint {', '.join(chosen)}"
-        f"{' (kept as trained; the published code selects on target)' if kept else ''}; "
-        f"data {group[0].info()['fingerprint']}."
-    )

@@ -106,7 +106,8 @@ def _open(path: Path) -> Image.Image:
     try:
         picture: Image.Image = Image.open(io.BytesIO(content))
         picture.load()
-        return ImageOps.exif_transpose(picture)
+        ImageOps.exif_transpose(picture, in_place=True)  # otherwise it copies upright ones, too
+        return picture
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = str(error).replace(f" {io.BytesIO}", "")
         if "cannot identify image file" in reason:

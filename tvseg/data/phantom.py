@@ -186,3 +186,31 @@ def draw_field(style: CentreStyle, rng: np.random.Generator, *, side_px: int) ->
     edge_light = 1.0 - 0.35 * np.clip(from_middle / field_px, 0.0, 1.0) ** 6
     picture = picture * (lit * edge_light)[..., None].astype(np.float32)
     return Phantom(_expose(picture, style, rng), cup, disc)
+
+
+def draw_retina(
+    style: CentreStyle, rng: np.random.Generator, *, side_px: int, radius_px: float
+) -> NDArray[np.uint8]:
+    """Draw a retina without a disc, nor a black surround; its vessels come from the middle.
+
+    Args:
+        style: the centre whose photograph is drawn.
+        rng: source of all chance.
+        side_px: height and width.
+        radius_px: the radius that the disc would have.
+
+    Returns:
+        uint8 (side_px, side_px, 3), RGB.
+
+    Raises:
+        ValueError: if `side_px` is below twice :data:`SMALLEST_SIDE_PX`.
+    """
+    _check_side(side_px, least=2 * SMALLEST_SIDE_PX)
+    middle = (side_px - 1) / 2.0
+    place = Placement((middle, middle), radius_px, float(rng.choice((-1.0, 1.0))))
+    scene = Scene.of(place, (side_px, side_px))
+    picture = paint_retina(scene, style, rng)
+    nowhere = np.full(scene.x.shape, np.inf, np.float32)
+    picture = _paint_vessels(picture, scene, cup_reach=nowhere, style=style, rng=rng)
+    picture = _photograph(picture, style, rng, side_px=radius_px * 2.0 / 0.4)
+    return _expose(picture, style, rng)

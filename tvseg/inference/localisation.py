@@ -57,7 +57,7 @@ class Localizer:
     """Finds discs in photographs.
 
     Args:
-        network: Of :func:`tvseg.models.localizer.build_localizer`, moved to ``device`` here.
+        network: A :class:`tvseg.models.localizer.LocalizerNetwork`, moved to ``device`` here.
         card: Of the network.
         segmenter: The run's own network, (B, 3, S, S) -> logits (B, structures, S, S); frozen and
             moved to ``device`` here.
@@ -132,12 +132,12 @@ class Localizer:
         fields = [find_field(image) for image in images]
         sightings = self._look(images, fields)
         confidences = [self.card.calibration(sighting.score) for sighting in sightings]
-        kinds = [_kind(*pair) for pair in zip(images, fields, sightings, strict=True)]
-        seen = [
-            place
-            for place, kind in enumerate(kinds)
-            if kind == "field" and confidences[place] >= MIN_CONFIDENCE
+        sure = [confidence >= MIN_CONFIDENCE for confidence in confidences]
+        kinds = [
+            "roi" if is_sure and _is_region(image, field, sighting) else "field"
+            for is_sure, image, field, sighting in zip(sure, images, fields, sightings, strict=True)
         ]
+        seen = [n for n, kind in enumerate(kinds) if kind == "field" and sure[n]]
         again = self._look_again([images[n] for n in seen], [sightings[n] for n in seen])
         windows = {n: self._window(sighting) for n, sighting in zip(seen, again, strict=True)}
         return [
@@ -154,8 +154,8 @@ class Localizer:
         ]
         logits = self.network(self.card.normalisation(self._batch(small)))
         return [
-            _in_photograph(sighting, field.window, side_px)
-            for sighting, field in zip(sight(logits.float()), fields, strict=True)
+            _within(_in_photograph(sighting, field.window, side_px), image)
+            for sighting, field, image in zip(sight(logits.float()), fields, images, strict=True)
         ]
 
     def _look_again(
@@ -188,9 +188,16 @@ class Localizer:
         return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).to(self.device)
 
 
-def _kind(image: np.ndarray, field: Field, sighting: Sighting) -> str:
+def _is_region(image: np.ndarray, field: Field, sighting: Sighting) -> bool:
     large = sighting.diameter_px >= ROI_DIAMETER * min(image.shape[:2])
-    return "roi" if large and not field.surrounded else "field"
+    return large and not field.surrounded
+
+
+def _within(sighting: Sighting, image: np.ndarray) -> Sighting:
+    """The sighting, its centre moved into the photograph where it lay in the black beyond."""
+    height, width = image.shape[:2]
+    row, col = min(max(sighting.row, 0), height - 1), min(max(sighting.col, 0), width - 1)
+    return replace(sighting, row=row, col=col)
 
 
 def _in_photograph(sighting: Sighting, window: Window, side_px: int) -> Sighting:

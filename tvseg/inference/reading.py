@@ -73,7 +73,7 @@ def _read_dicom(path: Path) -> Picture:
 def _dicom(path: Path, *, pixels: bool) -> "Dataset":
     if importlib.util.find_spec("pydicom") is None:
         raise ValueError(
-            f"{path}: DICOM is read by pydicom, which is not there; pip install 'tvseg[dicom]'"
+            f"{path}: DICOM is read by pydicom, which is not there; pip install pydicom"
         )
     import pydicom
 

@@ -13,34 +13,46 @@ from tvseg.models.encoder import check_encoder
 
 STRIDE = 4  # of the map that comes out
 
+PRIOR_LOGIT = -3.0
+"""Where training begins: a disc covers about one part in twenty."""
 
-def build_localizer(*, encoder: str, pyramid_channels: int = 64, channels: int = 32) -> nn.Module:
-    """Build a light feature pyramid network with one output channel.
+
+class LocalizerNetwork(smp.FPN):  # type: ignore[misc]
+    """A light feature pyramid with one output channel, on an encoder that stays as it is.
+
+    (B, 3, H, W), sides multiples of 32, -> logits of the disc (B, 1, H / 4, W / 4).
 
     Args:
-        encoder: An encoder of segmentation_models_pytorch, or ``mobilenet_v2_320``.
+        encoder_name: An encoder of segmentation_models_pytorch, or ``mobilenet_v2_320``.
         pyramid_channels: Channels of the pyramid.
-        channels: Channels of the maps that are added up at the end.
-
-    Returns:
-        The network in train mode, with random weights: (B, 3, H, W), sides multiples of 32, ->
-        logits of the disc (B, 1, H / 4, W / 4).
+        channels: Channels of the maps that are added up at the end, a multiple of 32.
 
     Raises:
         ValueError: An unknown encoder.
 
     Source: feature pyramid networks (arXiv:1612.03144), as in segmentation_models_pytorch.
     """
-    check_encoder(encoder)
-    network: nn.Module = smp.FPN(
-        encoder,
-        encoder_weights=None,
-        decoder_pyramid_channels=pyramid_channels,
-        decoder_segmentation_channels=channels,
-        decoder_dropout=0.1,
-        upsampling=1,
-    )
-    return network
+
+    def __init__(
+        self, encoder_name: str, *, pyramid_channels: int = 48, channels: int = 32
+    ) -> None:
+        check_encoder(encoder_name)
+        super().__init__(
+            encoder_name,
+            encoder_weights=None,
+            decoder_pyramid_channels=pyramid_channels,
+            decoder_segmentation_channels=channels,
+            decoder_dropout=0.1,
+            upsampling=1,
+        )
+        self.encoder.requires_grad_(False)
+        nn.init.constant_(self.segmentation_head[0].bias, PRIOR_LOGIT)
+
+    def train(self, mode: bool = True) -> "LocalizerNetwork":
+        """Set the mode of all but the encoder, whose batch norm keeps its statistics."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ def sight(logits: torch.Tensor) -> list[Sighting]:
     """Read maps of logits: the spot about the highest place, cut at half its probability.
 
     Args:
-        logits: (B, 1, H / 4, W / 4), of :func:`build_localizer`.
+        logits: (B, 1, H / 4, W / 4), of :class:`LocalizerNetwork`.
 
     Returns:
         One sighting a map, whatever its score.
@@ -79,7 +91,7 @@ def sight(logits: torch.Tensor) -> list[Sighting]:
 def _spot(chance: np.ndarray, score: float) -> Sighting:
     peak = np.unravel_index(int(chance.argmax()), chance.shape)
     labels, _ = ndimage.label(chance >= chance[peak] / 2)
-    ((rows, cols),) = ndimage.find_objects(labels == labels[peak])
+    ((rows, cols),) = ndimage.find_objects((labels == labels[peak]).astype(np.uint8))
     return Sighting(
         row=(rows.start + rows.stop - 1) / 2,
         col=(cols.start + cols.stop - 1) / 2,

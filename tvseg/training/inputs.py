@@ -13,6 +13,15 @@ from tvseg.training.selection import Selection, make_selection
 
 
 @dataclass(frozen=True)
+class Everything:
+    """All centres' cases in memory, checked: their fold, decoded images and fingerprint."""
+
+    fold: Fold
+    loaded: LoadedCases
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Data:
     """What a training holds in memory: its fold, decoded images, selection and fingerprint."""
 
@@ -23,10 +32,10 @@ class Data:
     fingerprint: str
 
 
-def read_data(root: Path, settings: Settings, holdout: str) -> Data:
+def read_everything(root: Path, settings: Settings, holdout: str) -> Everything:
     """Find, decode and check every centre's cases, and split them.
 
-    The held-out centre is decoded too, for the leak check alone, unless the protocol selects on it.
+    The held-out centre is decoded too, for the leak check and the fingerprint.
 
     Raises:
         ValueError: Missing, damaged or leaking data.
@@ -34,15 +43,26 @@ def read_data(root: Path, settings: Settings, holdout: str) -> Data:
     check_holdout(holdout, list(settings.centres))
     cases = {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
     fold = make_fold(cases, holdout)
-    selection = make_selection(settings.protocol, fold)
-    everything, identities = load_cases(
+    loaded, identities = load_cases(
         [*fold.train, *fold.validation, *fold.target], image_size=settings.image_size
     )
     check_leaks(fold, identities)
+    return Everything(fold, loaded, fingerprint(identities))
+
+
+def read_data(root: Path, settings: Settings, holdout: str) -> Data:
+    """What a training reads; of the held-out centre nothing, unless the protocol selects on it.
+
+    Raises:
+        ValueError: Missing, damaged or leaking data.
+    """
+    everything = read_everything(root, settings, holdout)
+    fold, loaded = everything.fold, everything.loaded
+    selection = make_selection(settings.protocol, fold)
     return Data(
         fold=fold,
-        train=everything.subset(fold.train),
+        train=loaded.subset(fold.train),
         selection=selection,
-        validation=everything.subset(selection.cases),
-        fingerprint=fingerprint(identities),
+        validation=loaded.subset(selection.cases),
+        fingerprint=everything.fingerprint,
     )

@@ -12,7 +12,7 @@ from torch import nn
 import tvseg
 from tvseg.data.tensors import Normalisation
 from tvseg.files import write_bytes
-from tvseg.models.localizer import build_localizer
+from tvseg.models.localizer import LocalizerNetwork
 
 METADATA_KEY = "tvseg-localizer"
 
@@ -78,7 +78,7 @@ def save_localizer(path: Path, network: nn.Module, card: LocalizerCard) -> None:
     write_bytes(path, save(state, metadata={METADATA_KEY: card.to_json()}))
 
 
-def load_localizer(path: Path) -> tuple[nn.Module, LocalizerCard]:
+def load_localizer(path: Path) -> tuple[LocalizerNetwork, LocalizerCard]:
     """Rebuild a localiser's network from its file.
 
     Returns:
@@ -91,7 +91,7 @@ def load_localizer(path: Path) -> tuple[nn.Module, LocalizerCard]:
         with safe_open(path, framework="pt") as file:
             card = LocalizerCard.from_json(file.metadata()[METADATA_KEY])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        network = build_localizer(encoder=card.encoder)
+        network = LocalizerNetwork(card.encoder)
         network.load_state_dict(state)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -99,4 +99,5 @@ def load_localizer(path: Path) -> tuple[nn.Module, LocalizerCard]:
             f"{path} must be a file that 'tvseg train-localizer' wrote "
             f"({type(error).__name__}: {reason}); train it again"
         ) from error
-    return network.eval(), card
+    network.eval()
+    return network, card

@@ -9,14 +9,14 @@ from tvseg.inference.placed import PlacedMasks
 from tvseg.inference.prediction import Prediction
 from tvseg.inference.writers.png import photograph_png
 
-COLOURS = {"cup": (60, 130, 255), "disc": (0, 230, 90)}  # RGB; the paper's blue and green
+COLOURS = {"cup": (40, 120, 255), "disc": (0, 230, 90)}  # RGB; the paper's blue and green
 OTHER_COLOURS = ((255, 200, 0), (255, 80, 200), (0, 220, 220), (255, 120, 40))
 FRAME = (255, 255, 255)
 SUBPIXEL_BITS = 4  # of OpenCV's fixed-point coordinates
 
-SMALL = 1 / 3  # structures below this share of the shorter side are shown enlarged, too
-MARGIN = 0.35  # about them, a share of their own size
-INSET = 0.3  # side of the enlargement, a share of the shorter side
+INSET = 0.4  # side of the enlargement, a share of the shorter side
+MARGIN = 0.25  # about the structures, a share of their own size
+LEAST_ZOOM = 1.25  # below this an enlargement shows nothing that the photograph does not
 
 
 def overlay_png(prediction: Prediction) -> bytes:
@@ -34,13 +34,15 @@ def draw_overlay(image: np.ndarray, placed: PlacedMasks, structures: Sequence[st
         structures: Names of the channels.
 
     Returns:
-        uint8 (H, W, 3); lines are about 1/600 of the longer side wide. Where the structures are
+        uint8 (H, W, 3); lines are 1/200 of the structures' extent wide. Where the structures are
         small, they are shown enlarged in the corner farthest from them, and framed in the picture.
     """
     drawn = image.copy()
-    _draw(drawn, placed, structures, origin=(0, 0), scale=1.0)
     box = _box(placed)
-    if box is not None and box[2] < SMALL * min(image.shape[:2]):
+    if box is None:
+        return drawn
+    _draw(drawn, placed, structures, width_px=_line_px(box[2]), origin=(0, 0), scale=1.0)
+    if _zoom(box[2], image) >= LEAST_ZOOM:
         _draw_inset(drawn, image, placed, structures, box)
     return drawn
 
@@ -50,11 +52,11 @@ def _draw(
     placed: PlacedMasks,
     structures: Sequence[str],
     *,
+    width_px: int,
     origin: tuple[int, int],
     scale: float,
 ) -> None:
     """Draw outlines on a picture of which ``origin`` is the first (row, col), enlarged by scale."""
-    width_px = max(1, round(max(drawn.shape[:2]) / 600))
     for index, (name, polygons) in enumerate(zip(structures, placed.outlines, strict=True)):
         colour = COLOURS.get(name, OTHER_COLOURS[index % len(OTHER_COLOURS)])
         points = [
@@ -76,6 +78,15 @@ def _box(placed: PlacedMasks) -> tuple[float, float, float] | None:
     return float(row), float(col), float((high - low).max())
 
 
+def _zoom(extent: float, image: np.ndarray) -> float:
+    """How many times larger the inset shows structures of some extent in px."""
+    return INSET * min(image.shape[:2]) / max(extent * (1 + 2 * MARGIN), 1)
+
+
+def _line_px(extent: float) -> int:
+    return max(1, round(extent / 200))
+
+
 def _draw_inset(
     drawn: np.ndarray,
     image: np.ndarray,
@@ -85,18 +96,19 @@ def _draw_inset(
 ) -> None:
     height, width = image.shape[:2]
     row, col, extent = box
-    side = min(round(extent * (1 + 2 * MARGIN)), height, width)
-    side = max(side, min(8, height, width))
+    side = max(8, round(extent * (1 + 2 * MARGIN)))
     top = min(max(0, round(row - side / 2)), height - side)
     left = min(max(0, round(col - side / 2)), width - side)
     size = round(INSET * min(height, width))
     enlarged = cv2.resize(
         image[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_CUBIC
     )
-    _draw(enlarged, placed, structures, origin=(top, left), scale=size / side)
-    thick_px = max(1, round(max(height, width) / 600))
-    cv2.rectangle(enlarged, (0, 0), (size - 1, size - 1), FRAME, thick_px)
-    cv2.rectangle(drawn, (left, top), (left + side - 1, top + side - 1), FRAME, thick_px)
+    scale = size / side
+    width_px = _line_px(extent * scale)
+    _draw(enlarged, placed, structures, width_px=width_px, origin=(top, left), scale=scale)
+    thin_px = max(1, round(max(height, width) / 1000))
+    cv2.rectangle(enlarged, (0, 0), (size - 1, size - 1), FRAME, thin_px)
+    cv2.rectangle(drawn, (left, top), (left + side - 1, top + side - 1), FRAME, thin_px)
     first_row = 0 if row > height / 2 else height - size
     first_col = 0 if col > width / 2 else width - size
     drawn[first_row : first_row + size, first_col : first_col + size] = enlarged

@@ -14,8 +14,8 @@ _PHOTOGRAPH = (
 
 
 def photograph_png(pixels: np.ndarray) -> bytes:
-    """A picture with the noise of a camera, uint8 (H, W, 3), RGB."""
-    return _encode(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _PHOTOGRAPH)
+    """A picture with the noise of a camera, uint8 (H, W, 3), RGB; its memory is used up."""
+    return _encode(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR, dst=pixels), _PHOTOGRAPH)
 
 
 def grey_png(pixels: np.ndarray) -> bytes:

@@ -1,0 +1,80 @@
+"""``tvseg report``."""
+
+import os
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the report.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Data root; else that of each run, else $TVSEG_DATA.",
+)
+@click.option(
+    "--protocol", type=click.Choice(["honest", "paper"]), default="honest", show_default=True
+)
+@click.option(
+    "--images",
+    type=click.Choice(["test", "all"]),
+    default="test",
+    show_default=True,
+    help="Which scores: of the unseen centre's test split, or of all its images.",
+)
+@click.option("--size", type=click.Choice(["native", "800"]), help="Which grid was scored on.")
+@click.option(
+    "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
+)
+@click.option(
+    "--photographs/--no-photographs",
+    default=True,
+    show_default=True,
+    help="Best, median and worst cases as contours; needs the data.",
+)
+@click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
+def report(
+    runs: tuple[Path, ...],
+    out: Path,
+    data: Path | None,
+    protocol: str,
+    images: str,
+    size: str | None,
+    checkpoint: str,
+    photographs: bool,
+    device: str | None,
+) -> None:
+    """Make tables, tests and figures of scored runs: one page to read, and every file by itself.
+
+    RUNS are run folders or folders of them, by default ./runs, that 'tvseg eval' has scored. OUT
+    gets report.html, which holds all its pictures, and the folders figures (PNG, PDF) and tables
+    (CSV, Markdown). Runs of different settings or data get chapters of their own.
+    """
+    from tvseg.data.cases import find_root
+    from tvseg.device import choose_device
+    from tvseg.evaluation.chapters import chapter
+    from tvseg.evaluation.evaluate import find_runs
+    from tvseg.evaluation.protocols import find_protocol
+    from tvseg.evaluation.report import check_free, write_report
+    from tvseg.evaluation.scores import Scoring, gather
+
+    check_free(out)
+    scoring = Scoring(find_protocol(protocol).on_grid(size), images, checkpoint)
+    groups = gather(find_runs(runs or (Path("runs"),)), scoring)
+    found = [run for group in groups for run in group.runs]
+    roots = None
+    if photographs:
+        try:
+            roots = {
+                run.path: find_root(data, run.info().get("data"), os.environ.get("TVSEG_DATA"))
+                for run in found
+            }
+        except ValueError as error:
+            raise ValueError(f"{error}; or leave the cases out with --no-photographs") from error
+    where = choose_device(device)
+    chapters = [chapter(group, roots=roots, device=where) for group in groups]
+    page = write_report(chapters, out, title="tvseg report", runs=[str(run.path) for run in found])
+    click.echo(f"{len(found)} runs in {len(groups)} groups")
+    click.echo(page)
