@@ -16,6 +16,7 @@ COMMANDS = {
     "eval": "tvseg.cli.eval:evaluate",
     "report": "tvseg.cli.report:report",
     "predict": "tvseg.cli.predict:predict",
+    "show": "tvseg.cli.show:show",
     "bench": "tvseg.cli.bench:bench",
 }
 
