@@ -102,7 +102,7 @@ def _print_layers(table: "pd.DataFrame") -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="YAML file of settings; may be given again, e.g. for the centres, later files winning.",
 )
-@click.option("--out", type=FILE, help="PNG file to draw: variances, and where the layout holds.")
+@click.option("--out", type=FILE, help="PNG file to draw: variances, and where pictures agree.")
 @click.option("--csv", type=FILE, help="CSV file to write: the table with all its digits.")
 @click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")

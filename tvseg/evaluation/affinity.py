@@ -80,7 +80,7 @@ def affinity_figure(maps: Mapping[str, np.ndarray], title: str) -> Figure:
             axes.set_visible(False)
         for channel, (axes, values) in enumerate(zip(row, layer, strict=False), start=1):
             _show(axes, values, scale)
-            if row is grid[0]:
+            if axes in grid[0]:
                 axes.set_title(f"map {channel}", loc="center")
         row[0].set_ylabel(_label(name), fontsize=8)
     _finish(figure, grid, scale, title)
@@ -109,7 +109,7 @@ def course_figure(course: Course, title: str) -> Figure:
     for row, (name, maps) in zip(grid, course.maps.items(), strict=True):
         for axes, place in zip(row, shown, strict=True):
             _show(axes, maps[place, chosen[name]], scale)
-            if row is grid[0]:
+            if axes in grid[0]:
                 epoch = int(course.epochs[place])
                 axes.set_title(f"epoch {epoch}" if epoch else "start", loc="center")
         row[0].set_ylabel(f"{_label(name)}\nmap {chosen[name] + 1}", fontsize=8)
@@ -148,7 +148,7 @@ def _show(axes: Axes, values: np.ndarray, scale: CenteredNorm) -> None:
     axes.imshow(values, cmap=COLOURS, norm=scale, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
 
 
 def _label(name: str) -> str:

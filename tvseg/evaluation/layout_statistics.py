@@ -152,7 +152,7 @@ def interpretation(found: Mapping[str, Layout]) -> str:
 
 @rc_context(LOOK)
 def layout_figure(found: Mapping[str, Layout]) -> Figure:
-    """Variances of each centre as bars, and below where in the picture the layout holds.
+    """Variances of each centre as bars, and below where in the picture it is that pictures agree.
 
     Args:
         found: Of :func:`layouts`.
@@ -165,14 +165,14 @@ def layout_figure(found: Mapping[str, Layout]) -> Figure:
     grid = below.subplots(rows, 4, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
-    image = None
+    top = max(float(one.placed.cross_map.max()) for one in found.values())
     for axes, (name, one) in zip(grid, found.items(), strict=False):
-        explained = 100 * (1 - one.placed.cross_map)
-        image = axes.imshow(explained, vmin=0, vmax=100, cmap="viridis", interpolation="nearest")
+        image = axes.imshow(
+            one.placed.cross_map, vmin=0, vmax=top, cmap="viridis", interpolation="nearest"
+        )
         axes.set_title("all centres" if name == TOGETHER else f"centre {name}", loc="center")
-    below.suptitle("variance that position explains, where in the picture", fontsize=10)
-    if image is not None:
-        below.colorbar(image, ax=grid.tolist(), label="%", shrink=0.9)
+    below.suptitle("variance between pictures at each place: low where they agree", fontsize=10)
+    below.colorbar(image, ax=grid.tolist(), label="share of total", shrink=0.9)
     return figure
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ROUNDING = 1e-6  # relative: what float32 makes of a constant
+
 
 @dataclass(frozen=True)
 class Variances:
@@ -59,7 +61,7 @@ def layout_variances(features: np.ndarray) -> Variances:
     cross = features.var(axis=0, ddof=1, dtype=np.float64)  # (C, H, W)
     means = features.mean(axis=(2, 3), dtype=np.float64)  # (N, C)
     total = intra + means.var(axis=0, ddof=1)  # (C,)
-    varies = total > np.finfo(np.float32).eps * (means**2).mean(axis=0)
+    varies = total > ROUNDING**2 * (means**2).mean(axis=0)
     if not varies.any():
         raise ValueError("features must vary, all channels of these are constant")
     shares = cross[varies] / total[varies, None, None]
