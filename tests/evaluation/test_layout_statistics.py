@@ -79,5 +79,5 @@ def test_bars_and_maps_show_the_numbers(found: dict[str, Layout]) -> None:
     expected = np.concatenate([table[c] for c in ("intra", "cross", "cross_moved")])
     assert heights == pytest.approx(expected)
     drawn = {axes.get_title(): axes for axes in below.axes if axes.images}
-    shown = drawn["centre B"].images[0].get_array()
+    shown = drawn["B"].images[0].get_array()
     assert np.array_equal(shown, found["B"].placed.cross_map)

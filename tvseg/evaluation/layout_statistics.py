@@ -20,6 +20,7 @@ from tvseg.evaluation.variances import Variances, layout_variances
 
 TOGETHER = "all"
 BATCH = 16
+MAPS_A_ROW = 5
 _BARS = {"intra": "#E69F00", "cross": "#0072B2", "cross_moved": "#9ecae1"}
 _WORDS = {
     "intra": "within a picture",
@@ -157,12 +158,12 @@ def layout_figure(found: Mapping[str, Layout]) -> Figure:
     Args:
         found: Of :func:`layouts`.
     """
-    rows = -(-len(found) // 4)
-    heights = [2.9, 1.75 * rows + 0.2]
+    rows = -(-len(found) // MAPS_A_ROW)
+    heights = [2.9, 1.3 * rows + 0.3]
     figure = Figure(figsize=(WIDTH_IN, sum(heights)), layout="constrained")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
     _bars(above.subplots(), found)
-    grid = below.subplots(rows, 4, squeeze=False).ravel()
+    grid = below.subplots(rows, min(len(found), MAPS_A_ROW), squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
     top = max(float(one.placed.cross_map.max()) for one in found.values())
@@ -170,9 +171,9 @@ def layout_figure(found: Mapping[str, Layout]) -> Figure:
         image = axes.imshow(
             one.placed.cross_map, vmin=0, vmax=top, cmap="viridis", interpolation="nearest"
         )
-        axes.set_title("all centres" if name == TOGETHER else f"centre {name}", loc="center")
+        axes.set_title(name, loc="center")
     below.suptitle("variance between pictures at each place: low where they agree", fontsize=10)
-    below.colorbar(image, ax=grid.tolist(), label="share of total", shrink=0.9)
+    below.colorbar(image, ax=grid.tolist(), label="share", shrink=0.9)
     return figure
 
 
@@ -182,7 +183,7 @@ def _bars(axes: Axes, found: Mapping[str, Layout]) -> None:
         places = np.arange(len(table)) + (index - 1) * 0.27
         axes.bar(places, table[column], width=0.25, color=colour, label=_WORDS[column])
     axes.set_xticks(range(len(table)), [f"{c}\n{n} images" for c, n in table["images"].items()])
-    axes.set_ylabel("share of a channel's variance")
+    axes.set_ylabel("share of total variance")
     axes.grid(visible=False, axis="x")
     axes.set_title("variance of encoder features")
     axes.figure.legend(loc="outside upper center", ncols=1)

@@ -21,7 +21,8 @@ class Course:
 
     Attributes:
         epochs: int64 (E,), ascending; 0 is the start.
-        maps: Layer name -> float32 (E, affinity channels, height, width).
+        maps: Layer name -> float32 (E, affinity channels, height, width), sorted by name; the file
+            keeps no order.
     """
 
     epochs: np.ndarray
@@ -86,4 +87,5 @@ def read_course(path: Path) -> Course:
         raise ValueError(
             f"{path} must be a record of affinity maps ({type(error).__name__}: {error}); remove it"
         ) from error
-    return Course(epochs, {name.removesuffix(_MAPS): maps for name, maps in content.items()})
+    names = sorted(content, key=lambda name: [(len(part), part) for part in name.split(".")])
+    return Course(epochs, {name.removesuffix(_MAPS): content[name] for name in names})
