@@ -9,6 +9,7 @@ enough, predicts them in a process of its own, and then times every stage by its
 import argparse
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -83,6 +84,9 @@ def time_whole(folder: Path, options: argparse.Namespace, out: Path) -> None:
     print(
         f"{options.count} photographs in {seconds:.1f} s: {options.count / seconds:.2f} a second,"
     )
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = used.ru_utime + used.ru_stime
+    print(f"  {processor:.1f} s of processor time, start-up included")
     print(f"  {steady:.2f} a second between the first batch and the last (start-up left out)")
     print(f"peak memory {max(halves):.0f} MiB; by half {halves[0]:.0f}, {halves[1]:.0f} MiB")
 

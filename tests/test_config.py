@@ -50,6 +50,7 @@ def test_overrides_win_over_the_file() -> None:
         ("aspp=wide", ["aspp", "'dense', 'depthwise' or 'tvconv'", "wide"]),
         ("train.epochs=0", ["train.epochs", "0"]),
         ("image_size=100", ["image_size", "16", "100"]),
+        ("train.micro_batches=3", ["micro_batches must divide images_per_centre (16)", "3"]),
         ("seed", ["key=value", "'seed'"]),
         ("centres={A: {name: a, folder: b}}", ["two centres"]),
         ("structures=[cup]", ["encoding", "cup", "disc"]),

@@ -49,11 +49,22 @@ class TrainSettings(_Frozen):
     epochs: int = Field(default=40, ge=1)
     steps_per_epoch: int = Field(default=20, ge=1)
     images_per_centre: int = Field(default=16, ge=1)
+    micro_batches: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     drop_at: float = Field(default=0.75, gt=0, le=1)
     drop_factor: float = Field(default=0.2, gt=0, le=1)
     workers: int = Field(default=0, ge=0)
     log_affinity: bool = False
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> "TrainSettings":
+        if self.images_per_centre % self.micro_batches:
+            raise ValueError(
+                f"micro_batches must divide images_per_centre ({self.images_per_centre}), so that "
+                f"all parts of a step hold as many images of each centre; it is "
+                f"{self.micro_batches}"
+            )
+        return self
 
 
 def _benchmark_centres() -> dict[str, CentreSettings]:

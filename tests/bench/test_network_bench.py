@@ -21,10 +21,12 @@ def silent(words: str) -> None:
 
 def test_rows_of_the_network() -> None:
     rows = list(measure_forward(rounds=1, say=silent, image_size=64))
-    assert [row.variant for row in rows] == VARIANTS
+    assert [row.variant for row in rows] == [*VARIANTS, "compiled, bf16 weights"]
     assert all((row.case, row.batch, row.passes) == ("network", 1, FORWARD) for row in rows)
+    kept = 3 * 4 * 1920 * 9 * 4 * 4 / 1e6
+    assert [row.kept_mb for row in rows] == [0, kept, kept, 0, kept / 2]
     assert all(row.milliseconds > 0 and row.peak_mb > 0 for row in rows)
-    assert [row.error is None for row in rows] == [False, False, False, True]
+    assert [row.error is None for row in rows] == [False, False, False, True, False]
     assert (rows[0].speedup, rows[3].to_depthwise) == (1, 1)
 
 

@@ -29,6 +29,12 @@ def test_two_thirds_of_a_target_will_do(
     assert "ASPP, 48 images" in line
 
 
+def test_the_torch_kernel_has_targets_of_its_own() -> None:
+    assert not misses([row(variant="torch", speedup=5 / 1.49)])
+    (line,) = misses([row(variant="torch", speedup=5 / 1.51)])
+    assert "48 images, forward, torch: speedup" in line
+
+
 def test_other_variants_and_cases_have_no_targets() -> None:
-    assert not misses([row(variant="torch", speedup=0.1)])
+    assert not misses([row(variant="unfold", speedup=0.1)])
     assert not misses([Measurement("MobileNetV2", 48, "compiled", FORWARD, speedup=0.1)])

@@ -74,10 +74,17 @@ def test_eval_prints_the_table_of_its_rows(workplace: Path) -> None:
 def test_other_choices_are_kept_apart(workplace: Path) -> None:
     run = "runs/dense-holdout-A-seed0"
     scored = tvseg("eval", run, "--data", "phantoms", "--protocol", "paper", "--images", "all",
-                   "--checkpoint", "last", cwd=workplace)  # fmt: skip
+                   "--checkpoint", "last", "--size", "native", "--shifts", "0,10",
+                   cwd=workplace)  # fmt: skip
     assert scored.returncode == 0, scored.stderr
-    cases = pd.read_csv(workplace / run / "eval" / "paper-all-last" / "cases.csv")
-    assert len(cases) == 3 * 2 * 2
+    folder = workplace / run / "eval" / "paper-native-all-last"
+    assert len(pd.read_csv(folder / "cases.csv")) == 3 * 2 * 2
+    shifts = pd.read_csv(folder / "shifts.csv")
+    assert len(shifts) == 3 * 2 * 2 * 2
+    mine = shifts.query("variant == 'mean mask' and structure == 'disc' and shift == 0.1")
+    assert f"{100 * mine['dice'].mean():.2f}" in scored.stdout
+    assert "protocol paper: threshold 0.75" in scored.stdout
+    assert "checkpoint last epoch (kept as trained" in scored.stdout
 
 
 def test_predict_leaves_pictures_and_measurements(workplace: Path) -> None:

@@ -139,7 +139,8 @@ def test_colours_tell_variants_and_centres_apart() -> None:
     colours = variant_colours(names)
     assert list(colours) == names
     assert len(set(colours.values())) == len(names)
-    marks = centre_marks("ABCD")
+    marks = centre_marks("ABCD", "ABCD")
     assert len({mark for _, mark in marks.values()}) == 4
+    assert centre_marks("ABCD", "C") == {"C": marks["C"]}
     four = {colours[name] for name in names[:4]}
     assert not four & {colour for colour, _ in marks.values()}

@@ -94,6 +94,13 @@ def test_numbers_of_the_table_are_those_of_the_rows(
     assert mean == pytest.approx(by_seed.mean())
 
 
+def test_pairs_without_a_common_image_are_not_in_the_table_of_tests(out: Path) -> None:
+    text = (out / "tables" / "comparisons.md").read_text()
+    assert text.count("| tvconv vs dense | 8 |") == 2 * 2  # metrics x structures, on centre A alone
+    assert text.count("| depthwise vs dense | 8 |") == 2 * 2 * 2
+    assert "| 0 |" not in text
+
+
 def test_failures_are_listed_by_name(out: Path) -> None:
     failures = pd.read_csv(out / "tables" / "failures.csv").to_dict("records")
     place = {"variant": "tvconv", "centre": "A", "split": "test", "case": "photo0"}
@@ -121,6 +128,17 @@ def test_readers_are_warned(chapters: list[Chapter], tmp_path: Path) -> None:
     one_variant = _section(of_target, "Variants compared")
     assert not one_variant.tables
     assert "nothing to compare" in one_variant.words[0]
+
+
+def test_variants_without_common_images_are_not_compared(tmp_path: Path) -> None:
+    runs = [
+        write_scored_run(tmp_path, "dense", "A", 0),
+        write_scored_run(tmp_path, "tvconv", "B", 0),
+    ]
+    (apart,) = _chapters(runs)
+    section = _section(apart, "Variants compared")
+    assert section.words == ["No two variants have scored the same images."]
+    assert not section.pictures
 
 
 def test_the_same_runs_give_the_same_files(

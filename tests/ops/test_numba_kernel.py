@@ -71,13 +71,16 @@ def test_every_plane_equals_the_reference(
     assert_all_close(results(*tensors, case), wanted, torch.float32)
 
 
-@pytest.mark.usefixtures("no_torch_kernel")
+@pytest.mark.usefixtures("no_torch_kernel", "blocks")
 @pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("dilation", [1, 2])
-def test_every_geometry_equals_the_reference(kernel_size: int, stride: int, dilation: int) -> None:
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
+def test_every_geometry_equals_the_reference(
+    layout: str, kernel_size: int, stride: int, dilation: int
+) -> None:
     case = Case(kernel_size, stride, dilation, (3, 33, 7, 4))
-    tensors = draw(case, torch.float32, "channels_last")
+    tensors = draw(case, torch.float32, layout)
     wanted = truth(*tensors, stride=stride, dilation=dilation)
     assert_all_close(results(*tensors, case), wanted, torch.float32)
 
@@ -100,7 +103,7 @@ def test_bad_weights_and_gradients_at_the_padding_reach_nothing(value: float, la
 def test_nothing_behind_the_plane_is_read() -> None:
     from tvseg.ops.numba_contiguous import tables
 
-    _, bits = tables(3, 5, 9, 1)
+    _, _, bits = tables((3, 5), (3, 5), 9, 1, 1, None)
     assert bits[0, 4] == 2**15 - 1  # the tap in the middle: fifteen pixels
     assert not (bits >> 15).any()
 
@@ -114,14 +117,17 @@ def test_bfloat16_is_rounded_as_torch_rounds() -> None:
     torch.testing.assert_close(given, wanted, rtol=0, atol=0, equal_nan=True)
 
 
-def test_a_share_writes_its_own_pixels_and_nothing_else() -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_share_writes_its_own_pixels_and_nothing_else(packed: bool) -> None:
     from tvseg.ops.numba_channels_last import sum_pixels, tables
 
     rows, columns = tables((3, 4), (3, 4), 9, 1, 1, transposed=False)
     weight, source = np.ones(9 * 12 * 17, np.float32), np.ones(3 * 12 * 17, np.float32)
     result = np.full(3 * 12 * 17, 7, np.float32)
     sizes, steps = (17, 3, 4), (12 * 17, 4 * 17, 17)
-    sum_pixels(weight, steps, source, result, rows, columns, False, sizes, (1, 2), (2, 4), 2)
+    sum_pixels(
+        weight, steps, source, result, rows, columns, False, sizes, (1, 2), (2, 4), 2, packed
+    )
     untouched = (result == 7).reshape(3, 3, 4, 17)
     assert not untouched[1, 1].any()  # tiles 2 and 3 of two pixels: the second of three rows
     untouched[1, 1] = True
@@ -236,7 +242,7 @@ def test_what_the_loops_do_not_serve_is_torch_s(monkeypatch: pytest.MonkeyPatch)
         raise AssertionError("the compiled loops were asked")
 
     monkeypatch.setattr(numba_kernel, "_compiled", refuse)
-    for dtype, layout in ((torch.float64, "channels_last"), (torch.float32, "contiguous")):
+    for dtype, layout in ((torch.float64, "channels_last"), (torch.float16, "contiguous")):
         x, weight, grad = draw(TYPICAL, dtype, layout)
         results(x, weight, grad, TYPICAL)
     x, weight, _ = draw(TYPICAL, torch.float32, "channels_last")

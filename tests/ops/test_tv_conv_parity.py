@@ -46,6 +46,18 @@ def test_every_dtype_and_layout_equals_the_reference(
     assert_all_close(computed(*tensors, **steps), truth(*tensors, **steps), dtype)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", TYPICAL, ids=str)
+def test_bfloat16_weights_beside_float32_maps(case: Case, layout: str) -> None:
+    x, weight, grad = draw(case, torch.float32, layout)
+    weight = weight.bfloat16()
+    steps = {"stride": case.stride, "dilation": case.dilation}
+    out, grad_x, grad_weight = computed(x, weight, grad, **steps)
+    wanted = truth(x, weight.float(), grad, **steps)
+    assert_all_close((out, grad_x), wanted[:2], torch.float32)
+    assert_all_close((grad_weight,), wanted[2:], torch.bfloat16)
+
+
 @pytest.mark.parametrize("case", CASES[:18:5], ids=str)
 def test_gradient_of_an_expanded_output(case: Case) -> None:
     x, weight, grad = draw(case, torch.float32)
@@ -111,26 +123,42 @@ def test_empty_batch() -> None:
     assert not weight.grad.any()
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("dilation", [1, 2])
+def results_of(
+    form: str, x: Tensor, weight: Tensor, grad: Tensor, steps: dict[str, int]
+) -> tuple[Tensor, Tensor]:
+    """Output and the weight's gradient."""
+    if form == "plain":
+        weight = weight.detach().requires_grad_()
+        out = tv_conv2d_plain(x, weight, steps["stride"], steps["dilation"])
+        return out.detach(), *torch.autograd.grad(out, weight, grad)
+    weight = weight.bfloat16() if form == "bfloat16 weights" else weight
+    out, _, grad_weight = computed(x, weight, grad, **steps)
+    return out, grad_weight
+
+
+@pytest.mark.parametrize("form", ["operator", "plain", "bfloat16 weights"])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (1, 2), (2, 1), (2, 2)])
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
-@pytest.mark.parametrize("pixel", [(0, 0), (0, 6), (3, 0), (4, 6), (5, 3)])
 def test_a_bad_pixel_stays_in_its_neighbourhood(
-    pixel: tuple[int, int], layout: str, dilation: int, value: float
+    layout: str, stride: int, dilation: int, form: str
 ) -> None:
-    case = Case(3, 1, dilation, (2, 3, 6, 7))
-    x, weight, grad = draw(case, torch.float32, layout)
-    x[1, 2, pixel[0], pixel[1]] = value
-    out, _, grad_weight = computed(x, weight, grad, stride=1, dilation=dilation)
-    touched = torch.zeros(1, 1, 6, 7)
-    touched[0, 0, pixel[0], pixel[1]] = 1
-    kernel = torch.ones(1, 1, 3, 3)
-    reached = functional.conv2d(touched, kernel, padding=dilation, dilation=dilation)[0, 0] > 0
-    assert torch.equal(~out[1, 2].isfinite(), reached)
-    assert torch.equal(~grad_weight[2].isfinite().all(dim=0), reached)
-    out[1, 2] = 0
-    assert out.isfinite().all()
-    assert grad_weight[:2].isfinite().all()
+    steps = {"stride": stride, "dilation": dilation}
+    clean, weight, grad = draw(Case(3, stride, dilation, (2, 3, 6, 7)), torch.float32, layout)
+    for row, column in ((0, 0), (0, 6), (3, 0), (4, 6), (5, 3)):
+        touched = torch.zeros(1, 1, 6, 7)
+        touched[0, 0, row, column] = 1
+        reached = functional.conv2d(
+            touched, torch.ones(1, 1, 3, 3), stride=stride, padding=dilation, dilation=dilation
+        ).bool()[0, 0]
+        for value in (float("nan"), float("inf")):
+            x = clean.clone()
+            x[1, 2, row, column] = value
+            out, grad_weight = results_of(form, x, weight, grad, steps)
+            assert torch.equal(~out[1, 2].isfinite(), reached)
+            assert torch.equal(~grad_weight[2].isfinite().all(dim=0), reached)
+            out[1, 2] = 0
+            assert out.isfinite().all()
+            assert grad_weight[:2].isfinite().all()
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])

@@ -119,6 +119,17 @@ def test_autocast_leaves_float64_alone() -> None:
     assert out.dtype == torch.float64
 
 
+def test_the_generator_s_last_convolution_runs_in_autocast_s_dtype() -> None:
+    module, seen = TVConv2d(3, (6, 4), hidden_channels=4), []
+    module.generator.layers[-1].register_forward_hook(
+        lambda layer, inputs, out: seen.append(out.dtype)
+    )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert module.weight().dtype == torch.bfloat16
+        assert module(torch.randn(2, 3, 6, 4)).dtype == torch.bfloat16
+    assert seen == [torch.bfloat16] * 2
+
+
 def test_module_trains_under_autocast() -> None:
     torch.manual_seed(0)
     module = TVConv2d(3, (6, 4), hidden_channels=4, bias=True).to(memory_format=torch.channels_last)

@@ -262,9 +262,13 @@ def test_ruined_weights_are_not_kept(
     assert card.epoch == 1
 
 
-def test_a_step_of_one_image_is_refused(phantoms: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_step_or_part_of_one_image_is_refused(
+    images: int, phantoms: Path, tmp_path: Path
+) -> None:
     two = "centres={A: {name: a, folder: Domain1}, B: {name: b, folder: Domain2}}"
-    settings = _tiny("aspp=dense", two, "train.images_per_centre=1")
+    plan = [f"train.images_per_centre={images}", f"train.micro_batches={images}"]
+    settings = _tiny("aspp=dense", two, *plan)
     with pytest.raises(ValueError, match="at least 2 images"):
         train(settings, holdout="A", root=phantoms, runs=tmp_path)
     assert not list(tmp_path.iterdir())

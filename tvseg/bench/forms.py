@@ -39,12 +39,16 @@ class Shape:
         height, width = self.out_size
         return 9 * self.batch * self.channels * height * width
 
-    @property
-    def bytes_moved(self) -> int:
-        """Bytes that the forward pass must move in float32: input, output, weights."""
+    def bytes_moved(self, weight_dtype: torch.dtype = torch.float32) -> int:
+        """Bytes that the forward pass must move: float32 input and output, and the weights.
+
+        Args:
+            weight_dtype: Of the weights.
+        """
         height, width = self.out_size
         maps = self.height * self.width + height * width
-        return 4 * self.channels * (self.batch * maps + 9 * height * width)
+        weights = 9 * height * width
+        return self.channels * (4 * self.batch * maps + weight_dtype.itemsize * weights)
 
 
 class Problem:
@@ -83,11 +87,15 @@ class Form:
         compute: (x, weight, stride) -> out.
         weight: ``given`` (C, 9, Ho, Wo), ``generated`` anew in each forward pass, or ``shared``
             (C, 9) by all pixels.
+        weight_dtype: Of given weights.
+        trains: Whether the backward pass is compared and timed too.
     """
 
     layout: torch.memory_format
     compute: Callable[[Tensor, Tensor, int], Tensor]
     weight: str = "given"
+    weight_dtype: torch.dtype = torch.float32
+    trains: bool = True
 
 
 def unfolded(x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -120,15 +128,17 @@ def _ours(x: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 _NCHW, _NHWC = torch.contiguous_format, torch.channels_last
 FORMS: dict[str, Form] = {
-    "authors": Form(_NCHW, unfolded, "generated"),
+    "authors": Form(_NCHW, unfolded, "generated", trains=False),
     "unfold": Form(_NCHW, unfolded),
     "torch": Form(_NHWC, _ours),
     "compiled": Form(_NHWC, _ours),
+    "compiled, bf16 weights": Form(_NHWC, _ours, weight_dtype=torch.bfloat16, trains=False),
     "compiled NCHW": Form(_NCHW, _ours),
     "depthwise NCHW": Form(_NCHW, depthwise, "shared"),
     "depthwise": Form(_NHWC, depthwise, "shared"),
 }
-KERNEL_OF = {"torch": "torch", "compiled": "numba", "compiled NCHW": "numba"}
+KERNEL_OF = {name: "numba" for name in FORMS if name.startswith("compiled")}
+"""The kernel behind a form; torch's behind the others that have one."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +168,7 @@ def bind(name: str, problem: Problem) -> Bound:
     form = FORMS[name]
     x, grad = (t.contiguous(memory_format=form.layout).detach() for t in (problem.x, problem.grad))
     x.requires_grad_()
-    weight = problem.shared.clone() if form.weight == "shared" else _laid_out(problem, form.layout)
+    weight = problem.shared.clone() if form.weight == "shared" else _laid_out(problem, form)
     weight.requires_grad_()
     stride, kernel = problem.shape.stride, KERNEL_OF.get(name, "torch")
 
@@ -173,22 +183,25 @@ def bind(name: str, problem: Problem) -> Bound:
             edge = torch.autograd.graph.get_gradient_edge(form.compute(x, weight, stride))
             return torch.autograd.grad((edge,), (x, weight), (grad,))
 
-    given = (forward(), *both())
-    error = max(map(difference, given, _wanted(problem, form.weight == "shared")))
+    given = (forward(), *both()) if form.trains else (forward(),)
+    error = max(map(difference, given, _wanted(problem, form)[: len(given)]))
     return Bound(forward, both, (x.detach(), weight.detach(), grad), error)
 
 
-def _laid_out(problem: Problem, layout: torch.memory_format) -> Tensor:
+def _laid_out(problem: Problem, form: Form) -> Tensor:
     """The weight, tap-major for channels_last maps, as a leaf of its own."""
-    if layout == torch.contiguous_format:
-        return problem.weight.contiguous().clone()
-    return problem.weight.transpose(0, 1).contiguous(memory_format=layout).transpose(0, 1)
+    weight = problem.weight.to(form.weight_dtype)
+    if form.layout == torch.contiguous_format:
+        return weight.contiguous().clone()
+    return weight.transpose(0, 1).contiguous(memory_format=form.layout).transpose(0, 1)
 
 
-def _wanted(problem: Problem, shared: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Output and gradients of the plain torch form."""
+def _wanted(problem: Problem, form: Form) -> tuple[Tensor, Tensor, Tensor]:
+    """Output and gradients of the plain torch form, with the weights that the form has."""
+    shared = form.weight == "shared"
     x = problem.x.clone().requires_grad_()
-    weight = (problem.shared if shared else problem.weight).clone().requires_grad_()
+    weight = problem.shared if shared else problem.weight.to(form.weight_dtype).float()
+    weight = weight.clone().requires_grad_()
     spread = weight[..., None, None].expand(-1, -1, *problem.shape.out_size) if shared else weight
     out = tv_conv2d_plain(x, spread, problem.shape.stride, 1)
     to_x, to_weight = torch.autograd.grad(out, (x, weight), problem.grad)

@@ -27,6 +27,7 @@ class Measurement:
         bandwidth_share: What these take of the bandwidth of a copy.
         peak_mb: Most that tensors took, in 1e6 bytes.
         memory_to_unfold: Peak relative to the unfolded form's.
+        kept_mb: Weights that a frozen network keeps, in 1e6 bytes.
     """
 
     case: str
@@ -46,3 +47,4 @@ class Measurement:
     bandwidth_share: float | None = None
     peak_mb: float | None = None
     memory_to_unfold: float | None = None
+    kept_mb: float | None = None

@@ -56,7 +56,7 @@ def _rows(
     calls = {
         name: one.forward if passes == FORWARD else one.both
         for name, one in bound.items()
-        if not wrong(one.error) and (passes == FORWARD or name != "authors")
+        if not wrong(one.error) and (passes == FORWARD or FORMS[name].trains)
     }
     seconds = interleave(calls, rounds=rounds)
     peaks = {name: peak_memory(call, _held(bound[name], passes)) for name, call in calls.items()}
@@ -68,14 +68,15 @@ def _rows(
     for name, one in bound.items():
         if name in seconds:
             median = statistics.median(seconds[name])
+            moved = scale * shape.bytes_moved(FORMS[name].weight_dtype)
             yield Measurement(
                 **described, variant=name, error=one.error,
                 milliseconds=1e3 * median,
                 speedup=_ratio(seconds, _BASE[passes], name),
                 to_depthwise=_ratio(seconds, name, "depthwise"),
                 macs=scale * shape.macs,
-                megabytes=scale * shape.bytes_moved / 1e6,
-                bandwidth_share=scale * shape.bytes_moved / median / bandwidth,
+                megabytes=moved / 1e6,
+                bandwidth_share=moved / median / bandwidth,
                 peak_mb=peaks[name] / 1e6,
                 memory_to_unfold=peaks[name] / peaks["unfold"] if "unfold" in peaks else None,
             )  # fmt: skip

@@ -23,6 +23,7 @@ _COLUMNS = {
     "bandwidth_share": ("of copy", "{:.0%}"),
     "peak_mb": ("peak MB", "{:.4g}"),
     "memory_to_unfold": ("/ unfold", "{:.0%}"),
+    "kept_mb": ("kept MB", "{:.3g}"),
 }
 _SWEPT = {"channels": "channels", "map size": "height", "batch": "batch"}
 

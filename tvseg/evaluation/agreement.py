@@ -81,7 +81,7 @@ def bland_altman(cases: pd.DataFrame, variant: str, centres: Sequence[str]) -> F
     """
     rows = ratios(cases[cases["variant"] == variant])
     overall = agreement(rows, [variant]).iloc[-1]
-    marks = centre_marks(centres)
+    marks = centre_marks(centres, rows["centre"])
     figure = Figure(figsize=(WIDTH_IN, 3.2), layout="constrained")
     scatter, plot = figure.subplots(1, 2)
     for centre, (colour, mark) in marks.items():

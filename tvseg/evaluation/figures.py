@@ -102,7 +102,7 @@ def pair_scatter(
     keys = ["structure", "centre", "split", "case"]
     wide = values.pivot(index=keys, columns="variant", values="value").dropna().reset_index()
     structures = sorted(wide["structure"].unique())
-    marks = centre_marks(centres)
+    marks = centre_marks(centres, wide["centre"])
     figure = Figure(figsize=(WIDTH_IN, 3.3), layout="constrained")
     panels = figure.subplots(1, len(structures), squeeze=False)[0]
     for axes, structure in zip(panels, structures, strict=True):
@@ -146,15 +146,16 @@ def difference_plot(comparison: pd.DataFrame, metric: str, centres: Sequence[str
     """Mean differences of pairs of variants with their intervals: a panel a structure.
 
     Args:
-        comparison: Rows of one metric with ``structure``, ``centre``, ``first``, ``second``,
+        comparison: Rows of one metric with ``structure``, ``centre``, ``first``, ``second``, ``n``,
             ``difference``, ``low``, ``high`` (in the rows' unit) and ``p_holm``; differences with
             a corrected p below :data:`SIGNIFICANT` are filled.
         metric: One of :data:`DRAWN`.
         centres: All centres of the report.
     """
+    comparison = comparison[comparison["n"] > 0]
     pairs = comparison[["first", "second"]].drop_duplicates().to_numpy().tolist()
     structures = sorted(comparison["structure"].unique())
-    marks = centre_marks(centres)
+    marks = centre_marks(centres, comparison["centre"])
     height = 1.0 + len(structures) * (0.4 + 0.2 * len(pairs) * (len(marks) + 1))
     figure = Figure(figsize=(WIDTH_IN, height), layout="constrained")
     panels = figure.subplots(len(structures), 1, squeeze=False, sharex=True)[:, 0]

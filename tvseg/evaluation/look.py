@@ -1,7 +1,7 @@
 """The one look of all figures: sizes, colours, marks, and how a figure becomes a file."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from matplotlib import rc_context
@@ -48,15 +48,18 @@ def variant_colours(variants: Sequence[str]) -> dict[str, str]:
     return {variant: _VARIANT_COLOURS.get(variant) or spare[variant] for variant in variants}
 
 
-def centre_marks(centres: Sequence[str]) -> dict[str, tuple[str, str]]:
+def centre_marks(centres: Sequence[str], drawn: Iterable[str]) -> dict[str, tuple[str, str]]:
     """A colour and a mark for each centre; marks tell them apart in print without colours too.
 
     Args:
         centres: All centres of a report, so that each looks the same in all its figures.
+        drawn: The centres of this figure.
     """
+    present = set(drawn)
     return {
         centre: (_CENTRE_COLOURS[i % len(_CENTRE_COLOURS)], _MARKS[i % len(_MARKS)])
         for i, centre in enumerate(sorted(centres))
+        if centre in present
     }
 
 

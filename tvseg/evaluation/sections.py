@@ -1,5 +1,6 @@
 """What a report says of a group's scores: tables, tests, distributions, agreement, failures."""
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from tvseg.evaluation.figures import DRAWN, SIGNIFICANT, box_plot, difference_pl
 from tvseg.evaluation.page import Picture, Section, Sheet
 from tvseg.evaluation.scores import Group, caption
 from tvseg.evaluation.summary import MEAN_MASK, summarise
-from tvseg.evaluation.tables import BOTH, SHORT, SHOWN, layout
+from tvseg.evaluation.tables import BOTH, SHORT, SHOWN, Cell, layout
 
 
 def score_section(group: Group) -> Section:
@@ -28,10 +29,7 @@ def _scores(name: str, summary: pd.DataFrame, words: str, metrics: Sequence[str]
     table = layout(summary, words, metrics=metrics)
     rows = [
         {"Metric": line.metric, "Task": line.task, "Centre": line.centre}
-        | {
-            variant: f"{cell.value} {cell.note}" if cell else ""
-            for variant, cell in zip(table.variants, line.cells, strict=True)
-        }
+        | {variant: _cell(cell) for variant, cell in zip(table.variants, line.cells, strict=True)}
         for line in table.lines
     ]
     best = frozenset(
@@ -69,6 +67,8 @@ def comparison_section(group: Group) -> Section:
     if len(networks) < 2:
         return Section("Variants compared", ["There is one variant; nothing to compare it with."])
     table = differences(group.cases, DRAWN, networks)
+    if not table["n"].any():
+        return Section("Variants compared", ["No two variants have scored the same images."])
     pictures = [
         Picture(
             f"differences-{_stem(metric)}",
@@ -115,7 +115,8 @@ def _scatters(group: Group, table: pd.DataFrame, metric: str) -> list[Picture]:
 
 def _tests(table: pd.DataFrame) -> Sheet:
     rows, bold = [], set()
-    for number, row in enumerate(table.to_dict("records")):
+    compared = table[table["n"] > 0].to_dict("records")
+    for number, row in enumerate(compared):
         about = METRICS[row["metric"]]
         gain, low, high = (
             f"{about.factor * row[key]:+.{about.digits}f}" for key in ("difference", "low", "high")
@@ -127,8 +128,8 @@ def _tests(table: pd.DataFrame) -> Sheet:
                 "Centre": row["centre"],
                 "Pair": f"{row['first']} vs {row['second']}",
                 "Images": str(row["n"]),
-                "Difference": f"{gain} [{low}, {high}]" if row["n"] else "",
-                "Effect": f"{row['effect']:+.2f}" if row["n"] else "",
+                "Difference": f"{gain} [{low}, {high}]",
+                "Effect": f"{row['effect']:+.2f}",
                 "p": _p(row["p"]),
                 "p, Holm": _p(row["p_holm"]),
             }
@@ -220,6 +221,12 @@ def failure_section(group: Group) -> Section:
         f"the prediction alone) of {len(cases)} structures of all networks."
     )
     return Section(title, tables=[Sheet("failures", caption, text, numbers, 6)])
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    return cell.note if math.isnan(cell.mean) else f"{cell.value} {cell.note}"
 
 
 def _bounded(metric: str, row: Mapping[Hashable, Any]) -> str:

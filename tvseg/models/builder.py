@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from tvseg.models.deeplab import TVDeepLabV3Plus
@@ -50,16 +51,19 @@ def build_model(
     return model
 
 
-def freeze(network: nn.Module) -> None:
+def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> int:
     """Generate the weights of every TVConv layer now and keep them, for inference.
 
     Args:
         network: Any network, in eval mode; see :meth:`tvseg.ops.TVConv2d.freeze` for how long
             the weights are kept.
+        dtype: Of the kept weights: None for the parameters', ``torch.bfloat16`` for half of it.
+
+    Returns:
+        Bytes that the kept weights take.
 
     Raises:
         ValueError: The network is in train mode.
     """
-    for module in network.modules():
-        if isinstance(module, TVConv2d):
-            module.freeze()
+    layers = [module for module in network.modules() if isinstance(module, TVConv2d)]
+    return sum(layer.freeze(dtype).frozen_bytes for layer in layers)

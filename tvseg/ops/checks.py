@@ -48,7 +48,7 @@ def check_call(x: Tensor, weight: Tensor, stride: int, dilation: int) -> None:
 
     Args:
         x: should be (B, C, H, W).
-        weight: should be (C, k*k, Ho, Wo) in x's dtype.
+        weight: should be (C, k*k, Ho, Wo) in x's dtype, or in bfloat16 beside float32 maps.
         stride: step between input pixels.
         dilation: step between taps.
 
@@ -133,8 +133,8 @@ def check_module(
 def _check_dtypes(x: torch.dtype, weight: torch.dtype) -> None:
     if x not in _DTYPES:
         raise ValueError(f"x must be of one of {_DTYPES}, got {x}: convert it, e.g. with x.float()")
-    if x != weight:
+    if x != weight and (x, weight) != (torch.float32, torch.bfloat16):
         raise ValueError(
-            f"x and weight must have the same dtype, got {x} and {weight}: convert one of them,"
-            " or run under torch.autocast"
+            "x and weight must have the same dtype, or be float32 and bfloat16, got "
+            f"{x} and {weight}: convert one of them, or run under torch.autocast"
         )

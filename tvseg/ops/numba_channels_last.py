@@ -33,16 +33,16 @@ def sum_taps(
         transposed: whether source is the gradient of the output.
     """
     weight = weight_layout(weight, torch.channels_last)
-    sizes, steps = (result.shape[2:], source.shape[2:]), weight.stride()[1:]
-    rows, columns = tables(*sizes, weight.shape[1], stride, dilation, transposed=transposed)
+    steps = weight.stride()[1:]
+    rows, columns = tables(
+        result.shape[2:], source.shape[2:], weight.shape[1], stride, dilation, transposed=transposed
+    )
     arrays = flat_array(weight), steps, flat_array(_nhwc(source)), flat_array(_nhwc(result))
     width, jobs = tile_width_and_jobs(result.shape, weight.shape[1], split_images=True)
+    sizes, packed = tuple(source.shape[1:]), len(source) > numba_threads.UNPACKED_IMAGES
 
     def work(job: Job) -> None:
-        sum_pixels(
-            *arrays, rows, columns, transposed, tuple(source.shape[1:]),
-            job.images, job.tiles, width,
-        )  # fmt: skip
+        sum_pixels(*arrays, rows, columns, transposed, sizes, job.images, job.tiles, width, packed)
 
     run(work, jobs)
 
@@ -89,8 +89,8 @@ def tile_width_and_jobs(
     images, channels, height, width = shape
     threads = threads_for(images * channels * height * width * taps)
     fits = numba_threads.PACK_ELEMENTS // (channels * taps)
-    tile_width = max(1, min(width, fits, height * width // threads))
-    tiles = height * -(-width // tile_width)
+    across = -(-width // max(1, min(width, fits, height * width // threads)))
+    tile_width, tiles = -(-width // across), height * across
     return tile_width, share_out(tiles, images, threads=threads, split_images=split_images)
 
 

@@ -1,6 +1,6 @@
 """TVConv on the processor by compiled loops, three to five times as fast as torch's.
 
-Takes float32 and bfloat16 maps, channels_last with any stride and contiguous ones at stride 1.
+Takes float32 and bfloat16 maps, channels_last and contiguous, and bfloat16 weights beside either.
 Everything else, and every machine on which numba cannot be used, is served by
 `tvseg.ops.torch_kernel`. numba is imported, and the loops are compiled or read from numba's cache
 on disk, when the kernel is first used. Work is shared out to as many threads as torch uses.
@@ -27,7 +27,7 @@ _DTYPES = (torch.float32, torch.bfloat16)
 
 def forward(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
     """The operator itself; arguments and result as in `torch_kernel.forward`."""
-    loops = _loops_for(x, weight, stride)
+    loops = _loops_for(x, weight)
     if loops is None:
         return torch_kernel.forward(x, weight, stride, dilation)
     out = empty_map(x, output_size_of((x.shape[2], x.shape[3]), stride))
@@ -39,7 +39,7 @@ def grad_input(
     grad: Tensor, weight: Tensor, in_size: Sequence[int], stride: int, dilation: int
 ) -> Tensor:
     """Gradient of the input; arguments and result as in `torch_kernel.grad_input`."""
-    loops = _loops_for(grad, weight, stride)
+    loops = _loops_for(grad, weight)
     if loops is None:
         return torch_kernel.grad_input(grad, weight, in_size, stride, dilation)
     height, width = in_size
@@ -50,7 +50,7 @@ def grad_input(
 
 def grad_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
     """Gradient of the weight; arguments and result as in `torch_kernel.grad_weight`."""
-    loops = _loops_for(x, weight, stride)
+    loops = _loops_for(x, weight)
     if loops is None:
         return torch_kernel.grad_weight(grad, x, weight, stride, dilation)
     result = torch.empty_like(weight_layout(weight, memory_format_of(x)))
@@ -58,13 +58,14 @@ def grad_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: 
     return result
 
 
-def _loops_for(maps: Tensor, weight: Tensor, stride: int) -> ModuleType | None:
+def _loops_for(maps: Tensor, weight: Tensor) -> ModuleType | None:
     """The compiled loops for these arguments, if there are any."""
     if maps.dtype not in _DTYPES or weight.dtype not in _DTYPES or maps.numel() == 0:
         return None
-    if memory_format_of(maps) == torch.channels_last:
-        return _compiled()[0] if _compiled() else None
-    return _compiled()[1] if stride == 1 and _compiled() else None
+    loops = _compiled()
+    if not loops:
+        return None
+    return loops[0] if memory_format_of(maps) == torch.channels_last else loops[1]
 
 
 @cache

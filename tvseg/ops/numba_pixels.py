@@ -1,10 +1,10 @@
 """TVConv's loops over channels_last maps, compiled by numba; imported at a kernel's first use.
 
 Maps lie as (B, H, W, C), flat. The loops walk over tiles: a few neighbouring pixels of one row.
-The weights of a tile are packed into a scratch array that stays in the L2 cache while two images
-at a time pass by. In their own array the taps of a pixel lie h*w*c elements apart, often a multiple
-of the distance at which cache lines evict one another: at 1920 x 16 x 16 each pair of images would
-read all weights from memory again, and take three times as long.
+Two images at a time pass by the weights of a tile. A large batch has these packed into a scratch
+array that stays in the L2 cache: in their own array the taps of a pixel lie h*w*c elements apart,
+often a multiple of the distance at which cache lines evict one another. A small batch, which reads
+each weight once or twice, takes them from where they are.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from tvseg.ops.numba_vectors import LANES, compiled, inlined, load, multiply_add, store, zero
+from tvseg.ops.numba_vectors import LANES, compiled, inlined, load, move, multiply_add, store, zero
 
 Array = Any  # inside compiled code
 
-VECTORS_SHA256 = "9cead35cb0f0bc95f91a75355175a419e94644ed3ce991de7cf99eb4c802df6b"
+VECTORS_SHA256 = "8395ee64adfc8e99708cc9c83e41b5f45d509366930495860e574e9b8a760b39"
 """Digest of numba_vectors.py: numba takes code from its disk cache until this very file changes."""
 
 BLOCK = 2 * LANES
@@ -57,20 +57,25 @@ def _lanes(channels: int, paired: bool) -> tuple[int, int, int, int]:
 
 
 @inlined
-def _pack(weight: Array, offsets: Array, taps: int, channels: int, pack: Array) -> None:
-    """Copy one pixel's weights: block of channels by block, tap by tap within each."""
-    place = 0
+def _pack(weight: Array, offsets: Array, taps: int, channels: int, pack: Array, first: int) -> None:
+    """Copy one pixel's weights to pack[first:], block of channels by block, tap by tap within each.
+
+    Afterwards offsets are those of the first block in pack; further blocks lie taps blocks apart.
+    """
+    place = first
     for channel in range(0, channels, BLOCK):
         for tap in range(taps):
             origin = offsets[tap] + channel
             if channel + BLOCK <= channels:
-                low, high = load(weight, origin, LANES), load(weight, origin + LANES, LANES)
+                move(weight, origin, pack, place, LANES)
+                move(weight, origin + LANES, pack, place + LANES, LANES)
             else:
                 lanes = _lanes(channels - channel, False)
-                low, high = load(weight, origin, lanes[0]), load(weight, origin + LANES, lanes[1])
-            store(pack, place, LANES, low)
-            store(pack, place + LANES, LANES, high)
+                move(weight, origin, pack, place, lanes[0])
+                move(weight, origin + LANES, pack, place + LANES, lanes[1])
             place += BLOCK
+    for tap in range(taps):
+        offsets[tap] = first + tap * BLOCK
 
 
 @inlined
@@ -93,20 +98,19 @@ def _unpack(pack: Array, taps: int, channels: int, result: Array, offsets: Array
 
 @inlined
 def _sum(
-    pack: Array, taps: int, source: Array, others: Array, result: Array,
+    weights: Any, taps: int, source: Array, others: Array, result: Array,
     apart: Any, channel: int, lanes: Any,
 ) -> None:  # fmt: skip
     """One block of one pixel: result = sum over taps of weight * source, for two images."""
+    kernels, offsets, spread = weights
     a, b, c, d = zero(), zero(), zero(), zero()
-    place = channel * taps
     for tap in range(taps):
-        at = others[tap] + channel
-        low, high = load(pack, place, LANES), load(pack, place + LANES, LANES)
+        place, at = offsets[tap] + channel * spread, others[tap] + channel
+        low, high = load(kernels, place, lanes[0]), load(kernels, place + LANES, lanes[1])
         a = multiply_add(low, load(source, at, lanes[0]), a)
         b = multiply_add(high, load(source, at + LANES, lanes[1]), b)
         c = multiply_add(low, load(source, at + apart[0], lanes[2]), c)
         d = multiply_add(high, load(source, at + apart[0] + LANES, lanes[3]), d)
-        place += BLOCK
     store(result, channel, lanes[0], a)
     store(result, channel + LANES, lanes[1], b)
     store(result, channel + apart[1], lanes[2], c)
@@ -139,20 +143,20 @@ def _over_channels(block: Callable[..., Any]) -> Callable[..., Any]:
     """Take a block through all channels of one pixel, in two images or (not paired) in one."""
 
     def walk(
-        pack: Array, taps: int, source: Array, others: Array, pixels: Array,
+        weights: Any, taps: int, source: Array, others: Array, pixels: Array,
         apart: Any, channels: int, paired: bool,
     ) -> None:  # fmt: skip
         whole = channels - channels % BLOCK
         if paired:  # constant lanes become plain loads and stores, or none
             for channel in range(0, whole, BLOCK):
                 lanes = (LANES, LANES, LANES, LANES)
-                block(pack, taps, source, others, pixels, apart, channel, lanes)
+                block(weights, taps, source, others, pixels, apart, channel, lanes)
         else:
             for channel in range(0, whole, BLOCK):
-                block(pack, taps, source, others, pixels, apart, channel, (LANES, LANES, 0, 0))
+                block(weights, taps, source, others, pixels, apart, channel, (LANES, LANES, 0, 0))
         if whole < channels:
             lanes = _lanes(channels - whole, paired)
-            block(pack, taps, source, others, pixels, apart, whole, lanes)
+            block(weights, taps, source, others, pixels, apart, whole, lanes)
 
     return inlined(walk)
 
@@ -162,10 +166,9 @@ _spread_pixel = _over_channels(_spread)
 
 
 @inlined
-def _scratch(tile_width: int, taps: int, channels: int) -> tuple[Array, Array, Array, Array]:
-    """Per pixel of a tile: packed weights, offsets of the pixels met and of weights, taps met."""
+def _lists(tile_width: int, taps: int) -> tuple[Array, Array, Array]:
+    """Per pixel of a tile: offsets of the pixels met and of their weights, taps met."""
     return (
-        np.empty((tile_width, taps * (channels + BLOCK)), np.float32),
         np.empty((tile_width, taps), np.int64),
         np.empty((tile_width, taps), np.int64),
         np.empty(tile_width, np.int64),
@@ -175,7 +178,7 @@ def _scratch(tile_width: int, taps: int, channels: int) -> tuple[Array, Array, A
 @compiled
 def sum_pixels(
     weight: Array, steps: Any, source: Array, result: Array, rows: Array, columns: Array,
-    transposed: bool, sizes: Any, images: Any, tiles: Any, tile_width: int,
+    transposed: bool, sizes: Any, images: Any, tiles: Any, tile_width: int, packed: bool,
 ) -> None:  # fmt: skip
     """Forward, or (transposed) the gradient of the input: result pixels from source pixels.
 
@@ -191,11 +194,15 @@ def sum_pixels(
         images: (first, one past the last) image.
         tiles: (first, one past the last) tile, counted along the rows.
         tile_width: pixels of a tile.
+        packed: whether to pack a tile's weights.
     """
-    channels, width = sizes[0], columns.shape[0]
+    channels, width, taps = sizes[0], columns.shape[0], rows.shape[1] ** 2
     across = -(-width // tile_width)
     apart = (sizes[1] * sizes[2] * channels, rows.shape[0] * width * channels)
-    pack, others, weights, met = _scratch(tile_width, rows.shape[1] ** 2, channels)
+    others, weights, met = _lists(tile_width, taps)
+    room = taps * (channels + BLOCK) * packed
+    pack = np.empty(tile_width * room, weight.dtype)
+    kernels = pack if packed else weight
     for tile in range(tiles[0], tiles[1]):
         row, left = tile // across, tile % across * tile_width
         count = min(tile_width, width - left)
@@ -204,15 +211,18 @@ def sum_pixels(
                 rows, columns, transposed, (row, left + pixel), steps,
                 sizes[2], channels, others[pixel], weights[pixel],
             )  # fmt: skip
-            _pack(weight, weights[pixel], met[pixel], channels, pack[pixel])
+            if packed:
+                _pack(weight, weights[pixel], met[pixel], channels, pack, pixel * room)
         for image in range(images[0], images[1], 2):
             paired = image + 1 < images[1]
             maps = source[image * apart[0] :]
             for pixel in range(count):
                 target = result[image * apart[1] + (row * width + left + pixel) * channels :]
+                spread = met[pixel] if packed else 1
                 _sum_pixel(
-                    pack[pixel], met[pixel], maps, others[pixel], target, apart, channels, paired
-                )
+                    (kernels, weights[pixel], spread), met[pixel], maps, others[pixel], target,
+                    apart, channels, paired,
+                )  # fmt: skip
 
 
 @compiled
@@ -234,10 +244,11 @@ def spread_pixels(
         tiles: (first, one past the last) tile, counted along the rows.
         tile_width: pixels of a tile.
     """
-    channels, width = sizes[0], columns.shape[0]
+    channels, width, taps = sizes[0], columns.shape[0], rows.shape[1] ** 2
     across = -(-width // tile_width)
     apart = (sizes[1] * sizes[2] * channels, rows.shape[0] * width * channels)
-    pack, others, weights, met = _scratch(tile_width, rows.shape[1] ** 2, channels)
+    others, weights, met = _lists(tile_width, taps)
+    pack = np.empty((tile_width, taps * (channels + BLOCK)), np.float32)
     for tile in range(tiles[0], tiles[1]):
         row, left = tile // across, tile % across * tile_width
         count = min(tile_width, width - left)

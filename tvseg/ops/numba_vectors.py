@@ -74,12 +74,12 @@ def _mask(builder: Any, lanes: Any) -> Any:
     return builder.icmp_signed("<", ir.Constant(_WORDS, list(range(LANES))), count)
 
 
-def _place(context: Any, builder: Any, signature: Any, arguments: Any) -> tuple[Any, Any, str]:
+def _place(context: Any, builder: Any, kind: Any, where: Any) -> tuple[Any, Any, str]:
     """Address of array[index], its alignment in bytes, and LLVM's name of the vector there."""
-    kind = signature.args[0]
-    data = context.make_array(kind)(context, builder, arguments[0]).data
+    array, index = where
+    data = context.make_array(kind)(context, builder, array).data
     memory, size, name = (_HALVES, 2, "i16") if kind.dtype == types.uint16 else (_FLOATS, 4, "f32")
-    address = builder.bitcast(builder.gep(data, [arguments[1]]), memory.as_pointer())
+    address = builder.bitcast(builder.gep(data, [index]), memory.as_pointer())
     return address, ir.Constant(_INT32, size), f"v{LANES}{name}.p0"
 
 
@@ -99,16 +99,29 @@ def zero(typing: Any) -> Any:
     return _VECTOR(), lambda *_: ir.Constant(_FLOATS, [0.0] * LANES)
 
 
+def _read(builder: Any, place: tuple[Any, Any, str], flags: Any) -> Any:
+    """The elements whose flag is set, zeros elsewhere, in the array's own type."""
+    address, alignment, name = place
+    memory = address.type.pointee
+    kind = ir.FunctionType(memory, [address.type, _INT32, _FLAGS, memory])
+    masked = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{name}")
+    return builder.call(masked, [address, alignment, flags, ir.Constant(memory, None)])
+
+
+def _write(builder: Any, place: tuple[Any, Any, str], flags: Any, values: Any) -> None:
+    """Values of the array's own type to where their flag is set."""
+    address, alignment, name = place
+    kind = ir.FunctionType(ir.VoidType(), [values.type, address.type, _INT32, _FLAGS])
+    masked = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.{name}")
+    builder.call(masked, [values, address, alignment, flags])
+
+
 def _load(
     context: Any, builder: Any, signature: Any, arguments: Any, mask: Callable[[Any, Any], Any]
 ) -> Any:
-    address, alignment, name = _place(context, builder, signature, arguments)
-    memory = _HALVES if "i16" in name else _FLOATS
-    kind = ir.FunctionType(memory, [address.type, _INT32, _FLAGS, memory])
-    masked = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{name}")
-    elsewhere = ir.Constant(memory, None)
-    values = builder.call(masked, [address, alignment, mask(builder, arguments[2]), elsewhere])
-    if memory is _FLOATS:
+    place = _place(context, builder, signature.args[0], arguments[:2])
+    values = _read(builder, place, mask(builder, arguments[2]))
+    if values.type == _FLOATS:
         return values
     return builder.bitcast(builder.shl(builder.zext(values, _WORDS), _splat(16)), _FLOATS)
 
@@ -134,16 +147,28 @@ def store(typing: Any, array: Any, index: Any, lanes: Any, vector: Any) -> Any:
     """Write the vector to array[index : index + lanes]."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address, alignment, name = _place(context, builder, signature, arguments)
-        narrow = "i16" in name
-        memory = _HALVES if narrow else _FLOATS
-        kind = ir.FunctionType(ir.VoidType(), [memory, address.type, _INT32, _FLAGS])
-        masked = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.{name}")
-        values = _narrowed(builder, arguments[3]) if narrow else arguments[3]
-        builder.call(masked, [values, address, alignment, _mask(builder, arguments[2])])
+        place = _place(context, builder, signature.args[0], arguments[:2])
+        values = arguments[3]
+        if place[0].type.pointee == _HALVES:
+            values = _narrowed(builder, values)
+        _write(builder, place, _mask(builder, arguments[2]), values)
         return context.get_dummy_value()
 
     return types.void(array, index, lanes, vector), emit
+
+
+@_primitive
+def move(typing: Any, source: Any, origin: Any, target: Any, index: Any, lanes: Any) -> Any:
+    """Copy source[origin : origin + lanes] to target[index :], an array of the same type."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        flags = _mask(builder, arguments[4])
+        place = _place(context, builder, signature.args[0], arguments[:2])
+        goal = _place(context, builder, signature.args[2], arguments[2:4])
+        _write(builder, goal, flags, _read(builder, place, flags))
+        return context.get_dummy_value()
+
+    return types.void(source, origin, target, index, lanes), emit
 
 
 @_primitive

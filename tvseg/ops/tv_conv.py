@@ -12,8 +12,7 @@ Processing, CVPR 2022, section 3.2, equations (2) and (4).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
@@ -21,7 +20,9 @@ from torch import Tensor, nn
 
 from tvseg.ops.checks import check_call, check_maps, check_module, check_steps
 from tvseg.ops.custom_op import forward_op
+from tvseg.ops.frozen import changes_of, ordinary_tensors
 from tvseg.ops.geometry import output_size_of
+from tvseg.ops.layout import memory_format_of, weight_layout
 from tvseg.ops.plain import tv_conv2d_plain
 from tvseg.ops.resize import resizer
 from tvseg.ops.weight_generator import WeightGenerator, join_taps, split_taps
@@ -41,8 +42,8 @@ def tv_conv2d(x: Tensor, weight: Tensor, *, stride: int = 1, dilation: int = 1) 
     Args:
         x: input maps (B, C, H, W); channels_last and contiguous maps keep their memory format.
         weight: kernels (C, k*k, Ho, Wo) with odd k, taps row by row, Ho = ceil(H / stride) and
-            Wo = ceil(W / stride). Fastest when laid out tap-major in x's memory format, as
-            `TVConv2d.weight` is.
+            Wo = ceil(W / stride), in x's dtype, or in bfloat16 beside float32 maps to save memory.
+            Fastest when laid out tap-major in x's memory format, as `TVConv2d.weight` is.
         stride: step between the input pixels under neighbouring output pixels.
         dilation: step between neighbouring taps, in input pixels.
 
@@ -68,8 +69,9 @@ class TVConv2d(nn.Module):
 
     The weights are generated in every forward pass, until `freeze` keeps a copy. The copy is
     dropped by train(), load_state_dict(), and whatever moves or casts the module (.to(), .half(),
-    ...); it is never saved. Changing parameters in place while frozen is not noticed: call
-    `unfreeze` first. A copy of a frozen module is frozen.
+    ...); it is never saved. It is not used once a parameter was changed in place, by an optimiser
+    or a moving average; only fused optimisers, .data and compiled graphs change or use parameters
+    unnoticed. A copy of a frozen module is frozen.
 
     Args:
         channels: channels C of input and output.
@@ -90,8 +92,6 @@ class TVConv2d(nn.Module):
     Source:
         Chen et al., CVPR 2022, section 3.2; affinity maps start at 1 as in section 4.1.
     """
-
-    frozen_weight: Tensor
 
     def __init__(
         self,
@@ -125,16 +125,27 @@ class TVConv2d(nn.Module):
         self.generator = WeightGenerator(
             channels, self.output_size, kernel_size=kernel_size, **generator
         )
-        # empty, not None, while not frozen: export and compilation follow tensors
-        self.register_buffer("frozen_weight", torch.empty(0), persistent=False)
+        # Empty, not None, while not frozen: export and compilation follow tensors. No buffer:
+        # moving averages copy buffers, and one of the two modules may be frozen.
+        self.frozen_weight = torch.empty(0)
         self._resized: dict[tuple[int, int], Tensor] = {}
+        self._made_from: list[tuple[Tensor, int]] = []  # parameters, and how often each was changed
         # torch leaves this method without annotations
         self.register_load_state_dict_post_hook(_unfreeze_after_load)  # type: ignore[no-untyped-call]
 
     @property
     def frozen(self) -> bool:
-        """Whether a copy of the generated weights is kept."""
-        return self.frozen_weight.numel() > 0
+        """Whether a copy of the generated weights is kept, and no older than the parameters."""
+        if self.frozen_weight.numel() == 0:
+            return False
+        return torch.compiler.is_compiling() or all(
+            changes_of(parameter) == count for parameter, count in self._made_from
+        )
+
+    @property
+    def frozen_bytes(self) -> int:
+        """Memory of the kept copies, at every size."""
+        return sum(kept.nbytes for kept in (self.frozen_weight, *self._resized.values()))
 
     def weight(self) -> Tensor:
         """The weights that are applied to maps of `output_size`: generated, or the frozen copy.
@@ -161,7 +172,8 @@ class TVConv2d(nn.Module):
         """
         check_maps(x)
         size = output_size_of((x.shape[2], x.shape[3]), self.stride)
-        out = tv_conv2d(x, self._weight_of(size), stride=self.stride, dilation=self.dilation)
+        weight = self._weight_of(size, memory_format_of(x))
+        out = tv_conv2d(x, weight, stride=self.stride, dilation=self.dilation)
         if self.bias is None:
             return out
         bias: Tensor = self.bias
@@ -169,26 +181,37 @@ class TVConv2d(nn.Module):
             bias = self._resizer(bias.unsqueeze(0), size).squeeze(0)
         return out + bias.to(out.dtype)
 
-    def freeze(self) -> Self:
+    def freeze(self, dtype: torch.dtype | None = None) -> Self:
         """Generate the weights now and use this copy until it is dropped (see the class).
 
-        The copy has the parameters' dtype, with or without autocast. Weights resampled to another
-        size are kept beside it from their first use on, for the last four sizes.
+        Weights resampled to another size are kept beside it from their first use on, for the last
+        four sizes. Maps of another memory format have the copies laid out anew, once.
+
+        Args:
+            dtype: of the copy, autocast or not: None for the parameters', or torch.bfloat16 for
+                half the memory of float32; maps and sums stay float32 then.
 
         Returns:
             The module itself.
 
         Raises:
-            ValueError: if the module is in training mode.
+            ValueError: if the module is in training mode, or bfloat16 does not fit its parameters.
         """
+        own = self.affinity.dtype
+        if dtype not in (None, own) and (own, dtype) != (torch.float32, torch.bfloat16):
+            raise ValueError(
+                f"freeze(dtype) must be None, the parameters' {own}, or torch.bfloat16 beside "
+                f"float32 parameters, got {dtype}"
+            )
         if self.training:
             raise ValueError(
                 "freeze() is for inference, this module is training: call eval() first"
             )
         self.unfreeze()
         device_type = self.affinity.device.type
-        with _ordinary_tensors(), torch.autocast(device_type, enabled=False):
-            self.frozen_weight = self.weight()
+        with ordinary_tensors(), torch.autocast(device_type, enabled=False):
+            self.frozen_weight = self.weight().to(own if dtype is None else dtype)
+        self._note_sources()
         return self
 
     def unfreeze(self) -> Self:
@@ -199,6 +222,7 @@ class TVConv2d(nn.Module):
         """
         self.frozen_weight = self.frozen_weight.new_empty(0)
         self._resized.clear()
+        self._made_from.clear()
         return self
 
     def train(self, mode: bool = True) -> Self:
@@ -214,35 +238,43 @@ class TVConv2d(nn.Module):
             f"stride={self.stride}, dilation={self.dilation}, resize={self.resize!r}"
         )
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch leaves it bare
+        self._note_sources()  # a copy's parameters count from zero
+
+    def __getstate__(self) -> dict[str, Any]:
+        if not self.frozen:
+            self.unfreeze()  # else a copy would take old weights for new ones
+        return self.__dict__
+
+    def _note_sources(self) -> None:
+        sources = (self.affinity, *self.generator.parameters())
+        self._made_from = [(parameter, changes_of(parameter)) for parameter in sources]
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self.unfreeze()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it bare
         return self
 
-    def _weight_of(self, size: tuple[int, int]) -> Tensor:
-        """Weights for an output map of the given (height, width)."""
-        if size == self.output_size:
-            return self.weight()
-        if size in self._resized:
-            return self._resized[size]
+    def _weight_of(self, size: tuple[int, int], layout: torch.memory_format) -> Tensor:
+        """Weights for an output map of the given (height, width); copies in the maps' layout."""
         if not self.frozen or torch.compiler.is_compiling():
-            return self._resample(size)
-        with _ordinary_tensors():
-            resized = self._resample(size)
-        if len(self._resized) == _RESIZED_KEPT:
+            return self.weight() if size == self.output_size else self._resample(size)
+        with ordinary_tensors():
+            if size == self.output_size:
+                self.frozen_weight = weight_layout(self.frozen_weight, layout)
+                return self.frozen_weight
+            known = self._resized.get(size)
+            resized = weight_layout(self._resample(size) if known is None else known, layout)
+        if known is None and len(self._resized) == _RESIZED_KEPT:
             del self._resized[next(iter(self._resized))]
         self._resized[size] = resized
         return resized
 
     def _resample(self, size: tuple[int, int]) -> Tensor:
-        return split_taps(self._resizer(join_taps(self.weight()), size), self.channels)
-
-
-@contextmanager
-def _ordinary_tensors() -> Iterator[None]:
-    """Results are constants that any later pass may use, made under inference_mode or not."""
-    with torch.inference_mode(False), torch.no_grad():
-        yield
+        weight = self.weight()
+        joined = join_taps(weight).to(torch.promote_types(weight.dtype, self.affinity.dtype))
+        return split_taps(self._resizer(joined, size).to(weight.dtype), self.channels)
 
 
 def _autocast(tensor: Tensor) -> Tensor:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 from torch import Tensor, nn
 
 
@@ -48,6 +52,8 @@ class WeightGenerator(nn.Module):
             nn.Conv2d(hidden_channels, channels * kernel_size**2, 3, padding=1, bias=False)
         )
         self.layers = nn.Sequential(*layers)
+        self._sharing = False
+        self._shared: tuple[Tensor, Tensor] | None = None  # as generated, and the leaf in use
 
     def forward(self, affinity: Tensor) -> Tensor:
         """Generate the weights.
@@ -58,8 +64,73 @@ class WeightGenerator(nn.Module):
         Returns:
             (C, k*k, height, width), taps row by row; a view of tap-major memory.
         """
+        if not (self._sharing and torch.is_grad_enabled()):
+            return self._generate(affinity)
+        if self._shared is None:
+            generated = self._generate(affinity)
+            wide = torch.promote_types(generated.dtype, torch.float32)  # for sums of gradients
+            self._shared = generated, generated.detach().to(wide).requires_grad_()
+        return self._shared[1]
+
+    def begin_sharing(self) -> None:
+        """From now on generate once, and hand the same weights to every pass; see shared_weights.
+
+        Raises:
+            ValueError: if the weights are being shared already.
+        """
+        if self._sharing:
+            raise ValueError("shared_weights must not be entered twice for the same network")
+        self._sharing = True
+
+    def end_sharing(self) -> tuple[Tensor, Tensor] | None:
+        """Generate in every pass again.
+
+        Returns:
+            The weights as generated and the sum of their gradients, if there was a backward pass.
+        """
+        shared, self._sharing, self._shared = self._shared, False, None
+        if shared is None:
+            return None
+        generated, gradient = shared[0], shared[1].grad
+        return None if gradient is None else (generated, gradient.to(generated.dtype))
+
+    def _generate(self, affinity: Tensor) -> Tensor:
         maps: Tensor = self.layers(affinity.unsqueeze(0))  # (1, k*k*C, height, width)
         return split_taps(maps, self.channels)
+
+
+@contextmanager
+def shared_weights(network: nn.Module) -> Iterator[None]:
+    """Generate weights once for all passes of a step whose batch is computed in parts.
+
+    Every generator runs in the first forward pass within. Its weights serve the later ones too;
+    their gradients are added up in float32 or wider and sent through the generator once, on
+    leaving. Only then do generators and affinity maps have gradients. Nothing is sent when an
+    error ends the block.
+
+        with shared_weights(network):
+            for part in parts:
+                (loss_of(network(part)) / len(parts)).backward()
+        optimizer.step()
+
+    Args:
+        network: any module; its WeightGenerators are found within it.
+
+    Raises:
+        ValueError: if one of them is sharing already.
+    """
+    generators = [module for module in network.modules() if isinstance(module, WeightGenerator)]
+    for generator in generators:
+        generator.begin_sharing()
+    try:
+        yield
+    finally:
+        ended = [generator.end_sharing() for generator in generators]
+    used = [pair for pair in ended if pair is not None]
+    if used:
+        torch.autograd.backward(
+            [generated for generated, _ in used], [gradient for _, gradient in used]
+        )
 
 
 def split_taps(maps: Tensor, channels: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from tvseg.data.tensors import Normalisation
 from tvseg.device import autocast
+from tvseg.ops import shared_weights
 
 THRESHOLD = 0.5  # on probabilities, when epochs are compared
 
@@ -58,6 +59,7 @@ def make_trainer(
     numerics: Numerics,
     epochs: int,
     steps_per_epoch: int,
+    micro_batches: int = 1,
 ) -> SupervisedTrainer:
     """An engine that fits the network with BCE on logits, over both channels.
 
@@ -71,19 +73,26 @@ def make_trainer(
         numerics: Device, autocast type, normalisation.
         epochs: Epochs to train.
         steps_per_epoch: Steps in each.
+        micro_batches: Equal parts that a step's batch is computed in, one after another. Part p of
+            n takes images p, p + n, p + 2n, ..., and so as many of each centre as the others.
     """
 
     def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
         network.train()
         optimizer.zero_grad(set_to_none=True)
-        with autocast(numerics.device, numerics.autocast):
-            logits = network(numerics.images(batch))  # (B, structures, S, S)
-        loss = nn.functional.binary_cross_entropy_with_logits(
-            logits.float(), numerics.labels(batch)
-        )
-        engine.state.output = {"loss": loss.detach(), "id": batch["id"]}
+        images, labels = numerics.images(batch), numerics.labels(batch)
+        losses = []
+        with shared_weights(network):
+            for part in range(micro_batches):
+                with autocast(numerics.device, numerics.autocast):
+                    logits = network(images[part::micro_batches])  # (part, structures, S, S)
+                loss = nn.functional.binary_cross_entropy_with_logits(
+                    logits.float(), labels[part::micro_batches]
+                )
+                (loss / micro_batches).backward()  # type: ignore[no-untyped-call]  # torch's
+                losses.append(loss.detach())
+        engine.state.output = {"loss": torch.stack(losses).mean(), "id": batch["id"]}
         engine.fire_event(IterationEvents.LOSS_COMPLETED)  # before a bad loss reaches the weights
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it bare
         optimizer.step()
         return dict(engine.state.output)
 

@@ -73,8 +73,12 @@ def train(
     if settings.train.log_affinity and not affinity_maps(network):
         raise ValueError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
     data = read_data(root, settings, holdout)
-    if len(data.fold.sources) * settings.train.images_per_centre < 2:
-        raise ValueError("a step must hold at least 2 images, raise train.images_per_centre")
+    plan = settings.train
+    if len(data.fold.sources) * plan.images_per_centre // plan.micro_batches < 2:
+        raise ValueError(
+            "a step, or each of its train.micro_batches, must hold at least 2 images: raise "
+            "train.images_per_centre"
+        )
     network.to(chosen_device, memory_format=torch.channels_last)
     try:
         with run.lock():
@@ -182,6 +186,7 @@ class _Training:
             numerics=self.numerics,
             epochs=plan.epochs,
             steps_per_epoch=plan.steps_per_epoch,
+            micro_batches=plan.micro_batches,
         )
         trainer.state.epoch = first_epoch
         trainer.state.iteration = first_epoch * plan.steps_per_epoch

@@ -80,7 +80,8 @@ def _box(placed: PlacedMasks) -> tuple[float, float, float] | None:
 
 def _zoom(extent: float, image: np.ndarray) -> float:
     """How many times larger the inset shows structures of some extent in px."""
-    return INSET * min(image.shape[:2]) / max(extent * (1 + 2 * MARGIN), 1)
+    shorter: int = min(image.shape[:2])
+    return INSET * shorter / max(extent * (1 + 2 * MARGIN), 1.0)
 
 
 def _line_px(extent: float) -> int:

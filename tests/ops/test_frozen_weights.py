@@ -1,0 +1,213 @@
+"""The frozen copy: what keeps it, what drops it, how it lies in memory."""
+
+import copy
+import pickle
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tests.ops.test_tv_conv_module import maps, module
+from tvseg.ops import TVConv2d, tv_conv2d
+
+
+def shift(built: TVConv2d) -> None:
+    """Change the parameters in a way that a frozen copy does not notice."""
+    built.generator.layers[-1].weight.data.add_(1.0)
+
+
+def frozen(**changed: object) -> TVConv2d:
+    """A module whose copies, at its own size and at another, are older than its parameters."""
+    built = module(resize="bilinear", **changed).eval().freeze()
+    built(maps(9, 10))
+    shift(built)
+    return built
+
+
+def fresh(built: TVConv2d, x: Tensor) -> Tensor:
+    """What the parameters give."""
+    weight = built.generator(built.affinity)
+    if x.shape[2:] != weight.shape[2:]:
+        weight = functional.interpolate(weight, x.shape[2:], mode="bilinear")
+    return tv_conv2d(x, weight)
+
+
+@pytest.mark.parametrize("size", [(6, 4), (9, 10)])
+def test_freeze_keeps_the_weights(size: tuple[int, int]) -> None:
+    untouched, built = module(resize="bilinear"), frozen()
+    x = maps(*size)
+    torch.testing.assert_close(built(x), untouched(x))
+    assert not torch.allclose(built(x), fresh(built, x))
+    assert built.frozen
+    assert not untouched.frozen
+
+
+@pytest.mark.parametrize("size", [(6, 4), (9, 10)])
+@pytest.mark.parametrize(
+    "action",
+    [
+        lambda built: built.train(),
+        lambda built: built.load_state_dict(built.state_dict()),
+        lambda built: nn.Sequential(built).load_state_dict(nn.Sequential(built).state_dict()),
+        lambda built: built.to(torch.float32),
+        lambda built: nn.Sequential(built).double().float(),
+        lambda built: built.to(memory_format=torch.channels_last),
+        lambda built: built.unfreeze(),
+        lambda built: built.freeze(),
+    ],
+    ids=["train", "load", "load within", "to", "cast within", "memory format", "unfreeze", "again"],
+)
+def test_what_drops_the_copies(action: Callable[[TVConv2d], object], size: tuple[int, int]) -> None:
+    built, x = frozen(), maps(*size)
+    action(built)
+    torch.testing.assert_close(built(x), fresh(built, x))
+
+
+def average(built: TVConv2d) -> TVConv2d:
+    """A moving average that was frozen, as for validation, and then updated."""
+    averaged = AveragedModel(built, multi_avg_fn=get_ema_multi_avg_fn(0.5)).eval()
+    averaged.module.freeze()
+    averaged.module(maps())
+    shift(built)
+    averaged.update_parameters(built)  # the first copies
+    averaged.module.freeze()
+    averaged.module(maps())
+    shift(built)
+    averaged.update_parameters(built)  # the second averages
+    return averaged.module
+
+
+def step(built: TVConv2d) -> TVConv2d:
+    """A module whose optimiser steps in eval mode."""
+    built.eval().freeze()
+    optimizer = torch.optim.Adam(built.parameters(), lr=1.0)
+    for parameter in built.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step()
+    return built
+
+
+def load_in_place(built: TVConv2d) -> TVConv2d:
+    """A module whose parameters are copied one by one, as libraries of averages do."""
+    built.eval().freeze()
+    for value in built.state_dict().values():
+        value.copy_(torch.randn_like(value))
+    return built
+
+
+@pytest.mark.parametrize("size", [(6, 4), (9, 10)])
+@pytest.mark.parametrize("change", [average, step, load_in_place])
+def test_old_weights_are_not_used(
+    change: Callable[[TVConv2d], TVConv2d], size: tuple[int, int]
+) -> None:
+    built, x = change(module(resize="bilinear")), maps(*size)
+    assert built.frozen_weight.numel()
+    assert not built.frozen
+    for changed in (built, copy.deepcopy(built), pickle.loads(pickle.dumps(built))):
+        torch.testing.assert_close(changed(x), fresh(built, x))
+        assert changed.freeze().frozen
+        torch.testing.assert_close(changed(x), fresh(built, x))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_copies_lie_as_the_maps_ask(layout: torch.memory_format) -> None:
+    built = module(resize="bilinear").eval().freeze()
+    innermost = {torch.contiguous_format: 3, torch.channels_last: 0}[layout]
+    for size in ((6, 4), (9, 10)):
+        x = maps(*size).to(memory_format=layout)
+        torch.testing.assert_close(built(x), fresh(built, x))
+        kept = built._resized.get(size, built.frozen_weight)
+        assert kept.stride(innermost) == 1
+        pointer = kept.data_ptr()
+        built(x)
+        kept = built._resized.get(size, built.frozen_weight)
+        assert kept.data_ptr() == pointer  # laid out once
+
+
+@pytest.mark.parametrize("size", [(6, 4), (9, 10)])
+def test_bfloat16_copies_take_half_the_memory_and_round_weights_alone(
+    size: tuple[int, int],
+) -> None:
+    built, x = module(resize="bilinear").eval(), maps(*size)
+    plain, half = built.freeze().frozen_bytes, built.freeze(torch.bfloat16).frozen_bytes
+    assert (plain, half) == (4 * 5 * 9 * 24, 2 * 5 * 9 * 24)
+    out = built(x)
+    assert out.dtype == torch.float32
+    weight = built.generator(built.affinity).bfloat16().float()
+    if size != (6, 4):
+        assert built.frozen_bytes == half + 2 * 5 * 9 * 90
+        weight = functional.interpolate(weight, size, mode="bilinear").bfloat16().float()
+    torch.testing.assert_close(out, tv_conv2d(x, weight), rtol=2**-8, atol=1e-3)
+    assert copy.deepcopy(built).frozen_weight.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_freeze_refuses_other_dtypes(dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=r"torch\.bfloat16 beside float32 .*got torch\.float"):
+        module().eval().freeze(dtype)
+
+
+def test_eval_alone_neither_builds_nor_drops() -> None:
+    built = module().eval()
+    built(maps())
+    assert not built.frozen
+    assert frozen().eval().frozen
+    assert not frozen().train().eval().frozen
+
+
+def test_half_recasts_the_weights() -> None:
+    built = frozen().half()
+    assert not built.frozen
+    assert built.freeze().weight().dtype == torch.float16
+    assert built(maps().half()).dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.deepcopy, lambda built: pickle.loads(pickle.dumps(built))],
+    ids=["deepcopy", "pickle"],
+)
+def test_a_copy_is_frozen_by_itself(copied: Callable[[TVConv2d], TVConv2d]) -> None:
+    built = frozen()
+    twin = copied(built)
+    assert twin.frozen
+    assert torch.equal(twin(maps()), built(maps()))
+    twin.load_state_dict(twin.state_dict())
+    assert not twin.frozen
+    torch.testing.assert_close(twin(maps()), fresh(twin, maps()))
+    assert built.frozen
+    assert not torch.allclose(twin(maps()), built(maps()))
+
+
+def test_copies_are_never_saved() -> None:
+    assert set(frozen().state_dict()) == {name for name, _ in module().named_parameters()}
+
+
+def test_frozen_module_still_hands_gradients_to_its_input() -> None:
+    with torch.inference_mode():
+        built = module(resize="bilinear").eval().freeze()
+        built(maps(9, 10))
+    for size in ((6, 4), (9, 10)):
+        x = maps(*size).requires_grad_()
+        built(x).sum().backward()
+        assert x.grad is not None
+        assert x.grad.abs().sum() > 0
+    assert built.affinity.grad is None
+
+
+def test_only_the_last_sizes_are_kept() -> None:
+    built = module(resize="bilinear").eval().freeze()
+    for width in range(5, 15):
+        built(maps(6, width))
+    assert list(built._resized) == [(6, 11), (6, 12), (6, 13), (6, 14)]
+
+
+def test_freeze_ignores_autocast() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        built = module().eval().freeze()
+        assert built(maps()).dtype == torch.bfloat16
+    assert built.weight().dtype == torch.float32
+    torch.testing.assert_close(built(maps()), fresh(built, maps()))
