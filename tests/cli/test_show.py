@@ -9,6 +9,8 @@ from PIL import Image
 
 from tvseg.cli.show import show
 from tvseg.config import load_settings
+from tvseg.data.tensors import Normalisation
+from tvseg.training.checkpoint import Card, network_of, save_weights
 from tvseg.training.run_folder import RunFolder
 from tvseg.training.train import train
 
@@ -52,8 +54,11 @@ def test_without_a_record_the_maps_alone_are_drawn_into_the_run_folder(
     assert drawn == {"affinity.png"}
 
 
-def test_a_network_without_tvconv_has_nothing_to_show(localised_run: RunFolder) -> None:
-    shown = _show("affinity", localised_run.path)
+def test_a_network_without_tvconv_has_nothing_to_show(tmp_path: Path) -> None:
+    settings = load_settings(None, [*TINY, "aspp=dense"])
+    card = Card(settings, "A", "fingerprint", 1, "last epoch", Normalisation())
+    save_weights(RunFolder(tmp_path).best, network_of(settings, pretrained=False), card)
+    shown = _show("affinity", tmp_path)
     assert isinstance(shown.exception, ValueError)
     assert "aspp=dense has none" in str(shown.exception)
 

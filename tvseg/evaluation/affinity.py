@@ -82,7 +82,7 @@ def affinity_figure(maps: Mapping[str, np.ndarray], title: str) -> Figure:
             _show(axes, values, scale)
             if axes in grid[0]:
                 axes.set_title(f"map {channel}", loc="center")
-        row[0].set_ylabel(_label(name), fontsize=8)
+        row[0].set_ylabel(_label(name), fontsize=7)
     _finish(figure, grid, scale, title)
     return figure
 
@@ -112,7 +112,7 @@ def course_figure(course: Course, title: str) -> Figure:
             if axes in grid[0]:
                 epoch = int(course.epochs[place])
                 axes.set_title(f"epoch {epoch}" if epoch else "start", loc="center")
-        row[0].set_ylabel(f"{_label(name)}\nmap {chosen[name] + 1}", fontsize=8)
+        row[0].set_ylabel(f"{_label(name)}\nmap {chosen[name] + 1}", fontsize=7)
     _finish(above, grid, scale, title)
     _spreads(below.subplots(), course)
     return figure
