@@ -54,6 +54,7 @@ class TrainSettings(_Frozen):
     drop_at: float = Field(default=0.75, gt=0, le=1)
     drop_factor: float = Field(default=0.2, gt=0, le=1)
     workers: int = Field(default=0, ge=0)
+    log_affinity: bool = False
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> "TrainSettings":

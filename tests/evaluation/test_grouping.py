@@ -24,9 +24,10 @@ def test_runs_of_other_settings_or_data_stay_apart(tmp_path: Path) -> None:
         _run(tmp_path / "3", "aspp=dense", fingerprint="g"),
         _run(tmp_path / "4", "aspp=dense", holdout="none"),
         _run(tmp_path / "5", "aspp=dense", holdout="B"),
+        _run(tmp_path / "6", "aspp=depthwise", "train.log_affinity=true"),
     ]
     groups = [[run.path.name for run in group] for group in group_runs(runs)]
-    assert groups == [["0", "1", "5"], ["2"], ["3"], ["4"]]
+    assert groups == [["0", "1", "5", "6"], ["2"], ["3"], ["4"]]
 
 
 def test_two_runs_for_one_place_in_the_table_are_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ COMMANDS = {
     "report": "tvseg.cli.report:report",
     "predict": "tvseg.cli.predict:predict",
     "view": "tvseg.cli.view:view",
+    "show": "tvseg.cli.show:show",
     "bench": "tvseg.cli.bench:bench",
 }
 

@@ -1,6 +1,7 @@
 """Tables on the terminal."""
 
 import os
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 from rich.console import Console
@@ -47,6 +48,16 @@ def _grid(table: Table, *, beside: bool) -> Grid:
         heads = [Text(text) for text in (line.metric if first else "", line.task, line.centre)]
         grid.add_row(*heads, *(_cell(cell, beside=beside) for cell in line.cells))
     return grid
+
+
+def print_rows(title: str, columns: Mapping[str, Iterable[str]]) -> None:
+    """Print columns of text below a title, all but the first to the right."""
+    grid = Grid(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for place, head in enumerate(columns):
+        grid.add_column(Text(head), justify="right" if place else "left")
+    for row in zip(*columns.values(), strict=True):
+        grid.add_row(*(Text(text) for text in row))
+    make_console().print(grid)
 
 
 def print_shifts(console: Console, means: pd.DataFrame) -> None:

@@ -5,8 +5,16 @@ from collections.abc import Sequence
 
 from tvseg.training.run_folder import RunFolder
 
-VARYING = {"name", "data", "seed", "aspp", "aspp_dilation"}
-"""Settings in which the runs of one table may differ: variant, seed, and where the data lie."""
+VARYING: dict[str, bool | dict[str, bool]] = {
+    "name": True,
+    "data": True,
+    "seed": True,
+    "aspp": True,
+    "aspp_dilation": True,
+    "train": {"log_affinity": True},
+}
+"""Settings in which the runs of one table may differ: variant, seed, where the data lie, and what
+was only watched."""
 
 
 def group_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:

@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "localizer.safetensors"
 
     @property
+    def affinity(self) -> Path:
+        """Affinity maps of every epoch, where ``train.log_affinity`` was on."""
+        return self.path / "affinity.safetensors"
+
+    @property
     def tensorboard(self) -> Path:
         """Folder of TensorBoard's event files."""
         return self.path / "tb"
@@ -189,8 +194,8 @@ def now() -> str:
 
 
 def _identity(settings: Settings) -> dict[str, Any]:
-    """The settings that make two runs the same; where the data lie does not."""
-    return settings.model_dump(exclude={"data"})
+    """The settings that make two runs the same; where data lie and what is watched do not."""
+    return settings.model_dump(exclude={"data": True, "train": {"log_affinity"}})
 
 
 def _commit() -> str | None:

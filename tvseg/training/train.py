@@ -20,6 +20,7 @@ from tvseg.data.augment import Augmentation
 from tvseg.data.dataset import BalancedDraws, TrainingSet, ValidationSet
 from tvseg.data.tensors import Normalisation
 from tvseg.device import choose_device, choose_precision, keep_freed_memory
+from tvseg.training.affinity import affinity_maps, record_affinity
 from tvseg.training.checkpoint import Card, load_training, network_of, save_training, save_weights
 from tvseg.training.fit import Numerics, make_optimizer, make_schedule, make_trainer, make_validator
 from tvseg.training.inputs import Data, read_data
@@ -69,6 +70,8 @@ def train(
     keep_freed_memory()
     torch.manual_seed(settings.seed)
     network = network_of(settings, pretrained=not going_on)
+    if settings.train.log_affinity and not affinity_maps(network):
+        raise ValueError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
     data = read_data(root, settings, holdout)
     plan = settings.train
     if len(data.fold.sources) * plan.images_per_centre // plan.micro_batches < 2:
@@ -138,6 +141,7 @@ class _Training:
         """Train the epochs that are left, and close the run folder."""
         state = load_training(self.run.last) if going_on else None
         first_epoch = self._restore(state) if state is not None else 0
+        self._log_affinity(first_epoch)
         trainer = self._make_trainer(first_epoch)
         with tqdm(total=self.steps, initial=first_epoch * self.settings.train.steps_per_epoch,
                   desc=self.run.path.name, unit="step") as bar:  # fmt: skip
@@ -256,12 +260,17 @@ class _Training:
             "seconds": round(time.monotonic() - self.epoch_started, 2),
         }
         self.run.append_metrics(row)  # before the checkpoint: a repeated epoch replaces its row
+        self._log_affinity(epoch)
         fingerprint, normalisation = self.data.fingerprint, self.numerics.normalisation
         card = Card(self.settings, self.holdout, fingerprint, epoch, "last epoch", normalisation)
         if scores.best_metric_epoch == epoch:
             best = replace(card, chosen=self.data.selection.words)
             save_weights(self.run.best, self.network, best)
         save_training(self.run.last, self.network, card, self._state())
+
+    def _log_affinity(self, epoch: int) -> None:
+        if self.settings.train.log_affinity:
+            record_affinity(self.run.affinity, epoch, affinity_maps(self.network))
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,79 @@
+"""``tvseg show`` as a user calls it."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from tvseg.cli.show import show
+from tvseg.config import load_settings
+from tvseg.data.tensors import Normalisation
+from tvseg.training.checkpoint import Card, network_of, save_weights
+from tvseg.training.run_folder import RunFolder
+from tvseg.training.train import train
+
+TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=1",
+        "train.steps_per_epoch=1", "train.images_per_centre=1"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def watched(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A short run whose affinity maps were kept."""
+    settings = load_settings(None, [*TINY, "train.log_affinity=true"])
+    return train(settings, holdout="A", root=phantoms, runs=tmp_path_factory.mktemp("runs"))
+
+
+def _show(*arguments: object) -> Result:
+    return CliRunner().invoke(show, [str(argument) for argument in arguments])
+
+
+def test_maps_and_their_course_are_drawn(watched: RunFolder, tmp_path: Path) -> None:
+    out = tmp_path / "maps.png"
+    shown = _show("affinity", watched.path, "--out", out)
+    assert shown.exit_code == 0, shown.output
+    assert "decoder.aspp.wide.2.1" in shown.stdout
+    for name in ("maps.png", "maps-course.png"):
+        assert f"Drew {tmp_path / name}" in shown.stdout
+        assert Image.open(tmp_path / name).width > 900
+
+
+def test_without_a_record_the_maps_alone_are_drawn_into_the_run_folder(
+    watched: RunFolder,
+) -> None:
+    record = watched.affinity.read_bytes()
+    watched.affinity.unlink()
+    try:
+        shown = _show("affinity", watched.path, "--checkpoint", "last")
+    finally:
+        watched.affinity.write_bytes(record)
+    assert shown.exit_code == 0, shown.output
+    assert "train.log_affinity=true" in shown.stdout
+    drawn = {path.name for path in watched.path.glob("*.png")}
+    assert drawn == {"affinity.png"}
+
+
+def test_a_network_without_tvconv_has_nothing_to_show(tmp_path: Path) -> None:
+    settings = load_settings(None, [*TINY, "aspp=dense"])
+    card = Card(settings, "A", "fingerprint", 1, "last epoch", Normalisation())
+    save_weights(RunFolder(tmp_path).best, network_of(settings, pretrained=False), card)
+    shown = _show("affinity", tmp_path)
+    assert isinstance(shown.exception, ValueError)
+    assert "aspp=dense has none" in str(shown.exception)
+
+
+def test_layout_is_a_row_a_centre_and_one_of_all(phantoms: Path, tmp_path: Path) -> None:
+    out, csv = tmp_path / "layout.png", tmp_path / "layout.csv"
+    shown = _show("layout", phantoms, "--out", out, "--csv", csv,
+                  "encoder_weights=none", "image_size=64")  # fmt: skip
+    assert shown.exit_code == 0, shown.output
+    assert "Position alone explains" in shown.stdout
+    assert "weights are random" in shown.stdout
+    table = pd.read_csv(csv)
+    assert table["centre"].tolist() == ["A", "B", "C", "D", "all"]
+    assert table["images"].tolist() == [6, 6, 6, 6, 24]
+    assert Image.open(out).width > 900
+    again = _show("layout", phantoms, "--csv", csv, "encoder_weights=none", "image_size=64")
+    assert again.exit_code == 0
+    assert pd.read_csv(csv).equals(table)

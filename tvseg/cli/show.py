@@ -1,0 +1,164 @@
+"""``tvseg show affinity`` and ``tvseg show layout``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+VARIANCES = {
+    "within a picture": "intra",
+    "between pictures": "cross",
+    "ratio": "ratio",
+    "between, moved": "cross_moved",
+    "ratio, moved": "ratio_moved",
+}
+NOTE = """\
+spread: standard deviation of a map over its positions. kernels vary: share of the generated
+kernels' mean square that changes with position. with constant maps: what of it remains when each
+map is set to its mean, since zero padding and layer norm in the generator tell positions apart too.
+"""
+
+
+@click.group()
+def show() -> None:
+    """Draw what TVConv has learned of positions, and whether pictures share a layout."""
+
+
+@show.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
+)
+@click.option(
+    "--out", type=FILE, help="PNG file to draw; by default affinity.png in the run folder."
+)
+def affinity(run: Path, checkpoint: str, out: Path | None) -> None:
+    """Draw the learned affinity maps of every TVConv layer of RUN, as in the paper's Figure 5.
+
+    Where the run was trained with train.log_affinity=true, their course over training is drawn too,
+    into a second file beside the first whose name ends in -course.png.
+    """
+    from tvseg.evaluation.affinity import affinity_figure, course_figure, layer_table
+    from tvseg.evaluation.look import to_png
+    from tvseg.files import write_bytes
+    from tvseg.inference.predictor import find_checkpoint
+    from tvseg.training.affinity import affinity_maps, read_course
+    from tvseg.training.checkpoint import load_network
+    from tvseg.training.run_folder import RunFolder
+
+    folder = RunFolder(run)
+    network, card = load_network(find_checkpoint(run, checkpoint))
+    maps = affinity_maps(network)
+    if not maps:
+        raise ValueError(
+            f"{run} must have TVConv layers to draw; aspp={card.settings.aspp} has none"
+        )
+    out = out or run / "affinity.png"
+    pictures = {out: affinity_figure(maps, f"{run.resolve().name}, epoch {card.epoch}")}
+    if folder.affinity.is_file():
+        course = read_course(folder.affinity)
+        beside = out.with_name(f"{out.stem}-course{out.suffix}")
+        pictures[beside] = course_figure(course, run.resolve().name)
+    table = layer_table(network)
+    _print_layers(table)
+    for path, figure in pictures.items():
+        write_bytes(path, to_png(figure))
+        click.echo(f"Drew {path}")
+    if not folder.affinity.is_file():
+        click.echo("Their course over training is kept by runs with train.log_affinity=true.")
+
+
+def _print_layers(table: "pd.DataFrame") -> None:
+    from tvseg.cli.tables import print_rows
+
+    percent = {
+        "kernels vary [%]": table["kernels"],
+        "with constant maps [%]": table["kernels_constant"],
+    }
+    print_rows(
+        "Affinity maps, all 1 at the start",
+        {
+            "layer": table["layer"],
+            "maps": table["maps"].astype(str),
+            "least": table["low"].map("{:.4f}".format),
+            "greatest": table["high"].map("{:.4f}".format),
+            "spread": table["spread"].map("{:.4f}".format),
+        }
+        | {head: (100 * values).map("{:.2f}".format) for head, values in percent.items()},
+    )
+    click.echo(NOTE, nl=False)
+
+
+@show.command()
+@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--config",
+    "configs",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML file of settings; may be given again, e.g. for the centres, later files winning.",
+)
+@click.option("--out", type=FILE, help="PNG file to draw: variances, and where pictures agree.")
+@click.option("--csv", type=FILE, help="CSV file to write: the table with all its digits.")
+@click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+def layout(
+    root: Path,
+    configs: tuple[Path, ...],
+    out: Path | None,
+    csv: Path | None,
+    device: str | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Compare the variance of encoder features within and between the pictures below ROOT.
+
+    Large intra-image and small cross-image variance is what TVConv is made for (the paper's Figure
+    1e). Features are those of the encoder's last map, with the weights that training begins with:
+    set encoder, encoder_weights and image_size by --config or KEY=VALUE. All images of each centre
+    are taken, of both splits; masks are not looked at.
+    """
+    import torch
+
+    from tvseg.cli.tables import print_rows
+    from tvseg.config import load_settings
+    from tvseg.data.cases import find_cases
+    from tvseg.data.centres import centres_of
+    from tvseg.device import choose_device
+    from tvseg.evaluation.layout_statistics import (
+        interpretation,
+        layout_figure,
+        layout_table,
+        layouts,
+    )
+    from tvseg.evaluation.look import to_png
+    from tvseg.files import write_bytes, write_text
+    from tvseg.training.checkpoint import network_of
+
+    settings = load_settings(configs, overrides)
+    cases = {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
+    where = choose_device(device)
+    torch.manual_seed(settings.seed)  # of weights that are not loaded
+    encoder = network_of(settings, pretrained=True).encoder.eval().to(where)
+    found = layouts(
+        cases, encoder, image_size=settings.image_size, device=where, seed=settings.seed
+    )
+    table = layout_table(found)
+    print_rows(
+        f"Variance of encoder features ({settings.encoder}, weights "
+        f"{Path(settings.encoder_weights).name}), as shares of each channel's",
+        {"centre": table["centre"], "images": table["images"].astype(str)}
+        | {head: table[column].map("{:.3f}".format) for head, column in VARIANCES.items()},
+    )
+    click.echo(interpretation(found))
+    if settings.encoder_weights == "none":
+        click.echo("The encoder's weights are random: pretrained ones see more of the layout.")
+    if out is not None:
+        write_bytes(out, to_png(layout_figure(found)))
+        click.echo(f"Drew {out}")
+    if csv is not None:
+        write_text(csv, table.to_csv(index=False))
+        click.echo(f"Wrote {csv}")
