@@ -148,8 +148,8 @@ def layout(
     )
     table = layout_table(found)
     print_rows(
-        f"Variance of encoder features ({settings.encoder}, weights "
-        f"{Path(settings.encoder_weights).name}), as shares of each channel's",
+        f"Variance of encoder features, as shares of each channel's\n({settings.encoder}, weights "
+        f"{Path(settings.encoder_weights).name}, {settings.image_size} px)",
         {"centre": table["centre"], "images": table["images"].astype(str)}
         | {head: table[column].map("{:.3f}".format) for head, column in VARIANCES.items()},
     )

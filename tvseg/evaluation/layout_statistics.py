@@ -146,8 +146,8 @@ def interpretation(found: Mapping[str, Layout]) -> str:
         f"({by_chance:.0f} % when they are moved at random): from "
         f"{100 * (1 - centres[least].placed.cross):.0f} % at centre {least} to "
         f"{100 * (1 - centres[most].placed.cross):.0f} % at centre {most}. The further this lies "
-        "above the share of moved pictures, the more layout there is for TVConv to use; where both "
-        "are alike, a convolution that is the same everywhere loses nothing."
+        "above the share of moved pictures, which the encoder's zero padding makes, the more layout "
+        "there is for TVConv to use; where both are alike, the pictures share none."
     )
 
 
