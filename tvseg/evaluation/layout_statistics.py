@@ -37,8 +37,8 @@ class Layout:
         images: Number of pictures.
         placed: Of the pictures as they are.
         moved: Of the pictures each shifted around its edges by a random distance in both axes: what
-            is in them stays, where it is does not. What layout is left comes from the encoder's
-            zero padding, or from content that is alike everywhere.
+            is in them stays, where it is does not. What layout is left is the encoder's own, by
+            its zero padding.
     """
 
     images: int
@@ -146,8 +146,8 @@ def interpretation(found: Mapping[str, Layout]) -> str:
         f"({by_chance:.0f} % when they are moved at random): from "
         f"{100 * (1 - centres[least].placed.cross):.0f} % at centre {least} to "
         f"{100 * (1 - centres[most].placed.cross):.0f} % at centre {most}. The further this lies "
-        "above the share of moved pictures, which the encoder's zero padding makes, the more layout "
-        "there is for TVConv to use; where both are alike, the pictures share none."
+        "above the share of moved pictures, which the encoder's zero padding makes, the more "
+        "layout there is for TVConv to use; where both are alike, the pictures share none."
     )
 
 
