@@ -29,15 +29,22 @@ def test_python_examples_run() -> None:
 
 
 @pytest.mark.parametrize("command", _commands())
-def test_commands_parse(command: str, tmp_path: Path) -> None:
+def test_commands_parse(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(command)[1:]
-    subcommand = cli.get_command(click.Context(cli), words[0])
-    assert subcommand is not None
-    subcommand.make_context(words[0], words[1:])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/tvconv-holdout-A-seed0").mkdir(parents=True)
+    (tmp_path / "DATA").mkdir()
+    subcommand: click.Command = cli
+    while isinstance(subcommand, click.Group):
+        name = words.pop(0)
+        found = subcommand.get_command(click.Context(subcommand), name)
+        assert found is not None, name
+        subcommand = found
+    subcommand.make_context(subcommand.name, words)
 
 
 def test_there_are_commands_to_parse() -> None:
-    assert {command.split()[1] for command in _commands()} == {"train", "eval", "predict"}
+    assert {"train", "eval", "predict"} <= {command.split()[1] for command in _commands()}
 
 
 def test_yaml_examples_load(tmp_path: Path) -> None:

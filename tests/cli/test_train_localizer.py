@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.conftest import every_disc_counts_as_found
 from tvseg.cli import cli
 from tvseg.training import localizer
 from tvseg.training.localizer_checkpoint import load_localizer
@@ -23,6 +24,7 @@ def test_a_localiser_is_put_into_the_run(
 
     real = localizer.Plan
     monkeypatch.setattr(localizer, "Plan", tiny)
+    every_disc_counts_as_found(monkeypatch)
     arguments = ["train-localizer", run.path, "--data", phantoms, "--steps", 2, "--seed", 5]
     result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output

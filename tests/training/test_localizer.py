@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.conftest import every_disc_counts_as_found
 from tvseg.config import load_settings
 from tvseg.data.cases import Case, find_cases
 from tvseg.data.centres import centres_of
@@ -21,8 +22,9 @@ TINY = Plan(steps=2, images_per_centre=1, retinas=2, calibration_steps=4, image_
 
 
 @pytest.fixture
-def run(localised_run: RunFolder, tmp_path: Path) -> RunFolder:
+def run(localised_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """A copy of a run, to write to."""
+    every_disc_counts_as_found(monkeypatch)
     return RunFolder(shutil.copytree(localised_run.path, tmp_path / "run"))
 
 
