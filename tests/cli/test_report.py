@@ -20,7 +20,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_report_of_all_runs_below_runs(workplace: Path) -> None:
     made = tvseg("report", "--out", "first", "--no-photographs", cwd=workplace)
     assert made.returncode == 0, made.stderr
-    assert made.stdout.split("\n")[:2] == ["2 runs in 1 groups", "first/report.html"]
+    assert made.stdout.split("\n")[:2] == ["2 runs", "first/report.html"]
     assert (workplace / "first" / "figures" / "scatter-dsc-tvconv-dense.pdf").is_file()
 
 

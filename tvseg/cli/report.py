@@ -76,5 +76,6 @@ def report(
     where = choose_device(device)
     chapters = [chapter(group, roots=roots, device=where) for group in groups]
     page = write_report(chapters, out, title="tvseg report", runs=[str(run.path) for run in found])
-    click.echo(f"{len(found)} runs in {len(groups)} groups")
+    apart = f" in {len(groups)} groups" if len(groups) > 1 else ""
+    click.echo(f"{len(found)} runs{apart}")
     click.echo(page)
