@@ -98,7 +98,7 @@ def write_roofline(
     axis.loglog(
         intensities,
         [min(peak, bandwidth * intensity) / 1e9 for intensity in intensities],
-        color="black", label="copy bandwidth, matrix product",
+        color="black", label="copy, matrix product",
     )  # fmt: skip
     timed = [row for row in rows if row.passes == FORWARD and row.milliseconds and row.macs]
     for name in dict.fromkeys(row.variant for row in timed):
@@ -111,7 +111,7 @@ def write_roofline(
     axis.set_xlabel("FLOP per byte that must move (TVConv)")
     axis.set_ylabel("GFLOP/s")
     axis.grid(alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     _save(figure, path)
 
 
