@@ -26,7 +26,8 @@ def watched(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFold
 
 
 def _show(*arguments: object) -> Result:
-    return CliRunner().invoke(show, [str(argument) for argument in arguments])
+    # wide lines, whatever width a test before this one has left in the environment
+    return CliRunner(env={"COLUMNS": "160"}).invoke(show, [str(a) for a in arguments])
 
 
 def test_maps_and_their_course_are_drawn(watched: RunFolder, tmp_path: Path) -> None:

@@ -51,10 +51,10 @@ def _grid(table: Table, *, beside: bool) -> Grid:
 
 
 def print_rows(title: str, columns: Mapping[str, Iterable[str]]) -> None:
-    """Print columns of text below a title, all but the first to the right."""
+    """Print columns of text below a title, all but the first, which stays whole, to the right."""
     grid = Grid(title=title, title_justify="left", title_style="bold", header_style="bold")
     for place, head in enumerate(columns):
-        grid.add_column(Text(head), justify="right" if place else "left")
+        grid.add_column(Text(head), justify="right" if place else "left", no_wrap=place == 0)
     for row in zip(*columns.values(), strict=True):
         grid.add_row(*(Text(text) for text in row))
     make_console().print(grid)
