@@ -15,6 +15,6 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     """Small maps fit one block; blocks of a few pixels cut them up."""
     if request.param == "many blocks":
         monkeypatch.setattr(torch_kernel, "_BLOCK_ELEMENTS", 16)
-        monkeypatch.setattr(numba_threads, "PACK_ELEMENTS", 64)
+        monkeypatch.setattr(numba_threads, "TILE_ELEMENTS", 64)
         monkeypatch.setattr(numba_threads, "UNPACKED_IMAGES", 0)
     return request.param

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from tests.ops.tv_conv_parity import Case, assert_all_close, draw, truth
 from tvseg.ops import numba_kernel, numba_threads, torch_kernel, tv_conv2d
+from tvseg.ops.layout import element_like
 
 TYPICAL = Case(3, 2, 2, (3, 37, 9, 6))
 
@@ -117,20 +118,24 @@ def test_bfloat16_is_rounded_as_torch_rounds() -> None:
     torch.testing.assert_close(given, wanted, rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_a_share_writes_its_own_pixels_and_nothing_else(packed: bool) -> None:
-    from tvseg.ops.numba_channels_last import sum_pixels, tables
+def test_a_share_writes_its_own_pixels_and_nothing_else() -> None:
+    from tvseg.ops.numba_channels_last import make_plan, sum_pixels
 
-    rows, columns = tables((3, 4), (3, 4), 9, 1, 1, transposed=False)
-    weight, source = np.ones(9 * 12 * 17, np.float32), np.ones(3 * 12 * 17, np.float32)
-    result = np.full(3 * 12 * 17, 7, np.float32)
-    sizes, steps = (17, 3, 4), (12 * 17, 4 * 17, 17)
+    channels_last = torch.channels_last
+    source = torch.ones(3, 17, 3, 4).contiguous(memory_format=channels_last)
+    weight = torch.ones(9, 17, 3, 4).contiguous(memory_format=channels_last)
+    result = torch.full_like(source, 7)
+    plan = make_plan(source.shape, source.shape, 9, (1, 1), 1, 2, transposed=False, split=True)
+    like = element_like(source), element_like(weight)
+    addresses = weight.data_ptr(), source.data_ptr(), result.data_ptr()
+    steps, sizes = (12 * 17, 4 * 17, 17), (17, 3, 4)
     sum_pixels(
-        weight, steps, source, result, rows, columns, False, sizes, (1, 2), (2, 4), 2, packed
-    )
-    untouched = (result == 7).reshape(3, 3, 4, 17)
-    assert not untouched[1, 1].any()  # tiles 2 and 3 of two pixels: the second of three rows
-    untouched[1, 1] = True
+        like, addresses, steps, plan.rows, plan.columns, False, sizes, (1, 2), (2, 4),
+        plan.tile,
+    )  # fmt: skip
+    untouched = result == 7
+    assert not untouched[1, :, 1].any()  # tiles 2 and 3 of two pixels: the second of three rows
+    untouched[1, :, 1] = True
     assert untouched.all()
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tvseg.ops import WeightGenerator, kernels, tv_conv2d
+from tvseg.ops.layout import pixel_major, tap_major
 from tvseg.ops.plain import tv_conv2d_plain
 
 MAX_ERROR = 1e-5
@@ -161,6 +162,9 @@ class Bound:
 def bind(name: str, problem: Problem) -> Bound:
     """Lay a problem out for a form, and compare its results with the plain torch form.
 
+    Given weights lie as a layer has them: in both passes as its generator makes them, forward as
+    a frozen one keeps them for its kernel.
+
     Args:
         name: One of FORMS.
         problem: What to compute.
@@ -171,10 +175,13 @@ def bind(name: str, problem: Problem) -> Bound:
     weight = problem.shared.clone() if form.weight == "shared" else _laid_out(problem, form)
     weight.requires_grad_()
     stride, kernel = problem.shape.stride, KERNEL_OF.get(name, "torch")
+    kept = weight.detach()
+    if form.compute is _ours:
+        kept = kernels.KERNELS[kernel].kept(kept, x)
 
     def forward() -> Tensor:
         with torch.no_grad(), served_by(kernel):
-            given = problem.generator(problem.affinity) if form.weight == "generated" else weight
+            given = problem.generator(problem.affinity) if form.weight == "generated" else kept
             out: Tensor = form.compute(x, given, stride)
         return out
 
@@ -189,11 +196,11 @@ def bind(name: str, problem: Problem) -> Bound:
 
 
 def _laid_out(problem: Problem, form: Form) -> Tensor:
-    """The weight, tap-major for channels_last maps, as a leaf of its own."""
+    """The weight as a generator in the form's memory format makes it, as a leaf of its own."""
     weight = problem.weight.to(form.weight_dtype)
     if form.layout == torch.contiguous_format:
-        return weight.contiguous().clone()
-    return weight.transpose(0, 1).contiguous(memory_format=form.layout).transpose(0, 1)
+        return tap_major(weight, form.layout).clone()
+    return pixel_major(weight)
 
 
 def _wanted(problem: Problem, form: Form) -> tuple[Tensor, Tensor, Tensor]:

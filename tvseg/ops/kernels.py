@@ -19,18 +19,20 @@ from tvseg.ops import numba_kernel, torch_kernel, triton_kernel
 
 @dataclass(frozen=True)
 class Kernel:
-    """The operator and its two gradients; arguments and results as in `tvseg.ops.torch_kernel`.
+    """The operator and its gradients; arguments and results as in `tvseg.ops.torch_kernel`.
 
     Args:
         forward: (x, weight, stride, dilation) -> out.
         grad_input: (grad, weight, (H, W), stride, dilation) -> gradient of x.
         grad_weight: (grad, x, weight, stride, dilation) -> gradient of weight.
+        kept: (weight, x) -> weight laid out for many forward passes.
         devices: types of the devices that it computes on, None for every one.
     """
 
     forward: Callable[[Tensor, Tensor, int, int], Tensor]
     grad_input: Callable[[Tensor, Tensor, Sequence[int], int, int], Tensor]
     grad_weight: Callable[[Tensor, Tensor, Tensor, int, int], Tensor]
+    kept: Callable[[Tensor, Tensor], Tensor]
     devices: tuple[str, ...] | None = None
 
     def serves(self, device_type: str) -> bool:
@@ -39,13 +41,16 @@ class Kernel:
 
 
 KERNELS: dict[str, Kernel] = {
-    "torch": Kernel(torch_kernel.forward, torch_kernel.grad_input, torch_kernel.grad_weight),
+    "torch": Kernel(
+        torch_kernel.forward, torch_kernel.grad_input, torch_kernel.grad_weight, torch_kernel.kept
+    ),
     "numba": Kernel(
-        numba_kernel.forward, numba_kernel.grad_input, numba_kernel.grad_weight, devices=("cpu",)
+        numba_kernel.forward, numba_kernel.grad_input, numba_kernel.grad_weight, numba_kernel.kept,
+        devices=("cpu",),
     ),
     "triton": Kernel(
         triton_kernel.forward, triton_kernel.grad_input, triton_kernel.grad_weight,
-        devices=("cuda",),
+        torch_kernel.kept, devices=("cuda",),
     ),
 }  # fmt: skip
 PREFERRED: dict[str, str] = {"cpu": "numba", "cuda": "triton"}

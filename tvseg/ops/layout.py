@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -35,7 +36,33 @@ def weight_layout(weight: Tensor, layout: torch.memory_format) -> Tensor:
     axis = 0 if layout == torch.channels_last else 3
     if weight.stride(axis) == 1 or weight.shape[axis] == 1:
         return weight
+    return tap_major(weight, layout)
+
+
+def tap_major(weight: Tensor, layout: torch.memory_format) -> Tensor:
+    """The weights of one tap after those of another, each like an image.
+
+    Args:
+        weight: (C, K, Ho, Wo) in any strides.
+        layout: memory format of the maps it meets.
+
+    Returns:
+        (C, K, Ho, Wo), a view of (K, C, Ho, Wo) in the layout; the weight itself if it is one.
+    """
     return weight.transpose(0, 1).contiguous(memory_format=layout).transpose(0, 1)
+
+
+def pixel_major(weight: Tensor) -> Tensor:
+    """The weights of one pixel after those of another, tap by tap, channels innermost.
+
+    Args:
+        weight: (C, K, Ho, Wo) in any strides.
+
+    Returns:
+        (C, K, Ho, Wo), a view of (Ho, Wo, K, C); the weight itself if it is one, as that of a
+        generator in channels_last is.
+    """
+    return weight.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1)
 
 
 def flat_array(tensor: Tensor) -> Any:
@@ -50,6 +77,23 @@ def flat_array(tensor: Tensor) -> Any:
     span = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
     flat = tensor.detach().as_strided((span,), (1,))
     return (flat.view(torch.uint16) if flat.dtype == torch.bfloat16 else flat).numpy()
+
+
+@cache
+def _no_elements(dtype: torch.dtype) -> Any:
+    return flat_array(torch.empty(1, dtype=dtype, device="cpu"))
+
+
+def element_like(tensor: Tensor) -> Any:
+    """An array whose elements are of a tensor's type, for compiled loops that take addresses.
+
+    Args:
+        tensor: float32 or bfloat16.
+
+    Returns:
+        A numpy array, uint16 for bfloat16; always the same one.
+    """
+    return _no_elements(tensor.dtype)
 
 
 def empty_map(like: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,16 +5,15 @@ Imported when the kernel is first used, and numba with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from tvseg.ops import numba_threads
 from tvseg.ops.geometry import kernel_size_of
-from tvseg.ops.layout import flat_array, weight_layout
+from tvseg.ops.layout import element_like, weight_layout
 from tvseg.ops.numba_pixels import spread_pixels, sum_pixels
 from tvseg.ops.numba_threads import Job, run, share_out, threads_for
 
@@ -32,19 +31,20 @@ def sum_taps(
         dilation: step between taps in input pixels.
         transposed: whether source is the gradient of the output.
     """
+    source = source.contiguous(memory_format=torch.channels_last)
     weight = weight_layout(weight, torch.channels_last)
-    steps = weight.stride()[1:]
-    rows, columns = tables(
-        result.shape[2:], source.shape[2:], weight.shape[1], stride, dilation, transposed=transposed
-    )
-    arrays = flat_array(weight), steps, flat_array(_nhwc(source)), flat_array(_nhwc(result))
-    width, jobs = tile_width_and_jobs(result.shape, weight.shape[1], split_images=True)
-    sizes, packed = tuple(source.shape[1:]), len(source) > numba_threads.UNPACKED_IMAGES
+    plan = _plan_for(result, source, weight, stride, dilation, transposed=transposed, split=True)
+    like = element_like(source), element_like(weight)
+    addresses = weight.data_ptr(), source.data_ptr(), result.data_ptr()
+    steps, sizes = weight.stride()[1:], tuple(source.shape[1:])
 
     def work(job: Job) -> None:
-        sum_pixels(*arrays, rows, columns, transposed, sizes, job.images, job.tiles, width, packed)
+        sum_pixels(
+            like, addresses, steps, plan.rows, plan.columns, transposed, sizes,
+            job.images, job.tiles, plan.tile,
+        )  # fmt: skip
 
-    run(work, jobs)
+    run(work, plan.jobs)
 
 
 def spread_taps(grad: Tensor, x: Tensor, result: Tensor, stride: int, dilation: int) -> None:
@@ -57,69 +57,87 @@ def spread_taps(grad: Tensor, x: Tensor, result: Tensor, stride: int, dilation: 
         stride: step in input pixels.
         dilation: step between taps in input pixels.
     """
-    target = weight_layout(result, torch.channels_last)
-    sizes, steps = (grad.shape[2:], x.shape[2:]), target.stride()[1:]
-    rows, columns = tables(*sizes, target.shape[1], stride, dilation, transposed=False)
-    arrays = flat_array(_nhwc(grad)), flat_array(_nhwc(x)), flat_array(target), steps
-    width, jobs = tile_width_and_jobs(grad.shape, target.shape[1], split_images=False)
+    grad, x = (maps.contiguous(memory_format=torch.channels_last) for maps in (grad, x))
+    total = weight_layout(result, torch.channels_last)
+    if total.dtype != torch.float32:  # rounded once, at the end
+        total = torch.empty_like(total, dtype=torch.float32)
+    plan = _plan_for(grad, x, total, stride, dilation, transposed=False, split=False)
+    like = element_like(x), element_like(total)
+    addresses = grad.data_ptr(), x.data_ptr(), total.data_ptr()
+    steps, sizes = total.stride()[1:], tuple(x.shape[1:])
 
     def work(job: Job) -> None:
-        spread_pixels(*arrays, rows, columns, tuple(x.shape[1:]), job.images, job.tiles, width)
+        spread_pixels(
+            like, addresses, steps, plan.rows, plan.columns, sizes,
+            job.images, job.tiles, plan.tile,
+        )  # fmt: skip
 
-    run(work, jobs)
-    if target is not result:
-        result.copy_(target)
-
-
-def _nhwc(maps: Tensor) -> Tensor:
-    """(B, H, W, C), contiguous: a view of channels_last maps, a copy of others."""
-    return maps.permute(0, 2, 3, 1).contiguous()
+    run(work, plan.jobs)
+    if total is not result:
+        result.copy_(total)
 
 
-def tile_width_and_jobs(
-    shape: Sequence[int], taps: int, *, split_images: bool
-) -> tuple[int, list[Job]]:
-    """Pixels of a tile, and every thread's share.
+class Plan(NamedTuple):
+    """What depends on sizes alone.
 
     Args:
-        shape: (B, C, height, width) of the map that is cut into tiles.
-        taps: K.
-        split_images: whether two threads may share a tile.
+        rows: (height of result, k): the source row that a row meets under each tap row, or -1.
+        columns: the same for columns.
+        tile: pixels of a tile.
+        jobs: every thread's share.
     """
-    images, channels, height, width = shape
-    threads = threads_for(images * channels * height * width * taps)
-    fits = numba_threads.PACK_ELEMENTS // (channels * taps)
-    across = -(-width // max(1, min(width, fits, height * width // threads)))
-    tile_width, tiles = -(-width // across), height * across
-    return tile_width, share_out(tiles, images, threads=threads, split_images=split_images)
+
+    rows: Any
+    columns: Any
+    tile: int
+    jobs: list[Job]
 
 
-def tables(
-    targets: Sequence[int], sources: Sequence[int], taps: int, stride: int, dilation: int,
-    *, transposed: bool,
-) -> tuple[Any, Any]:  # fmt: skip
-    """Which source row each target row meets under each tap row, and the same of columns.
-
-    Args:
-        targets: (height, width) of the result.
-        sources: (height, width) of the other map.
-        taps: K.
-        stride: step in input pixels.
-        dilation: step between taps in input pixels.
-        transposed: whether the result is the input's gradient.
-
-    Returns:
-        Two arrays (height or width of the result, k); -1 where a target meets none.
-    """
-    side = kernel_size_of(taps)
-    rows, columns = (
-        _partners(*sizes, side, stride, dilation, transposed)
-        for sizes in zip(targets, sources, strict=True)
-    )
-    return rows, columns
+def _plan_for(
+    tiled: Tensor, other: Tensor, weight: Tensor, stride: int, dilation: int,
+    *, transposed: bool, split: bool,
+) -> Plan:  # fmt: skip
+    taps = weight.shape[1]
+    threads = threads_for(tiled.numel() * taps)
+    fits = numba_threads.TILE_ELEMENTS // (tiled.shape[1] * taps)
+    return make_plan(
+        tiled.shape, other.shape, taps, (stride, dilation), threads, fits,
+        transposed=transposed, split=split,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=256)
+def make_plan(
+    tiled: torch.Size, other: torch.Size, taps: int, steps: tuple[int, int],
+    threads: int, fits: int, *, transposed: bool, split: bool,
+) -> Plan:  # fmt: skip
+    """Lay out one call.
+
+    Args:
+        tiled: (B, C, height, width) of the map that is cut into tiles.
+        other: shape of the map that it meets.
+        taps: K.
+        steps: (stride, dilation), in input pixels.
+        threads: that share the work.
+        fits: pixels whose weights fit the cache.
+        transposed: whether the map that is cut is the input's gradient.
+        split: whether two threads may share a tile.
+
+    Returns:
+        The plan.
+    """
+    images, _, height, width = tiled
+    side = kernel_size_of(taps)
+    rows, columns = (
+        _partners(*sizes, side, *steps, transposed)
+        for sizes in zip(tiled[2:], other[2:], strict=True)
+    )
+    pixels = height * width
+    tiles = max(-(-pixels // max(1, fits)), min(threads, pixels))
+    jobs = share_out(tiles, images, threads=threads, split_images=split)
+    return Plan(rows, columns, -(-pixels // tiles), jobs)
+
+
 def _partners(
     targets: int, sources: int, side: int, stride: int, dilation: int, transposed: bool
 ) -> Any:

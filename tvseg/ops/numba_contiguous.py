@@ -134,7 +134,7 @@ def _tiles(
     images, channels, height, width = shape
     threads = threads_for(images * channels * height * width * taps)
     vectors = -(-height * width // LANES)
-    fits = max(1, numba_threads.PACK_ELEMENTS // (taps * LANES))
+    fits = max(1, numba_threads.TILE_ELEMENTS // (taps * LANES))
     long = min(vectors, fits)
     wide = max(1, min(channels // threads, fits // vectors))
     tiles = -(-channels // wide) * -(-vectors // long)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from tvseg.ops import torch_kernel
 from tvseg.ops.geometry import output_size_of
-from tvseg.ops.layout import empty_map, memory_format_of, weight_layout
+from tvseg.ops.layout import empty_map, memory_format_of, pixel_major, weight_layout
 
 _DTYPES = (torch.float32, torch.bfloat16)
 
@@ -33,6 +33,14 @@ def forward(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
     out = empty_map(x, output_size_of((x.shape[2], x.shape[3]), stride))
     loops.sum_taps(x, weight, out, stride, dilation, transposed=False)
     return out
+
+
+def kept(weight: Tensor, x: Tensor) -> Tensor:
+    """Weights laid out for many passes; arguments and result as in `torch_kernel.kept`."""
+    channels_last = memory_format_of(x) == torch.channels_last
+    if channels_last and _loops_for(x, weight) is not None:
+        return pixel_major(weight)
+    return torch_kernel.kept(weight, x)
 
 
 def grad_input(

@@ -1,10 +1,9 @@
 """TVConv's loops over channels_last maps, compiled by numba; imported at a kernel's first use.
 
-Maps lie as (B, H, W, C), flat. The loops walk over tiles: a few neighbouring pixels of one row.
-Two images at a time pass by the weights of a tile. A large batch has these packed into a scratch
-array that stays in the L2 cache: in their own array the taps of a pixel lie h*w*c elements apart,
-often a multiple of the distance at which cache lines evict one another. A small batch, which reads
-each weight once or twice, takes them from where they are.
+Maps lie as (B, H, W, C). The loops walk over tiles: a few pixels in a row, whose
+weights stay in the L2 cache while the images pass by, two at a time. An image's pixels come from
+further away, 4 to 5 times as far as the processor looks ahead by itself: what the next two images
+have there is asked for while these two are computed.
 """
 
 from __future__ import annotations
@@ -14,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from tvseg.ops.numba_vectors import LANES, compiled, inlined, load, move, multiply_add, store, zero
+from tvseg.ops.numba_vectors import (
+    LANES, behind, compiled, inlined, load, multiply_add, pointer, prefetch, store, zero,
+)  # fmt: skip
 
 Array = Any  # inside compiled code
+Pointer = Any
 
-VECTORS_SHA256 = "8395ee64adfc8e99708cc9c83e41b5f45d509366930495860e574e9b8a760b39"
+VECTORS_SHA256 = "b13cc417cb02a1bf408256cdcf90ea3a9ed0e16b70314b359036335700a9c511"
 """Digest of numba_vectors.py: numba takes code from its disk cache until this very file changes."""
 
 BLOCK = 2 * LANES
@@ -27,26 +29,40 @@ BLOCK = 2 * LANES
 
 @inlined
 def _list_taps(
-    rows: Array, columns: Array, transposed: bool, pixel: Any, steps: Any,
-    width: int, channels: int, others: Array, weights: Array,
-) -> int:  # fmt: skip
-    """Offsets of the pixels that one pixel meets and of its weights, and how many there are.
+    rows: Array, columns: Array, transposed: bool, pixel: int, steps: Any, width: int,
+    channels: int, seen: Array, others: Array, weights: Array, fresh: Array,
+) -> tuple[int, int]:  # fmt: skip
+    """Offsets of the pixels that one pixel meets and of its weights.
 
-    Behind these, weights holds the offsets of the taps that meet the padding.
+    Behind these, weights holds the offsets of the taps that meet the padding. fresh lists the
+    pixels behind the last column of their row that was seen before; seen is brought up to date.
+
+    Returns:
+        How many are met, and how many of them are fresh.
     """
     side = rows.shape[1]
-    met, missed = 0, side * side
-    for tap in range(side * side):
-        y, x = rows[pixel[0], tap // side], columns[pixel[1], tap % side]
-        if y < 0 or x < 0:
-            missed -= 1
-            weights[missed] = tap * steps[0] + pixel[0] * steps[1] + pixel[1] * steps[2]
-        else:
-            out_row, out_column = (y, x) if transposed else pixel
-            others[met] = (y * width + x) * channels
-            weights[met] = tap * steps[0] + out_row * steps[1] + out_column * steps[2]
-            met += 1
-    return met
+    row, column = divmod(pixel, columns.shape[0])
+    met, missed, news = 0, side * side, 0
+    for tap_row in range(side):
+        y = rows[row, tap_row]
+        last = -1
+        for tap_column in range(side):
+            x, tap = columns[column, tap_column], tap_row * side + tap_column
+            if y < 0 or x < 0:
+                missed -= 1
+                weights[missed] = tap * steps[0] + row * steps[1] + column * steps[2]
+            else:
+                out_row, out_column = (y, x) if transposed else (row, column)
+                others[met] = (y * width + x) * channels
+                weights[met] = tap * steps[0] + out_row * steps[1] + out_column * steps[2]
+                if x > seen[y]:
+                    fresh[news] = others[met]
+                    news += 1
+                    last = max(last, x)
+                met += 1
+        if last >= 0:
+            seen[y] = last
+    return met, news
 
 
 @inlined
@@ -57,55 +73,23 @@ def _lanes(channels: int, paired: bool) -> tuple[int, int, int, int]:
 
 
 @inlined
-def _pack(weight: Array, offsets: Array, taps: int, channels: int, pack: Array, first: int) -> None:
-    """Copy one pixel's weights to pack[first:], block of channels by block, tap by tap within each.
-
-    Afterwards offsets are those of the first block in pack; further blocks lie taps blocks apart.
-    """
-    place = first
-    for channel in range(0, channels, BLOCK):
-        for tap in range(taps):
-            origin = offsets[tap] + channel
-            if channel + BLOCK <= channels:
-                move(weight, origin, pack, place, LANES)
-                move(weight, origin + LANES, pack, place + LANES, LANES)
-            else:
-                lanes = _lanes(channels - channel, False)
-                move(weight, origin, pack, place, lanes[0])
-                move(weight, origin + LANES, pack, place + LANES, lanes[1])
-            place += BLOCK
-    for tap in range(taps):
-        offsets[tap] = first + tap * BLOCK
-
-
-@inlined
-def _unpack(pack: Array, taps: int, channels: int, result: Array, offsets: Array) -> None:
-    """The inverse of _pack, with zeros for the taps that meet the padding."""
-    for channel in range(0, channels, BLOCK):
-        for tap in range(offsets.size):
-            target, place = offsets[tap] + channel, channel * taps + tap * BLOCK
-            low, high = zero(), zero()
-            if tap < taps:
-                low, high = load(pack, place, LANES), load(pack, place + LANES, LANES)
-            if channel + BLOCK <= channels:
-                store(result, target, LANES, low)
-                store(result, target + LANES, LANES, high)
-            else:
-                lanes = _lanes(channels - channel, False)
-                store(result, target, lanes[0], low)
-                store(result, target + LANES, lanes[1], high)
+def _clear(totals: Pointer, offsets: Array, channels: int) -> None:
+    """Zeros for every tap of one pixel."""
+    for tap in range(offsets.size):
+        for channel in range(0, channels, LANES):
+            store(totals, offsets[tap] + channel, min(LANES, channels - channel), zero())
 
 
 @inlined
 def _sum(
-    weights: Any, taps: int, source: Array, others: Array, result: Array,
+    weights: Any, taps: int, source: Pointer, others: Array, result: Pointer,
     apart: Any, channel: int, lanes: Any,
 ) -> None:  # fmt: skip
     """One block of one pixel: result = sum over taps of weight * source, for two images."""
-    kernels, offsets, spread = weights
+    kernels, offsets = weights
     a, b, c, d = zero(), zero(), zero(), zero()
     for tap in range(taps):
-        place, at = offsets[tap] + channel * spread, others[tap] + channel
+        place, at = offsets[tap] + channel, others[tap] + channel
         low, high = load(kernels, place, lanes[0]), load(kernels, place + LANES, lanes[1])
         a = multiply_add(low, load(source, at, lanes[0]), a)
         b = multiply_add(high, load(source, at + LANES, lanes[1]), b)
@@ -119,40 +103,59 @@ def _sum(
 
 @inlined
 def _spread(
-    pack: Array, taps: int, source: Array, others: Array, grad: Array,
+    weights: Any, taps: int, source: Pointer, others: Array, grad: Pointer,
     apart: Any, channel: int, lanes: Any,
 ) -> None:  # fmt: skip
-    """One block of one pixel: pack += grad * source for each tap, over two images."""
+    """One block of one pixel: total += grad * source for each tap, over two images."""
+    totals, offsets = weights
     a, b = load(grad, channel, lanes[0]), load(grad, channel + LANES, lanes[1])
     c = load(grad, channel + apart[1], lanes[2])
     d = load(grad, channel + apart[1] + LANES, lanes[3])
-    place = channel * taps
     for tap in range(taps):
-        at = others[tap] + channel
-        low, high = load(pack, place, LANES), load(pack, place + LANES, LANES)
+        place, at = offsets[tap] + channel, others[tap] + channel
+        low, high = load(totals, place, lanes[0]), load(totals, place + LANES, lanes[1])
         low = multiply_add(a, load(source, at, lanes[0]), low)
         high = multiply_add(b, load(source, at + LANES, lanes[1]), high)
         low = multiply_add(c, load(source, at + apart[0], lanes[2]), low)
         high = multiply_add(d, load(source, at + apart[0] + LANES, lanes[3]), high)
-        store(pack, place, LANES, low)
-        store(pack, place + LANES, LANES, high)
-        place += BLOCK
+        store(totals, place, lanes[0], low)
+        store(totals, place + LANES, lanes[1], high)
 
 
-def _over_channels(block: Callable[..., Any]) -> Callable[..., Any]:
-    """Take a block through all channels of one pixel, in two images or (not paired) in one."""
+@inlined
+def _fetch(elements: Pointer, offsets: Array, count: int, shift: int) -> None:
+    """Ask for one block at each of the first offsets, all of them shifted."""
+    for index in range(count):
+        prefetch(elements, offsets[index] + shift)
+
+
+def _over_channels(block: Callable[..., Any], *, reads: bool) -> Callable[..., Any]:
+    """Take a block through all channels of one pixel, in two images or (not paired) in one.
+
+    Meanwhile the next two images' fresh pixels are asked for, and where they are read, their own
+    pixel, or (beyond > 0) the next pixel's weights, so many elements behind this one's.
+    """
 
     def walk(
-        weights: Any, taps: int, source: Array, others: Array, pixels: Array,
-        apart: Any, channels: int, paired: bool,
+        weights: Any, taps: int, source: Pointer, others: Array, pixels: Pointer, apart: Any,
+        channels: int, paired: bool, fresh: Array, news: int, beyond: int,
     ) -> None:  # fmt: skip
         whole = channels - channels % BLOCK
         if paired:  # constant lanes become plain loads and stores, or none
             for channel in range(0, whole, BLOCK):
+                if beyond > 0:
+                    _fetch(weights[0], weights[1], taps, channel + beyond)
+                _fetch(source, fresh, news, channel + 2 * apart[0])
+                _fetch(source, fresh, news, channel + 3 * apart[0])
+                if reads and news > 0:
+                    prefetch(pixels, channel + 2 * apart[1])
+                    prefetch(pixels, channel + 3 * apart[1])
                 lanes = (LANES, LANES, LANES, LANES)
                 block(weights, taps, source, others, pixels, apart, channel, lanes)
         else:
             for channel in range(0, whole, BLOCK):
+                if beyond > 0:
+                    _fetch(weights[0], weights[1], taps, channel + beyond)
                 block(weights, taps, source, others, pixels, apart, channel, (LANES, LANES, 0, 0))
         if whole < channels:
             lanes = _lanes(channels - whole, paired)
@@ -161,110 +164,112 @@ def _over_channels(block: Callable[..., Any]) -> Callable[..., Any]:
     return inlined(walk)
 
 
-_sum_pixel = _over_channels(_sum)
-_spread_pixel = _over_channels(_spread)
+_sum_pixel = _over_channels(_sum, reads=False)
+_spread_pixel = _over_channels(_spread, reads=True)
 
 
 @inlined
-def _lists(tile_width: int, taps: int) -> tuple[Array, Array, Array]:
-    """Per pixel of a tile: offsets of the pixels met and of their weights, taps met."""
+def _lists(tile: int, taps: int) -> tuple[Array, Array, Array, Array, Array]:
+    """Per pixel of a tile: offsets of the pixels met, of their weights and of fresh ones; counts."""
     return (
-        np.empty((tile_width, taps), np.int64),
-        np.empty((tile_width, taps), np.int64),
-        np.empty(tile_width, np.int64),
+        np.empty((tile, taps), np.int64),
+        np.empty((tile, taps), np.int64),
+        np.empty((tile, taps), np.int64),
+        np.empty(tile, np.int64),
+        np.empty(tile, np.int64),
     )
 
 
 @compiled
 def sum_pixels(
-    weight: Array, steps: Any, source: Array, result: Array, rows: Array, columns: Array,
-    transposed: bool, sizes: Any, images: Any, tiles: Any, tile_width: int, packed: bool,
+    like: Any, addresses: Any, steps: Any, rows: Array, columns: Array,
+    transposed: bool, sizes: Any, images: Any, tiles: Any, tile: int,
 ) -> None:  # fmt: skip
     """Forward, or (transposed) the gradient of the input: result pixels from source pixels.
 
     Args:
-        weight: flat weights.
+        like: arrays of the types of the maps and of the weight.
+        addresses: of the weight, of source maps (B, height, width, C) and of the result
+            (B, rows.shape[0], columns.shape[0], C), which is written.
         steps: elements between taps, rows and columns of the weight; its channels lie together.
-        source: flat maps (B, height, width, C).
-        result: flat maps (B, rows.shape[0], columns.shape[0], C), written.
         rows: (height of result, k): the source row that a row meets under each tap row, or -1.
         columns: the same for columns.
         transposed: whether weights belong to the source's pixels and not to the result's.
         sizes: (C, height, width) of the source.
         images: (first, one past the last) image.
-        tiles: (first, one past the last) tile, counted along the rows.
-        tile_width: pixels of a tile.
-        packed: whether to pack a tile's weights.
+        tiles: (first, one past the last) tile, counted row by row.
+        tile: pixels of a tile.
     """
-    channels, width, taps = sizes[0], columns.shape[0], rows.shape[1] ** 2
-    across = -(-width // tile_width)
-    apart = (sizes[1] * sizes[2] * channels, rows.shape[0] * width * channels)
-    others, weights, met = _lists(tile_width, taps)
-    room = taps * (channels + BLOCK) * packed
-    pack = np.empty(tile_width * room, weight.dtype)
-    kernels = pack if packed else weight
-    for tile in range(tiles[0], tiles[1]):
-        row, left = tile // across, tile % across * tile_width
-        count = min(tile_width, width - left)
+    weight, source = pointer(addresses[0], like[1]), pointer(addresses[1], like[0])
+    result = pointer(addresses[2], like[0])
+    channels, taps = sizes[0], rows.shape[1] ** 2
+    pixels = rows.shape[0] * columns.shape[0]
+    seen = np.empty(sizes[1], np.int64)
+    apart = (sizes[1] * sizes[2] * channels, pixels * channels)
+    others, weights, fresh, met, news = _lists(tile, taps)
+    for first in range(tiles[0] * tile, min(tiles[1] * tile, pixels), tile):
+        count = min(tile, pixels - first)
+        seen[:] = -1
         for pixel in range(count):
-            met[pixel] = _list_taps(
-                rows, columns, transposed, (row, left + pixel), steps,
-                sizes[2], channels, others[pixel], weights[pixel],
+            met[pixel], news[pixel] = _list_taps(
+                rows, columns, transposed, first + pixel, steps, sizes[2],
+                channels, seen, others[pixel], weights[pixel], fresh[pixel],
             )  # fmt: skip
-            if packed:
-                _pack(weight, weights[pixel], met[pixel], channels, pack, pixel * room)
         for image in range(images[0], images[1], 2):
-            paired = image + 1 < images[1]
-            maps = source[image * apart[0] :]
+            paired, more = image + 1 < images[1], image + 2 < images[1]
+            beyond = steps[2] * (image == images[0])
+            maps = behind(source, image * apart[0])
             for pixel in range(count):
-                target = result[image * apart[1] + (row * width + left + pixel) * channels :]
-                spread = met[pixel] if packed else 1
+                place = image * apart[1] + (first + pixel) * channels
                 _sum_pixel(
-                    (kernels, weights[pixel], spread), met[pixel], maps, others[pixel], target,
-                    apart, channels, paired,
+                    (weight, weights[pixel]), met[pixel], maps, others[pixel],
+                    behind(result, place), apart, channels, paired,
+                    fresh[pixel], news[pixel] * more, beyond,
                 )  # fmt: skip
 
 
 @compiled
 def spread_pixels(
-    grad: Array, source: Array, result: Array, steps: Any, rows: Array, columns: Array,
-    sizes: Any, images: Any, tiles: Any, tile_width: int,
+    like: Any, addresses: Any, steps: Any, rows: Array, columns: Array,
+    sizes: Any, images: Any, tiles: Any, tile: int,
 ) -> None:  # fmt: skip
-    """The gradient of the weight, summed over images in float32 and rounded once.
+    """The gradient of the weight, summed over images.
 
     Args:
-        grad: flat gradient of the output (B, rows.shape[0], columns.shape[0], C).
-        source: flat input maps (B, height, width, C).
-        result: flat gradient of the weight, written.
+        like: arrays of the types of the maps and of the result, which is float32.
+        addresses: of the output's gradient (B, rows.shape[0], columns.shape[0], C), of input maps
+            (B, height, width, C), and of the result, which is written.
         steps: elements between taps, rows and columns of the result; its channels lie together.
         rows: (height of grad, k): the input row that a row meets under each tap row, or -1.
         columns: the same for columns.
         sizes: (C, height, width) of the input.
         images: (first, one past the last) image.
-        tiles: (first, one past the last) tile, counted along the rows.
-        tile_width: pixels of a tile.
+        tiles: (first, one past the last) tile, counted row by row.
+        tile: pixels of a tile.
     """
-    channels, width, taps = sizes[0], columns.shape[0], rows.shape[1] ** 2
-    across = -(-width // tile_width)
-    apart = (sizes[1] * sizes[2] * channels, rows.shape[0] * width * channels)
-    others, weights, met = _lists(tile_width, taps)
-    pack = np.empty((tile_width, taps * (channels + BLOCK)), np.float32)
-    for tile in range(tiles[0], tiles[1]):
-        row, left = tile // across, tile % across * tile_width
-        count = min(tile_width, width - left)
+    grad, source = pointer(addresses[0], like[0]), pointer(addresses[1], like[0])
+    result = pointer(addresses[2], like[1])
+    channels, taps = sizes[0], rows.shape[1] ** 2
+    pixels = rows.shape[0] * columns.shape[0]
+    seen = np.empty(sizes[1], np.int64)
+    apart = (sizes[1] * sizes[2] * channels, pixels * channels)
+    others, weights, fresh, met, news = _lists(tile, taps)
+    for first in range(tiles[0] * tile, min(tiles[1] * tile, pixels), tile):
+        count = min(tile, pixels - first)
+        seen[:] = -1
         for pixel in range(count):
-            met[pixel] = _list_taps(
-                rows, columns, False, (row, left + pixel), steps,
-                sizes[2], channels, others[pixel], weights[pixel],
+            met[pixel], news[pixel] = _list_taps(
+                rows, columns, False, first + pixel, steps, sizes[2],
+                channels, seen, others[pixel], weights[pixel], fresh[pixel],
             )  # fmt: skip
-        pack[:count] = 0
+            _clear(result, weights[pixel], channels)
         for image in range(images[0], images[1], 2):
-            paired = image + 1 < images[1]
-            maps = source[image * apart[0] :]
+            paired, more = image + 1 < images[1], image + 2 < images[1]
+            maps = behind(source, image * apart[0])
             for pixel in range(count):
-                given = grad[image * apart[1] + (row * width + left + pixel) * channels :]
+                place = image * apart[1] + (first + pixel) * channels
                 _spread_pixel(
-                    pack[pixel], met[pixel], maps, others[pixel], given, apart, channels, paired
-                )
-        for pixel in range(count):
-            _unpack(pack[pixel], met[pixel], channels, result, weights[pixel])
+                    (result, weights[pixel]), met[pixel], maps, others[pixel],
+                    behind(grad, place), apart, channels, paired,
+                    fresh[pixel], news[pixel] * more, 0,
+                )  # fmt: skip

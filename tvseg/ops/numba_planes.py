@@ -19,7 +19,7 @@ from tvseg.ops.numba_vectors import LANES, compiled, load, load_where, multiply_
 
 Array = Any  # inside compiled code
 
-VECTORS_SHA256 = "8395ee64adfc8e99708cc9c83e41b5f45d509366930495860e574e9b8a760b39"
+VECTORS_SHA256 = "b13cc417cb02a1bf408256cdcf90ea3a9ed0e16b70314b359036335700a9c511"
 """Digest of numba_vectors.py: numba takes code from its disk cache until this very file changes."""
 
 

@@ -12,7 +12,7 @@ import torch
 
 from tvseg.ops.geometry import Span
 
-PACK_ELEMENTS = 3 << 15
+TILE_ELEMENTS = 9 << 16
 """Weights of one tile in float32, at most: 384 KiB, beside the maps in an L2 cache of 1 MiB."""
 UNPACKED_IMAGES = 4
 """Batches up to this one read each weight twice at most, and do not have them packed."""

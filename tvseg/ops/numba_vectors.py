@@ -19,6 +19,8 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
 LANES = 16
+_CACHE_LINE = 64
+_TO_READ, _INTO_L2, _DATA = 0, 2, 1  # LLVM's words for what a prefetch is for
 
 _INT32 = ir.IntType(32)
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
@@ -74,12 +76,18 @@ def _mask(builder: Any, lanes: Any) -> Any:
     return builder.icmp_signed("<", ir.Constant(_WORDS, list(range(LANES))), count)
 
 
+def _element(context: Any, builder: Any, kind: Any, where: Any) -> Any:
+    """Address of elements[index]; elements are a pointer or an array."""
+    elements, index = where
+    if isinstance(kind, types.Array):
+        elements = context.make_array(kind)(context, builder, elements).data
+    return builder.gep(elements, [index])
+
+
 def _place(context: Any, builder: Any, kind: Any, where: Any) -> tuple[Any, Any, str]:
-    """Address of array[index], its alignment in bytes, and LLVM's name of the vector there."""
-    array, index = where
-    data = context.make_array(kind)(context, builder, array).data
+    """Address of elements[index], its alignment in bytes, and LLVM's name of the vector there."""
     memory, size, name = (_HALVES, 2, "i16") if kind.dtype == types.uint16 else (_FLOATS, 4, "f32")
-    address = builder.bitcast(builder.gep(data, [index]), memory.as_pointer())
+    address = builder.bitcast(_element(context, builder, kind, where), memory.as_pointer())
     return address, ir.Constant(_INT32, size), f"v{LANES}{name}.p0"
 
 
@@ -91,6 +99,50 @@ def _narrowed(builder: Any, values: Any) -> Any:
     quiet = builder.or_(bits, _splat(0x400000))
     bits = builder.select(builder.fcmp_unordered("uno", values, values), quiet, rounded)
     return builder.trunc(builder.lshr(bits, _splat(16)), _HALVES)
+
+
+@_primitive
+def pointer(typing: Any, address: Any, like: Any) -> Any:
+    """Elements at an address, of the type of an array's elements; a call costs less than an array.
+
+    Whoever passes the address keeps the memory alive.
+    """
+    kind = types.CPointer(like.dtype)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(kind))
+
+    return kind(types.intp, like), emit
+
+
+@_primitive
+def behind(typing: Any, elements: Any, offset: Any) -> Any:
+    """The pointer to elements[offset]."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _element(context, builder, signature.args[0], arguments)
+
+    return elements(elements, offset), emit
+
+
+@_primitive
+def prefetch(typing: Any, elements: Any, index: Any) -> Any:
+    """Start to bring two vectors from elements[index] on into the L2 cache; any address will do."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word, byte = ir.IntType(32), ir.IntType(8)
+        first = builder.bitcast(
+            _element(context, builder, signature.args[0], arguments), byte.as_pointer()
+        )
+        kind = ir.FunctionType(ir.VoidType(), [first.type, word, word, word])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        size = 2 * LANES * (signature.args[0].dtype.bitwidth // 8)
+        for line in range(0, size, _CACHE_LINE):
+            address = builder.gep(first, [word(line)])
+            builder.call(fetch, [address, word(_TO_READ), word(_INTO_L2), word(_DATA)])
+        return context.get_dummy_value()
+
+    return types.void(elements, index), emit
 
 
 @_primitive

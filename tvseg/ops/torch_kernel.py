@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from tvseg.ops.geometry import Geometry, Span, kernel_size_of, output_size_of
-from tvseg.ops.layout import empty_map, memory_format_of, weight_layout
+from tvseg.ops.layout import empty_map, memory_format_of, tap_major, weight_layout
 
-_BLOCK_ELEMENTS = 1 << 17
-"""Elements of one map's block per thread: in float32, half of a core's L2 cache of 1 MiB."""
+_BLOCK_ELEMENTS = 1 << 18
+"""Elements of one map's block per thread: 1 MiB in float32, as much as a core's L2 cache."""
 
 
 def forward(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
@@ -43,6 +43,19 @@ def forward(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
     out = empty_map(x, geometry.out_size)
     _gather(x, weight, out, geometry, transposed=False)
     return out
+
+
+def kept(weight: Tensor, x: Tensor) -> Tensor:
+    """Weights that many passes will read, laid out as forward reads them fastest.
+
+    Args:
+        weight: (C, K, Ho, Wo) in any strides.
+        x: the input maps of the first of these passes.
+
+    Returns:
+        (C, K, Ho, Wo); the weight itself if it is laid out so.
+    """
+    return tap_major(weight, memory_format_of(x))
 
 
 def grad_input(

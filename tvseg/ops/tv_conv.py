@@ -22,7 +22,7 @@ from tvseg.ops.checks import check_call, check_maps, check_module, check_steps
 from tvseg.ops.custom_op import forward_op
 from tvseg.ops.frozen import changes_of, ordinary_tensors
 from tvseg.ops.geometry import output_size_of
-from tvseg.ops.layout import memory_format_of, weight_layout
+from tvseg.ops.kernels import kernel_for
 from tvseg.ops.plain import tv_conv2d_plain
 from tvseg.ops.resize import resizer
 from tvseg.ops.weight_generator import WeightGenerator, join_taps, split_taps
@@ -43,7 +43,8 @@ def tv_conv2d(x: Tensor, weight: Tensor, *, stride: int = 1, dilation: int = 1) 
         x: input maps (B, C, H, W); channels_last and contiguous maps keep their memory format.
         weight: kernels (C, k*k, Ho, Wo) with odd k, taps row by row, Ho = ceil(H / stride) and
             Wo = ceil(W / stride), in x's dtype, or in bfloat16 beside float32 maps to save memory.
-            Fastest when laid out tap-major in x's memory format, as `TVConv2d.weight` is.
+            Not copied where channels (columns, beside contiguous maps) lie together, as those of
+            `TVConv2d.weight` do in x's memory format.
         stride: step between the input pixels under neighbouring output pixels.
         dilation: step between neighbouring taps, in input pixels.
 
@@ -172,7 +173,7 @@ class TVConv2d(nn.Module):
         """
         check_maps(x)
         size = output_size_of((x.shape[2], x.shape[3]), self.stride)
-        weight = self._weight_of(size, memory_format_of(x))
+        weight = self._weight_of(size, x)
         out = tv_conv2d(x, weight, stride=self.stride, dilation=self.dilation)
         if self.bias is None:
             return out
@@ -256,16 +257,17 @@ class TVConv2d(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch leaves it bare
         return self
 
-    def _weight_of(self, size: tuple[int, int], layout: torch.memory_format) -> Tensor:
-        """Weights for an output map of the given (height, width); copies in the maps' layout."""
+    def _weight_of(self, size: tuple[int, int], x: Tensor) -> Tensor:
+        """Weights for an output map of the given (height, width); copies laid out for the maps."""
         if not self.frozen or torch.compiler.is_compiling():
             return self.weight() if size == self.output_size else self._resample(size)
+        lay_out = kernel_for(x.device).kept
         with ordinary_tensors():
             if size == self.output_size:
-                self.frozen_weight = weight_layout(self.frozen_weight, layout)
+                self.frozen_weight = lay_out(self.frozen_weight, x)
                 return self.frozen_weight
             known = self._resized.get(size)
-            resized = weight_layout(self._resample(size) if known is None else known, layout)
+            resized = lay_out(self._resample(size) if known is None else known, x)
         if known is None and len(self._resized) == _RESIZED_KEPT:
             del self._resized[next(iter(self._resized))]
         self._resized[size] = resized
