@@ -113,7 +113,7 @@ def test_old_weights_are_not_used(
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_copies_lie_as_the_maps_ask(layout: torch.memory_format) -> None:
+def test_copies_lie_as_maps_and_kernel_ask(layout: torch.memory_format, kernel: str) -> None:
     built = module(resize="bilinear").eval().freeze()
     innermost = {torch.contiguous_format: 3, torch.channels_last: 0}[layout]
     for size in ((6, 4), (9, 10)):
@@ -121,6 +121,9 @@ def test_copies_lie_as_the_maps_ask(layout: torch.memory_format) -> None:
         torch.testing.assert_close(built(x), fresh(built, x))
         kept = built._resized.get(size, built.frozen_weight)
         assert kept.stride(innermost) == 1
+        taps_together = (kernel, layout) == ("numba", torch.channels_last)
+        assert (kept.stride(1) == kept.shape[0]) == taps_together
+        assert (kept.stride(1) == max(kept.stride())) != taps_together
         pointer = kept.data_ptr()
         built(x)
         kept = built._resized.get(size, built.frozen_weight)

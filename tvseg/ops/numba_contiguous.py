@@ -15,7 +15,7 @@ from torch import Tensor
 from tvseg.ops import numba_threads
 from tvseg.ops.geometry import kernel_size_of
 from tvseg.ops.layout import flat_array
-from tvseg.ops.numba_planes import cut_planes, spread_planes, sum_planes
+from tvseg.ops.numba_planes import cut_halves, cut_planes, spread_planes, sum_planes
 from tvseg.ops.numba_threads import Job, run, share_out, threads_for
 from tvseg.ops.numba_vectors import LANES
 
@@ -114,7 +114,10 @@ def _copy(maps: Tensor, planes: Tensor, stride: int, *, back: bool) -> None:
     sizes, across = (height, width, planes.shape[3]), planes.shape[4]
 
     def work(job: Job) -> None:
-        cut_planes(*arrays, sizes, across, stride, job.tiles, back)
+        if stride == 2:
+            cut_halves(*arrays, sizes, across, job.tiles, back)
+        else:
+            cut_planes(*arrays, sizes, across, stride, job.tiles, back)
 
     threads = threads_for(maps.numel())
     run(work, share_out(images * channels, 1, threads=threads, split_images=False))

@@ -1,9 +1,9 @@
 """TVConv's loops over channels_last maps, compiled by numba; imported at a kernel's first use.
 
-Maps lie as (B, H, W, C). The loops walk over tiles: a few pixels in a row, whose
-weights stay in the L2 cache while the images pass by, two at a time. An image's pixels come from
-further away, 4 to 5 times as far as the processor looks ahead by itself: what the next two images
-have there is asked for while these two are computed.
+Maps lie as (B, H, W, C). The loops walk over tiles: a run of pixels whose weights stay in a cache
+while the images pass by, two at a time. While these two are computed, the pixels that the next two
+have there are asked for, and with the first two the weights of the tile's next pixel: nine streams
+of weights and eighteen of pixels are more than the processor foresees.
 """
 
 from __future__ import annotations
@@ -14,13 +14,22 @@ from typing import Any
 import numpy as np
 
 from tvseg.ops.numba_vectors import (
-    LANES, behind, compiled, inlined, load, multiply_add, pointer, prefetch, store, zero,
+    LANES,
+    behind,
+    compiled,
+    inlined,
+    load,
+    multiply_add,
+    pointer,
+    prefetch,
+    store,
+    zero,
 )  # fmt: skip
 
 Array = Any  # inside compiled code
 Pointer = Any
 
-VECTORS_SHA256 = "b13cc417cb02a1bf408256cdcf90ea3a9ed0e16b70314b359036335700a9c511"
+VECTORS_SHA256 = "67339b8010eeb79fe6f53a654cd4a4ba5ab392a346104dada3f0ed2456e36148"
 """Digest of numba_vectors.py: numba takes code from its disk cache until this very file changes."""
 
 BLOCK = 2 * LANES
@@ -170,7 +179,7 @@ _spread_pixel = _over_channels(_spread, reads=True)
 
 @inlined
 def _lists(tile: int, taps: int) -> tuple[Array, Array, Array, Array, Array]:
-    """Per pixel of a tile: offsets of the pixels met, of their weights and of fresh ones; counts."""
+    """Per pixel of a tile: offsets of pixels met, of weights and of fresh pixels, and counts."""
     return (
         np.empty((tile, taps), np.int64),
         np.empty((tile, taps), np.int64),

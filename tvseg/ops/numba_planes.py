@@ -15,11 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from tvseg.ops.numba_vectors import LANES, compiled, load, load_where, multiply_add, store, zero
+from tvseg.ops.numba_vectors import (
+    LANES,
+    compiled,
+    evens,
+    load,
+    load_where,
+    mixed_high,
+    mixed_low,
+    multiply_add,
+    odds,
+    store,
+    zero,
+)  # fmt: skip
 
 Array = Any  # inside compiled code
 
-VECTORS_SHA256 = "b13cc417cb02a1bf408256cdcf90ea3a9ed0e16b70314b359036335700a9c511"
+VECTORS_SHA256 = "67339b8010eeb79fe6f53a654cd4a4ba5ab392a346104dada3f0ed2456e36148"
 """Digest of numba_vectors.py: numba takes code from its disk cache until this very file changes."""
 
 
@@ -49,6 +61,37 @@ def cut_planes(
                         maps[at + pixel * stride] = planes[place + pixel]
                     else:
                         planes[place + pixel] = maps[at + pixel * stride]
+
+
+@compiled
+def cut_halves(maps: Array, planes: Array, sizes: Any, width: int, spans: Any, back: bool) -> None:
+    """The same at stride 2, where a shuffle of two vectors parts their columns.
+
+    Args:
+        maps: as in cut_planes, like all that follow.
+        planes: flat planes (B, C, 4, Ho, Wo).
+        sizes: (H, W, Ho).
+        width: Wo.
+        spans: (first, one past the last) channel.
+        back: whether maps are written.
+    """
+    apart = sizes[2] * width
+    for channel in range(spans[0], spans[1]):
+        for row in range(sizes[0]):
+            start = ((channel * 4 + row % 2 * 2) * sizes[2] + row // 2) * width
+            begin = (channel * sizes[0] + row) * sizes[1]
+            for column in range(0, sizes[1], 2 * LANES):
+                left, at, place = sizes[1] - column, begin + column, start + column // 2
+                low_lanes, high_lanes = min(left, LANES), min(max(left - LANES, 0), LANES)
+                even, odd = min((left + 1) // 2, LANES), min(left // 2, LANES)
+                if back:
+                    low, high = load(planes, place, even), load(planes, place + apart, odd)
+                    store(maps, at, low_lanes, mixed_low(low, high))
+                    store(maps, at + LANES, high_lanes, mixed_high(low, high))
+                else:
+                    low, high = load(maps, at, low_lanes), load(maps, at + LANES, high_lanes)
+                    store(planes, place, even, evens(low, high))
+                    store(planes, place + apart, odd, odds(low, high))
 
 
 @compiled

@@ -7,8 +7,8 @@ when read and rounded when written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from typing import Any
 
 import numba
@@ -56,12 +56,19 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Machine code without the interpreter's lock, kept on disk where there is a place for it."""
-    made: Callable[..., Any]
     try:
         made = numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # neither the package's folder nor the user's can be written to
         made = numba.njit(nogil=True)(function)
-    return made
+
+    @wraps(function)
+    def call(*arguments: Any) -> None:
+        try:
+            made(*arguments)
+        except OSError:  # the disk is full: the code is there, only its copy is not
+            made(*arguments)
+
+    return call
 
 
 def _splat(value: int) -> ir.Constant:
@@ -221,6 +228,26 @@ def move(typing: Any, source: Any, origin: Any, target: Any, index: Any, lanes: 
         return context.get_dummy_value()
 
     return types.void(source, origin, target, index, lanes), emit
+
+
+def _shuffled(order: Sequence[int]) -> Callable[..., Any]:
+    """A function of two vectors: those of their elements, counted through both, in an order."""
+
+    @_primitive
+    def shuffle(typing: Any, low: Any, high: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.shuffle_vector(*arguments, ir.Constant(_WORDS, list(order)))
+
+        return _VECTOR(low, high), emit
+
+    return shuffle
+
+
+evens, odds = _shuffled(range(0, 2 * LANES, 2)), _shuffled(range(1, 2 * LANES, 2))
+"""Every other element of two vectors, from the first and from the second on."""
+_PAIRS = [lane // 2 + lane % 2 * LANES for lane in range(2 * LANES)]
+mixed_low, mixed_high = _shuffled(_PAIRS[:LANES]), _shuffled(_PAIRS[LANES:])
+"""The inverse: elements of two vectors in turn; the first sixteen and the last."""
 
 
 @_primitive
