@@ -24,7 +24,7 @@ from tvseg.ops.numba_vectors import (
     prefetch,
     store,
     zero,
-)  # fmt: skip
+)
 
 Array = Any  # inside compiled code
 Pointer = Any

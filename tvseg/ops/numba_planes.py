@@ -27,7 +27,7 @@ from tvseg.ops.numba_vectors import (
     odds,
     store,
     zero,
-)  # fmt: skip
+)
 
 Array = Any  # inside compiled code
 
