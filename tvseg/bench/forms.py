@@ -180,7 +180,7 @@ def bind(name: str, problem: Problem) -> Bound:
         kept = kernels.KERNELS[kernel].kept(kept, x)
 
     def forward() -> Tensor:
-        with torch.no_grad(), served_by(kernel):
+        with torch.inference_mode(), served_by(kernel):
             given = problem.generator(problem.affinity) if form.weight == "generated" else kept
             out: Tensor = form.compute(x, given, stride)
         return out
