@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import sys
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,6 +45,14 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     torch.set_num_threads(request.param)
     yield request.param
     torch.set_num_threads(before)
+
+
+@pytest.fixture(params=["torch's team", "threads of its own"])
+def team(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The threads that share the work."""
+    if request.param == "threads of its own":
+        monkeypatch.setattr(numba_threads, "_torch_team", lambda: None)
+    return request.param
 
 
 @pytest.mark.usefixtures("no_torch_kernel")
@@ -152,6 +161,7 @@ def test_a_share_writes_its_own_pixels_and_nothing_else() -> None:
     assert untouched.all()
 
 
+@pytest.mark.usefixtures("team")
 @pytest.mark.parametrize("threads", [2, 5, 64], indirect=True)
 @pytest.mark.parametrize(
     "case", [TYPICAL, Case(3, 1, 1, (17, 5, 1, 2)), Case(3, 1, 1, (2, 40, 16, 16))], ids=str
@@ -165,6 +175,32 @@ def test_threads_give_the_same_bits(case: Case, layout: str, threads: int) -> No
         assert torch.equal(ours, alone)
 
 
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_two_threads_take_part(threads: int, team: str) -> None:
+    meeting = threading.Barrier(threads, timeout=60)
+    numba_threads.run(lambda _: meeting.wait(), [1, 2])  # one thread alone would never pass
+
+
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_an_error_in_any_thread_is_the_caller_s(threads: int, team: str) -> None:
+    done = []
+
+    def work(job: int) -> None:
+        if job == 2:
+            raise MemoryError("no room")
+        done.append(job)
+
+    with pytest.raises(MemoryError, match="no room"):
+        numba_threads.run(work, [1, 2, 3])
+    assert set(done) == {1, 3}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="torch brings another runtime there")
+def test_torch_s_own_threads_are_found() -> None:
+    assert numba_threads._torch_team() is not None
+
+
+@pytest.mark.usefixtures("team")
 @pytest.mark.parametrize("threads", [3], indirect=True)
 def test_concurrent_calls_do_not_meet(threads: int) -> None:
     tensors = draw(TYPICAL, torch.float32, "channels_last")
