@@ -16,4 +16,4 @@ fi
 
 bash scripts/check.sh
 # One thread a process: the suite runs one process a core.
-OMP_NUM_THREADS=1 python -m pytest -n auto "$@"
+OMP_NUM_THREADS=1 python -m pytest -n auto -m "not slow" "$@"
