@@ -113,21 +113,25 @@ def test_old_weights_are_not_used(
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_copies_lie_as_maps_and_kernel_ask(layout: torch.memory_format, kernel: str) -> None:
+@pytest.mark.parametrize("batch", [1, 5])
+def test_copies_lie_as_the_first_maps_and_the_kernel_ask(
+    batch: int, layout: torch.memory_format, kernel: str
+) -> None:
     built = module(resize="bilinear").eval().freeze()
     innermost = {torch.contiguous_format: 3, torch.channels_last: 0}[layout]
     for size in ((6, 4), (9, 10)):
-        x = maps(*size).to(memory_format=layout)
+        x = maps(*size)[:1].expand(batch, -1, -1, -1).contiguous(memory_format=layout)
         torch.testing.assert_close(built(x), fresh(built, x))
         kept = built._resized.get(size, built.frozen_weight)
         assert kept.stride(innermost) == 1
-        taps_together = (kernel, layout) == ("numba", torch.channels_last)
+        taps_together = (kernel, layout, batch) == ("numba", torch.channels_last, 5)
         assert (kept.stride(1) == kept.shape[0]) == taps_together
         assert (kept.stride(1) == max(kept.stride())) != taps_together
         pointer = kept.data_ptr()
-        built(x)
-        kept = built._resized.get(size, built.frozen_weight)
-        assert kept.data_ptr() == pointer  # laid out once
+        for images in (x, maps(*size).contiguous(memory_format=layout)):
+            built(images)
+            kept = built._resized.get(size, built.frozen_weight)
+            assert kept.data_ptr() == pointer  # laid out once
 
 
 @pytest.mark.parametrize("size", [(6, 4), (9, 10)])

@@ -33,10 +33,18 @@ def weight_layout(weight: Tensor, layout: torch.memory_format) -> Tensor:
     Returns:
         (C, K, Ho, Wo) with channels (channels_last) or columns (contiguous) innermost.
     """
+    return weight if lies_in(weight, layout) else tap_major(weight, layout)
+
+
+def lies_in(weight: Tensor, layout: torch.memory_format) -> bool:
+    """Whether the weight's innermost axis in memory is the layout's, so that loops can read it.
+
+    Args:
+        weight: (C, K, Ho, Wo) in any strides.
+        layout: memory format of the maps it meets.
+    """
     axis = 0 if layout == torch.channels_last else 3
-    if weight.stride(axis) == 1 or weight.shape[axis] == 1:
-        return weight
-    return tap_major(weight, layout)
+    return weight.stride(axis) == 1 or weight.shape[axis] == 1
 
 
 def tap_major(weight: Tensor, layout: torch.memory_format) -> Tensor:

@@ -37,7 +37,7 @@ def sum_taps(
     out_size, in_size = weight.shape[2:], (result if transposed else source).shape[2:]
     kernels = flat_array(weight), weight.stride()[:2]
     planes = stride * stride
-    packed = len(source) > numba_threads.UNPACKED_IMAGES
+    packed = len(source) > numba_threads.FEW_IMAGES
     channels, tile, jobs = _tiles(
         (*source.shape[:2], *out_size), weight.shape[1], split_images=True
     )

@@ -18,7 +18,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from tvseg.ops import torch_kernel
+from tvseg.ops import numba_threads, torch_kernel
 from tvseg.ops.geometry import output_size_of
 from tvseg.ops.layout import empty_map, memory_format_of, pixel_major, weight_layout
 
@@ -37,8 +37,8 @@ def forward(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
 
 def kept(weight: Tensor, x: Tensor) -> Tensor:
     """Weights laid out for many passes; arguments and result as in `torch_kernel.kept`."""
-    channels_last = memory_format_of(x) == torch.channels_last
-    if channels_last and _loops_for(x, weight) is not None:
+    in_pixels = memory_format_of(x) == torch.channels_last and len(x) > numba_threads.FEW_IMAGES
+    if in_pixels and _loops_for(x, weight) is not None:
         return pixel_major(weight)
     return torch_kernel.kept(weight, x)
 

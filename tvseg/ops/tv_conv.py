@@ -23,6 +23,7 @@ from tvseg.ops.custom_op import forward_op
 from tvseg.ops.frozen import changes_of, ordinary_tensors
 from tvseg.ops.geometry import output_size_of
 from tvseg.ops.kernels import kernel_for
+from tvseg.ops.layout import lies_in, memory_format_of, tap_major
 from tvseg.ops.plain import tv_conv2d_plain
 from tvseg.ops.resize import resizer
 from tvseg.ops.weight_generator import WeightGenerator, join_taps, split_taps
@@ -211,7 +212,8 @@ class TVConv2d(nn.Module):
         self.unfreeze()
         device_type = self.affinity.device.type
         with ordinary_tensors(), torch.autocast(device_type, enabled=False):
-            self.frozen_weight = self.weight().to(own if dtype is None else dtype)
+            weight = self.weight().to(own if dtype is None else dtype)
+            self.frozen_weight = tap_major(weight, torch.contiguous_format)
         self._note_sources()
         return self
 
@@ -261,13 +263,12 @@ class TVConv2d(nn.Module):
         """Weights for an output map of the given (height, width); copies laid out for the maps."""
         if not self.frozen or torch.compiler.is_compiling():
             return self.weight() if size == self.output_size else self._resample(size)
-        lay_out = kernel_for(x.device).kept
         with ordinary_tensors():
             if size == self.output_size:
-                self.frozen_weight = lay_out(self.frozen_weight, x)
+                self.frozen_weight = _laid_out(self.frozen_weight, x)
                 return self.frozen_weight
             known = self._resized.get(size)
-            resized = lay_out(self._resample(size) if known is None else known, x)
+            resized = _laid_out(self._resample(size) if known is None else known, x)
         if known is None and len(self._resized) == _RESIZED_KEPT:
             del self._resized[next(iter(self._resized))]
         self._resized[size] = resized
@@ -277,6 +278,14 @@ class TVConv2d(nn.Module):
         weight = self.weight()
         joined = join_taps(weight).to(torch.promote_types(weight.dtype, self.affinity.dtype))
         return split_taps(self._resizer(joined, size).to(weight.dtype), self.channels)
+
+
+def _laid_out(weight: Tensor, x: Tensor) -> Tensor:
+    """A frozen copy in the memory format of maps, and there as their kernel reads it fastest.
+
+    The first maps of a format decide, lest batches of different sizes lay it out in turn.
+    """
+    return weight if lies_in(weight, memory_format_of(x)) else kernel_for(x.device).kept(weight, x)
 
 
 def _autocast(tensor: Tensor) -> Tensor:
