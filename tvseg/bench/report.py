@@ -136,6 +136,10 @@ def write_sizes(rows: Sequence[Measurement], path: Path) -> None:
                     "o-",
                     label=name,
                 )
+            sizes = sorted({getattr(row, _SWEPT[case]) for row in timed if row.case == case})
+            axis.set_xticks(sizes, [str(size) for size in sizes])
+            axis.minorticks_off()
+            axis.grid(alpha=0.3)
             axis.set_xlabel(case)
             axis.set_ylabel(label)
     handles, labels = axes[0][0].get_legend_handles_labels()
