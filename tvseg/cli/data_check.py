@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tvseg.cli import options
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -15,13 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--config",
-    "configs",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML file that describes the centres; may be given again.",
-)
+@options.config_files("YAML file that describes the centres; may be given again.")
 @click.option(
     "--sheet",
     type=click.Path(dir_okay=False, path_type=Path),

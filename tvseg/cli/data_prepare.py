@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tvseg.cli import options
+
 if TYPE_CHECKING:
     from tvseg.config import Settings
     from tvseg.data.centres import MaskEncoding
@@ -65,12 +67,8 @@ if TYPE_CHECKING:
     help="Of your own label images, e.g. '{0: [], 1: [disc], 2: [cup, disc]}'; by default the one "
     "that the settings give the centre.",
 )
-@click.option(
-    "--config",
-    "configs",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML file that describes structures, centres and encodings; may be given more than once.",
+@options.config_files(
+    "YAML file that describes structures, centres and encodings; may be given again."
 )
 @click.option("--skip-bad", is_flag=True, help="Leave out what is wrong and write the rest.")
 def prepare(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tvseg.cli import options
+
 if TYPE_CHECKING:
     from tvseg.data.centres import MaskEncoding
     from tvseg.evaluation.protocols import Protocol
@@ -29,36 +31,14 @@ def _shares(
 
 @click.command(name="eval")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="Data root; else that of each run, else $TVSEG_DATA.",
-)
-@click.option(
-    "--protocol", type=click.Choice(["honest", "paper"]), default="honest", show_default=True
-)
-@click.option(
-    "--images",
-    type=click.Choice(["test", "all"]),
-    default="test",
-    show_default=True,
-    help="The unseen centre's test split, or all its images.",
-)
-@click.option(
-    "--size",
-    type=click.Choice(["native", "800"]),
-    help="Grid to score on; the protocol's own by default (honest: native, paper: 800).",
-)
-@click.option(
-    "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
-)
+@options.scoring
 @click.option(
     "--shifts",
     metavar="PERCENT,...",
     callback=_shares,
     help="Also score with the region moved by these percentages of its side, e.g. 0,5,10,20.",
 )
-@click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
+@options.device
 @click.option(
     "--predictions",
     type=click.Path(path_type=Path),

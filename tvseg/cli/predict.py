@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tvseg.cli import options
+
 if TYPE_CHECKING:
     from tvseg.inference.deploy import Deployment
     from tvseg.inference.outputs import Outcome
@@ -63,7 +65,7 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
 )
-@click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
+@options.device
 def predict(
     images: tuple[Path, ...],
     models: tuple[Path, ...],

@@ -5,36 +5,20 @@ from pathlib import Path
 
 import click
 
+from tvseg.cli import options
+
 
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the report.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="Data root; else that of each run, else $TVSEG_DATA.",
-)
-@click.option(
-    "--protocol", type=click.Choice(["honest", "paper"]), default="honest", show_default=True
-)
-@click.option(
-    "--images",
-    type=click.Choice(["test", "all"]),
-    default="test",
-    show_default=True,
-    help="Which scores: of the unseen centre's test split, or of all its images.",
-)
-@click.option("--size", type=click.Choice(["native", "800"]), help="Which grid was scored on.")
-@click.option(
-    "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
-)
+@options.scoring
 @click.option(
     "--photographs/--no-photographs",
     default=True,
     show_default=True,
     help="Best, median and worst cases as contours; needs the data.",
 )
-@click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
+@options.device
 def report(
     runs: tuple[Path, ...],
     out: Path,

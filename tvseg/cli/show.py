@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tvseg.cli import options
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -95,16 +97,10 @@ def _print_layers(table: "pd.DataFrame") -> None:
 
 @show.command()
 @click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--config",
-    "configs",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML file of settings; may be given again, e.g. for the centres, later files winning.",
-)
+@options.config_files(options.SETTINGS)
 @click.option("--out", type=FILE, help="PNG file to draw: variances, and where pictures agree.")
 @click.option("--csv", type=FILE, help="CSV file to write: the table with all its digits.")
-@click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
+@options.device
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def layout(
     root: Path,

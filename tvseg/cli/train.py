@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from tvseg.cli import options
+
 
 @click.command()
 @click.option(
@@ -20,13 +22,7 @@ import click
     type=click.Path(path_type=Path),
     help="Data root; else the key data, else $TVSEG_DATA.",
 )
-@click.option(
-    "--config",
-    "configs",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="YAML file of settings; may be given again, e.g. for the centres, later files winning.",
-)
+@options.config_files(options.SETTINGS)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -35,7 +31,7 @@ import click
     help="Folder that gets the run folder.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Same as seed=N.")
-@click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
+@options.device
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run of the same settings.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def train(

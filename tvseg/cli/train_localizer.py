@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from tvseg.cli import options
+
 
 @click.command("train-localizer")
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -17,7 +19,7 @@ import click
 @click.option(
     "--steps", type=click.IntRange(min=1), default=150, show_default=True, help="Training steps."
 )
-@click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
+@options.device
 def train_localizer(
     run: Path, data: Path | None, seed: int, steps: int, device: str | None
 ) -> None:

@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from tvseg.ops.checks import check_call, check_maps, check_module, check_steps
 from tvseg.ops.custom_op import forward_op
-from tvseg.ops.frozen import changes_of, ordinary_tensors
+from tvseg.ops.frozen import changes_of, laid_out_for, ordinary_tensors
 from tvseg.ops.geometry import output_size_of
-from tvseg.ops.kernels import kernel_for
-from tvseg.ops.layout import lies_in, memory_format_of, tap_major
+from tvseg.ops.layout import tap_major
 from tvseg.ops.plain import tv_conv2d_plain
 from tvseg.ops.resize import resizer
 from tvseg.ops.weight_generator import WeightGenerator, join_taps, split_taps
@@ -265,10 +264,10 @@ class TVConv2d(nn.Module):
             return self.weight() if size == self.output_size else self._resample(size)
         with ordinary_tensors():
             if size == self.output_size:
-                self.frozen_weight = _laid_out(self.frozen_weight, x)
+                self.frozen_weight = laid_out_for(x, self.frozen_weight)
                 return self.frozen_weight
             known = self._resized.get(size)
-            resized = _laid_out(self._resample(size) if known is None else known, x)
+            resized = laid_out_for(x, self._resample(size) if known is None else known)
         if known is None and len(self._resized) == _RESIZED_KEPT:
             del self._resized[next(iter(self._resized))]
         self._resized[size] = resized
@@ -278,14 +277,6 @@ class TVConv2d(nn.Module):
         weight = self.weight()
         joined = join_taps(weight).to(torch.promote_types(weight.dtype, self.affinity.dtype))
         return split_taps(self._resizer(joined, size).to(weight.dtype), self.channels)
-
-
-def _laid_out(weight: Tensor, x: Tensor) -> Tensor:
-    """A frozen copy in the memory format of maps, and there as their kernel reads it fastest.
-
-    The first maps of a format decide, lest batches of different sizes lay it out in turn.
-    """
-    return weight if lies_in(weight, memory_format_of(x)) else kernel_for(x.device).kept(weight, x)
 
 
 def _autocast(tensor: Tensor) -> Tensor:

@@ -1,0 +1,62 @@
+"""Options that several commands take."""
+
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+SETTINGS = "YAML file of settings; may be given again, e.g. for the centres, later files winning."
+"""Help of ``--config`` where a run is set up."""
+
+device = click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
+
+
+def config_files(words: str) -> Callable[[Command], Command]:
+    """``--config``, given any number of times, as ``configs``.
+
+    Args:
+        words: Help; what the files hold.
+    """
+    return click.option(
+        "--config",
+        "configs",
+        multiple=True,
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help=words,
+    )
+
+
+_SCORING = (
+    click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        help="Data root; else that of each run, else $TVSEG_DATA.",
+    ),
+    click.option(
+        "--protocol", type=click.Choice(["honest", "paper"]), default="honest", show_default=True
+    ),
+    click.option(
+        "--images",
+        type=click.Choice(["test", "all"]),
+        default="test",
+        show_default=True,
+        help="The unseen centre's test split, or all its images.",
+    ),
+    click.option(
+        "--size",
+        type=click.Choice(["native", "800"]),
+        help="Grid to score on; the protocol's own by default (honest: native, paper: 800).",
+    ),
+    click.option(
+        "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
+    ),
+)
+
+
+def scoring(command: Command) -> Command:
+    """What tells one set of scores of a run from another: of which images, by which rules."""
+    return reduce(lambda given, option: option(given), reversed(_SCORING), command)
