@@ -117,7 +117,7 @@ def test_old_weights_are_not_used(
 def test_copies_lie_as_the_first_maps_and_the_kernel_ask(
     batch: int, layout: torch.memory_format, kernel: str
 ) -> None:
-    built = module(resize="bilinear").eval().freeze()
+    built = module(resize="bilinear").to(memory_format=layout).eval().freeze()
     innermost = {torch.contiguous_format: 3, torch.channels_last: 0}[layout]
     for size in ((6, 4), (9, 10)):
         x = maps(*size)[:1].expand(batch, -1, -1, -1).contiguous(memory_format=layout)

@@ -1,4 +1,4 @@
-"""How the compiled kernel's work is shared out: threads of torch or its own, forks, data workers."""
+"""How the compiled kernel's work is shared out: threads of torch or its own, forks, workers."""
 
 import multiprocessing
 import sys
