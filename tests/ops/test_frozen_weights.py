@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tests.ops.test_tv_conv_module import maps, module
 from tvseg.ops import TVConv2d, tv_conv2d
+from tvseg.ops import layout as layout_module
 
 
 def shift(built: TVConv2d) -> None:
@@ -132,6 +133,20 @@ def test_copies_lie_as_the_first_maps_and_the_kernel_ask(
             built(images)
             kept = built._resized.get(size, built.frozen_weight)
             assert kept.data_ptr() == pointer  # laid out once
+
+
+def test_a_compiled_module_reads_the_copy_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the weights are laid out anew in every pass")
+
+    built = module().to(memory_format=torch.channels_last).eval().freeze()
+    x = maps().to(memory_format=torch.channels_last)
+    wanted = fresh(built, x)
+    monkeypatch.setattr(layout_module, "tap_major", refuse)
+    torch.compiler.reset()
+    compiled = torch.compile(built, fullgraph=True, backend="aot_eager")
+    with torch.inference_mode():
+        torch.testing.assert_close(compiled(x), wanted)
 
 
 @pytest.mark.parametrize("size", [(6, 4), (9, 10)])

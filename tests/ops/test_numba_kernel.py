@@ -101,6 +101,13 @@ def test_bad_weights_and_gradients_at_the_padding_reach_nothing(value: float, la
     assert not grad_weight[:, :3, 0].any()
 
 
+def test_a_gradient_of_another_type_is_converted() -> None:
+    x, weight, grad = draw(TYPICAL, torch.float32, "channels_last")
+    grad = grad.bfloat16()
+    wanted = numba_kernel.grad_weight(grad.float(), x, weight, 2, 2)
+    assert torch.equal(numba_kernel.grad_weight(grad, x, weight, 2, 2), wanted)
+
+
 def test_nothing_behind_the_plane_is_read() -> None:
     from tvseg.ops.numba_contiguous import tables
 
@@ -126,7 +133,7 @@ def test_a_share_writes_its_own_pixels_and_nothing_else() -> None:
     weight = torch.ones(9, 17, 3, 4).contiguous(memory_format=channels_last)
     result = torch.full_like(source, 7)
     plan = make_plan(source.shape, source.shape, 9, (1, 1), 1, 2, transposed=False, split=True)
-    like = element_like(source), element_like(weight)
+    like = element_like(torch.float32), element_like(torch.float32)
     addresses = weight.data_ptr(), source.data_ptr(), result.data_ptr()
     steps, sizes = (12 * 17, 4 * 17, 17), (17, 3, 4)
     sum_pixels(

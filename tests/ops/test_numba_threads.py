@@ -68,6 +68,31 @@ def test_an_error_in_any_thread_is_the_caller_s(threads: int, team: str) -> None
     assert set(done) == {1, 3}
 
 
+@pytest.mark.parametrize("threads", [1], indirect=True)
+def test_a_team_of_one_does_every_job(threads: int, team: str) -> None:
+    done: list[int] = []
+    numba_threads.run(done.append, [1, 2, 3])
+    assert sorted(done) == [1, 2, 3]
+
+
+def test_an_interrupt_that_openmp_hides_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numba_threads, "_torch_team", lambda: lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        numba_threads.run(lambda _: None, [1, 2])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [1, 7, 256, 577])
+@pytest.mark.parametrize("most", [0, 1, 30, 9999])
+def test_threads_get_as_many_tiles(count: int, threads: int, most: int) -> None:
+    tile = numba_threads.even_share(count, threads, most)
+    tiles = -(-count // tile)
+    assert 1 <= tile <= max(1, most)
+    assert tiles * tile < count + tile
+    shares = [-(-tiles // threads) * tile, count / threads]
+    assert shares[0] < shares[1] + 2 * tile
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="torch brings another runtime there")
 def test_torch_s_own_threads_are_found() -> None:
     assert numba_threads._torch_team() is not None

@@ -22,6 +22,7 @@ MAPS = torch.ones(2, 3, 6, 4)
         (MAPS, weight(taps=4), {}, r"k\*k taps for an odd k.*got 4"),
         (MAPS, weight(taps=8), {}, r"k\*k taps for an odd k.*got 8"),
         (MAPS, weight(taps=0), {}, r"k\*k taps for an odd k.*got 0"),
+        (MAPS, weight().to("meta"), {}, "same device, got cpu and meta"),
         (MAPS, weight(channels=2), {}, "weight is for 2 channels, x has 3"),
         (MAPS, weight(channels=1), {}, "weight is for 1 channels, x has 3"),
         (MAPS, weight(height=5), {}, r"for a \(5, 4\) output, x gives \(6, 4\): build"),

@@ -64,6 +64,11 @@ def check_call(x: Tensor, weight: Tensor, stride: int, dilation: int) -> None:
     check_steps(stride, dilation)
     kernel_size_of(weight.shape[1])
     _check_dtypes(x.dtype, weight.dtype)
+    if x.device != weight.device:
+        raise ValueError(
+            f"x and weight must be on the same device, got {x.device} and {weight.device}: move "
+            "one of them, or the module, with .to(device)"
+        )
     if weight.shape[0] != x.shape[1]:
         raise ValueError(
             f"weight is for {weight.shape[0]} channels, x has {x.shape[1]}: "

@@ -18,9 +18,25 @@ from tvseg.ops.kernels import kernel_for
 from tvseg.ops.layout import empty_map, memory_format_of, weight_layout
 
 
+def in_autocast_dtype(tensor: Tensor) -> Tensor:
+    """The tensor in the dtype that autocast asks for on its device, if it is switched on.
+
+    Args:
+        tensor: any; only floating-point types up to 32 bits are changed.
+    """
+    device_type = tensor.device.type
+    if not torch.amp.is_autocast_available(device_type):
+        return tensor
+    if not torch.is_autocast_enabled(device_type) or not tensor.is_floating_point():
+        return tensor
+    if tensor.dtype == torch.float64:
+        return tensor
+    return tensor.to(torch.get_autocast_dtype(device_type))
+
+
 @torch.library.custom_op("tvseg::tv_conv2d", mutates_args=())
 def forward_op(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """Output (B, C, Ho, Wo) of x (B, C, H, W) and weight (C, K, Ho, Wo),."""
+    """Output (B, C, Ho, Wo) of x (B, C, H, W) and weight (C, K, Ho, Wo)."""
     return kernel_for(x.device).forward(x, weight, stride, dilation)
 
 

@@ -33,18 +33,10 @@ def weight_layout(weight: Tensor, layout: torch.memory_format) -> Tensor:
     Returns:
         (C, K, Ho, Wo) with channels (channels_last) or columns (contiguous) innermost.
     """
-    return weight if lies_in(weight, layout) else tap_major(weight, layout)
-
-
-def lies_in(weight: Tensor, layout: torch.memory_format) -> bool:
-    """Whether the weight's innermost axis in memory is the layout's, so that loops can read it.
-
-    Args:
-        weight: (C, K, Ho, Wo) in any strides.
-        layout: memory format of the maps it meets.
-    """
     axis = 0 if layout == torch.channels_last else 3
-    return weight.stride(axis) == 1 or weight.shape[axis] == 1
+    if weight.stride(axis) == 1 or weight.shape[axis] == 1:
+        return weight
+    return tap_major(weight, layout)
 
 
 def tap_major(weight: Tensor, layout: torch.memory_format) -> Tensor:
@@ -55,7 +47,7 @@ def tap_major(weight: Tensor, layout: torch.memory_format) -> Tensor:
         layout: memory format of the maps it meets.
 
     Returns:
-        (C, K, Ho, Wo), a view of (K, C, Ho, Wo) in the layout; the weight itself if it is one.
+        (C, K, Ho, Wo), a view of (K, C, Ho, Wo) in the layout; copied unless it lies so.
     """
     return weight.transpose(0, 1).contiguous(memory_format=layout).transpose(0, 1)
 
@@ -67,8 +59,8 @@ def pixel_major(weight: Tensor) -> Tensor:
         weight: (C, K, Ho, Wo) in any strides.
 
     Returns:
-        (C, K, Ho, Wo), a view of (Ho, Wo, K, C); the weight itself if it is one, as that of a
-        generator in channels_last is.
+        (C, K, Ho, Wo), a view of (Ho, Wo, K, C); copied unless it lies so, as that of a generator
+        in channels_last does.
     """
     return weight.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1)
 
@@ -88,20 +80,16 @@ def flat_array(tensor: Tensor) -> Any:
 
 
 @cache
-def _no_elements(dtype: torch.dtype) -> Any:
-    return flat_array(torch.empty(1, dtype=dtype, device="cpu"))
-
-
-def element_like(tensor: Tensor) -> Any:
-    """An array whose elements are of a tensor's type, for compiled loops that take addresses.
+def element_like(dtype: torch.dtype) -> Any:
+    """An array whose one element is of a type, to tell compiled loops what lies at an address.
 
     Args:
-        tensor: float32 or bfloat16.
+        dtype: float32 or bfloat16.
 
     Returns:
-        A numpy array, uint16 for bfloat16; always the same one.
+        A numpy array, uint16 for bfloat16.
     """
-    return _no_elements(tensor.dtype)
+    return flat_array(torch.empty(1, dtype=dtype, device="cpu"))
 
 
 def empty_map(like: Tensor, size: tuple[int, int]) -> Tensor:

@@ -15,7 +15,10 @@ from tvseg.ops import numba_threads
 from tvseg.ops.geometry import kernel_size_of
 from tvseg.ops.layout import element_like, weight_layout
 from tvseg.ops.numba_pixels import spread_pixels, sum_pixels
-from tvseg.ops.numba_threads import Job, run, share_out, threads_for
+from tvseg.ops.numba_threads import Job, even_share, run, share_out, threads_for
+
+_LEAST_CHANNELS = 8
+"""With fewer, a tile's lists of offsets would outgrow its weights."""
 
 
 def sum_taps(
@@ -34,11 +37,11 @@ def sum_taps(
     source = source.contiguous(memory_format=torch.channels_last)
     weight = weight_layout(weight, torch.channels_last)
     plan = _plan_for(result, source, weight, stride, dilation, transposed=transposed, split=True)
-    like = element_like(source), element_like(weight)
-    addresses = weight.data_ptr(), source.data_ptr(), result.data_ptr()
+    like = element_like(source.dtype), element_like(weight.dtype)
     steps, sizes = weight.stride()[1:], tuple(source.shape[1:])
 
     def work(job: Job) -> None:
+        addresses = weight.data_ptr(), source.data_ptr(), result.data_ptr()
         sum_pixels(
             like, addresses, steps, plan.rows, plan.columns, transposed, sizes,
             job.images, job.tiles, plan.tile,
@@ -57,16 +60,16 @@ def spread_taps(grad: Tensor, x: Tensor, result: Tensor, stride: int, dilation: 
         stride: step in input pixels.
         dilation: step between taps in input pixels.
     """
-    grad, x = (maps.contiguous(memory_format=torch.channels_last) for maps in (grad, x))
+    grad, x = (maps.to(x.dtype).contiguous(memory_format=torch.channels_last) for maps in (grad, x))
     total = weight_layout(result, torch.channels_last)
     if total.dtype != torch.float32:  # rounded once, at the end
         total = torch.empty_like(total, dtype=torch.float32)
     plan = _plan_for(grad, x, total, stride, dilation, transposed=False, split=False)
-    like = element_like(x), element_like(total)
-    addresses = grad.data_ptr(), x.data_ptr(), total.data_ptr()
+    like = element_like(x.dtype), element_like(total.dtype)
     steps, sizes = total.stride()[1:], tuple(x.shape[1:])
 
     def work(job: Job) -> None:
+        addresses = grad.data_ptr(), x.data_ptr(), total.data_ptr()
         spread_pixels(
             like, addresses, steps, plan.rows, plan.columns, sizes,
             job.images, job.tiles, plan.tile,
@@ -99,7 +102,7 @@ def _plan_for(
 ) -> Plan:  # fmt: skip
     taps = weight.shape[1]
     threads = threads_for(tiled.numel() * taps)
-    fits = numba_threads.TILE_ELEMENTS // (tiled.shape[1] * taps)
+    fits = numba_threads.TILE_ELEMENTS // (max(tiled.shape[1], _LEAST_CHANNELS) * taps)
     return make_plan(
         tiled.shape, other.shape, taps, (stride, dilation), threads, fits,
         transposed=transposed, split=split,
@@ -133,9 +136,9 @@ def make_plan(
         for sizes in zip(tiled[2:], other[2:], strict=True)
     )
     pixels = height * width
-    tiles = max(-(-pixels // max(1, fits)), min(threads, pixels))
-    jobs = share_out(tiles, images, threads=threads, split_images=split)
-    return Plan(rows, columns, -(-pixels // tiles), jobs)
+    tile = even_share(pixels, threads, fits)
+    jobs = share_out(-(-pixels // tile), images, threads=threads, split_images=split)
+    return Plan(rows, columns, tile, jobs)
 
 
 def _partners(

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from tvseg.ops import numba_threads
 from tvseg.ops.geometry import kernel_size_of
-from tvseg.ops.layout import flat_array
+from tvseg.ops.layout import flat_array, tap_major
 from tvseg.ops.numba_planes import cut_halves, cut_planes, spread_planes, sum_planes
-from tvseg.ops.numba_threads import Job, run, share_out, threads_for
+from tvseg.ops.numba_threads import Job, even_share, run, share_out, threads_for
 from tvseg.ops.numba_vectors import LANES
 
 
@@ -125,9 +125,7 @@ def _copy(maps: Tensor, planes: Tensor, stride: int, *, back: bool) -> None:
 
 def _planes(weight: Tensor) -> Tensor:
     """The weight itself if each of its (height, width) is contiguous, else a tap-major copy."""
-    if weight[0, 0].is_contiguous():
-        return weight
-    return weight.transpose(0, 1).contiguous().transpose(0, 1)
+    return weight if weight[0, 0].is_contiguous() else tap_major(weight, torch.contiguous_format)
 
 
 def _tiles(
@@ -139,13 +137,13 @@ def _tiles(
     vectors = -(-height * width // LANES)
     fits = max(1, numba_threads.TILE_ELEMENTS // (taps * LANES))
     long = min(vectors, fits)
-    wide = max(1, min(channels // threads, fits // vectors))
+    wide = even_share(channels, threads, fits // vectors)
     tiles = -(-channels // wide) * -(-vectors // long)
     jobs = share_out(tiles, images, threads=threads, split_images=split_images)
     return (channels, height * width), (wide, long), jobs
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)  # one of 512 x 512 takes a megabyte
 def tables(
     out_size: tuple[int, int], in_size: tuple[int, int], taps: int, stride: int, dilation: int,
     plane: int | None,

@@ -1,4 +1,4 @@
-"""TVConv on the processor by compiled loops, three to five times as fast as torch's.
+"""TVConv on the processor by compiled loops, two to three times as fast as torch's.
 
 Takes float32 and bfloat16 maps, channels_last and contiguous, and bfloat16 weights beside either.
 Everything else, and every machine on which numba cannot be used, is served by

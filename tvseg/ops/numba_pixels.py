@@ -29,7 +29,7 @@ from tvseg.ops.numba_vectors import (
 Array = Any  # inside compiled code
 Pointer = Any
 
-VECTORS_SHA256 = "67339b8010eeb79fe6f53a654cd4a4ba5ab392a346104dada3f0ed2456e36148"
+VECTORS_SHA256 = "a401357f5cdf63fc1bfed758a797059e6553e2194d4192fe9fd2c156cc0216ac"
 """Digest of numba_vectors.py: numba takes code from its disk cache until this very file changes."""
 
 BLOCK = 2 * LANES
@@ -178,15 +178,33 @@ _spread_pixel = _over_channels(_spread, reads=True)
 
 
 @inlined
-def _lists(tile: int, taps: int) -> tuple[Array, Array, Array, Array, Array]:
-    """Per pixel of a tile: offsets of pixels met, of weights and of fresh pixels, and counts."""
+def _lists(tile: int, taps: int, height: int) -> Any:
+    """Room for what _list_tile finds, and for the last column seen of every row."""
     return (
         np.empty((tile, taps), np.int64),
         np.empty((tile, taps), np.int64),
         np.empty((tile, taps), np.int64),
         np.empty(tile, np.int64),
         np.empty(tile, np.int64),
+        np.empty(height, np.int64),
     )
+
+
+@inlined
+def _list_tile(
+    lists: Any, first: int, count: int, tables: Any, transposed: bool, steps: Any, sizes: Any
+) -> None:
+    """Offsets of pixels met, of weights and of fresh pixels, how many are met and how many fresh.
+
+    One of each for every pixel of a tile; see _list_taps.
+    """
+    others, weights, fresh, met, news, seen = lists
+    seen[:] = -1
+    for pixel in range(count):
+        met[pixel], news[pixel] = _list_taps(
+            tables[0], tables[1], transposed, first + pixel, steps, sizes[2],
+            sizes[0], seen, others[pixel], weights[pixel], fresh[pixel],
+        )  # fmt: skip
 
 
 @compiled
@@ -213,17 +231,12 @@ def sum_pixels(
     result = pointer(addresses[2], like[0])
     channels, taps = sizes[0], rows.shape[1] ** 2
     pixels = rows.shape[0] * columns.shape[0]
-    seen = np.empty(sizes[1], np.int64)
     apart = (sizes[1] * sizes[2] * channels, pixels * channels)
-    others, weights, fresh, met, news = _lists(tile, taps)
+    lists = _lists(tile, taps, sizes[1])
+    others, weights, fresh, met, news, _ = lists
     for first in range(tiles[0] * tile, min(tiles[1] * tile, pixels), tile):
         count = min(tile, pixels - first)
-        seen[:] = -1
-        for pixel in range(count):
-            met[pixel], news[pixel] = _list_taps(
-                rows, columns, transposed, first + pixel, steps, sizes[2],
-                channels, seen, others[pixel], weights[pixel], fresh[pixel],
-            )  # fmt: skip
+        _list_tile(lists, first, count, (rows, columns), transposed, steps, sizes)
         for image in range(images[0], images[1], 2):
             paired, more = image + 1 < images[1], image + 2 < images[1]
             beyond = steps[2] * (image == images[0])
@@ -260,17 +273,13 @@ def spread_pixels(
     result = pointer(addresses[2], like[1])
     channels, taps = sizes[0], rows.shape[1] ** 2
     pixels = rows.shape[0] * columns.shape[0]
-    seen = np.empty(sizes[1], np.int64)
     apart = (sizes[1] * sizes[2] * channels, pixels * channels)
-    others, weights, fresh, met, news = _lists(tile, taps)
+    lists = _lists(tile, taps, sizes[1])
+    others, weights, fresh, met, news, _ = lists
     for first in range(tiles[0] * tile, min(tiles[1] * tile, pixels), tile):
         count = min(tile, pixels - first)
-        seen[:] = -1
+        _list_tile(lists, first, count, (rows, columns), False, steps, sizes)
         for pixel in range(count):
-            met[pixel], news[pixel] = _list_taps(
-                rows, columns, False, first + pixel, steps, sizes[2],
-                channels, seen, others[pixel], weights[pixel], fresh[pixel],
-            )  # fmt: skip
             _clear(result, weights[pixel], channels)
         for image in range(images[0], images[1], 2):
             paired, more = image + 1 < images[1], image + 2 < images[1]

@@ -6,7 +6,7 @@ flat plane, apart from the pixels that the shift takes over an edge of the map: 
 cleared in a table, are neither read nor multiplied, and sixteen pixels in a row are one vector
 whatever the map's width.
 Two images at a time pass by the weights of a few channels. A large batch has these packed into
-scratch that stays in the L2 cache; a small one takes them from where they are.
+scratch, in the order of their use; a small one takes them from where they are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tvseg.ops.numba_vectors import (
 
 Array = Any  # inside compiled code
 
-VECTORS_SHA256 = "67339b8010eeb79fe6f53a654cd4a4ba5ab392a346104dada3f0ed2456e36148"
+VECTORS_SHA256 = "a401357f5cdf63fc1bfed758a797059e6553e2194d4192fe9fd2c156cc0216ac"
 """Digest of numba_vectors.py: numba takes code from its disk cache until this very file changes."""
 
 

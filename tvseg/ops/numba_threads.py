@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
+from threading import get_ident
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -17,7 +18,8 @@ TILE_ELEMENTS = 9 << 16
 """Weights of one tile at most: 2.25 MiB in float32. They stream from the L3 cache as fast as they
 are used, and a larger tile reads fewer pixels around it again."""
 FEW_IMAGES = 4
-"""Batches up to this one read each weight twice at most: best from nine long streams, unpacked."""
+"""Batches up to this one read each weight twice at most. Contiguous loops do not pack them for it,
+and frozen weights lie tap by tap beside channels_last maps: nine long streams."""
 THREAD_ELEMENTS = 1 << 18
 """Multiplications worth a thread of their own: thirty microseconds, where a start takes ten."""
 
@@ -36,6 +38,21 @@ def threads_for(multiplications: int) -> int:
         multiplications: Of the whole call.
     """
     return max(1, min(torch.get_num_threads(), multiplications // THREAD_ELEMENTS))
+
+
+def even_share(count: int, threads: int, most: int) -> int:
+    """How many of count belong into a tile, so that all threads get about as many tiles.
+
+    Args:
+        count: Pixels or channels, at least one.
+        threads: That share the tiles.
+        most: Of a tile.
+
+    Returns:
+        From one to most, or one.
+    """
+    tiles = -(-count // max(1, most))
+    return -(-count // (-(-tiles // threads) * threads))
 
 
 def share_out(tiles: int, images: int, *, threads: int, split_images: bool) -> list[Job]:
@@ -67,16 +84,20 @@ def run(work: Callable[[Job], None], jobs: Sequence[Job]) -> None:
     """Do every job, on this thread and on others.
 
     Args:
-        work: Does one; holds no lock of the interpreter meanwhile.
+        work: Does one; holds no lock of the interpreter meanwhile, and all tensors that it needs.
         jobs: At least one.
+
+    Raises:
+        BaseException: the first that any job raised; all others are done, or have ended, by then.
     """
     if len(jobs) == 1:
         work(jobs[0])
         return
-    left, errors = iter(jobs), []
+    left, began, errors = iter(jobs), set(), []
 
     def take(_data: Any = None) -> None:
         try:
+            began.add(get_ident())
             for job in left:
                 work(job)
         except BaseException as error:
@@ -84,12 +105,14 @@ def run(work: Callable[[Job], None], jobs: Sequence[Job]) -> None:
 
     in_team = None if _forked else _torch_team()
     if in_team is not None:
+        # the whole team, however few the jobs: one that shrinks ends threads, to start them anew
         in_team(_TeamFunction(take), None, torch.get_num_threads(), 0)
+        if get_ident() not in began:  # interrupted before it began, where nobody sees it
+            raise KeyboardInterrupt
     else:
         others = [_pool().submit(take) for _ in jobs[1:]]
         take()
-        for other in others:
-            other.result()
+        wait(others)
     if errors:
         raise errors[0]
 

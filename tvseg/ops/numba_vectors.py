@@ -216,20 +216,6 @@ def store(typing: Any, array: Any, index: Any, lanes: Any, vector: Any) -> Any:
     return types.void(array, index, lanes, vector), emit
 
 
-@_primitive
-def move(typing: Any, source: Any, origin: Any, target: Any, index: Any, lanes: Any) -> Any:
-    """Copy source[origin : origin + lanes] to target[index :], an array of the same type."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        flags = _mask(builder, arguments[4])
-        place = _place(context, builder, signature.args[0], arguments[:2])
-        goal = _place(context, builder, signature.args[2], arguments[2:4])
-        _write(builder, goal, flags, _read(builder, place, flags))
-        return context.get_dummy_value()
-
-    return types.void(source, origin, target, index, lanes), emit
-
-
 def _shuffled(order: Sequence[int]) -> Callable[..., Any]:
     """A function of two vectors: those of their elements, counted through both, in an order."""
 

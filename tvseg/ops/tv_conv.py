@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from tvseg.ops.checks import check_call, check_maps, check_module, check_steps
-from tvseg.ops.custom_op import forward_op
-from tvseg.ops.frozen import changes_of, laid_out_for, ordinary_tensors
+from tvseg.ops.custom_op import forward_op, in_autocast_dtype
+from tvseg.ops.frozen import changes_of, ordinary_tensors
 from tvseg.ops.geometry import output_size_of
-from tvseg.ops.layout import tap_major
+from tvseg.ops.kernels import kernel_for
+from tvseg.ops.layout import memory_format_of
 from tvseg.ops.plain import tv_conv2d_plain
 from tvseg.ops.resize import resizer
 from tvseg.ops.weight_generator import WeightGenerator, join_taps, split_taps
@@ -57,7 +58,7 @@ def tv_conv2d(x: Tensor, weight: Tensor, *, stride: int = 1, dilation: int = 1) 
     Source:
         Chen et al., CVPR 2022, section 3.2, equation (2).
     """
-    x, weight = _autocast(x), _autocast(weight)
+    x, weight = in_autocast_dtype(x), in_autocast_dtype(weight)
     check_call(x, weight, stride, dilation)
     if torch.compiler.is_exporting():
         return tv_conv2d_plain(x, weight, stride, dilation)
@@ -71,8 +72,8 @@ class TVConv2d(nn.Module):
     The weights are generated in every forward pass, until `freeze` keeps a copy. The copy is
     dropped by train(), load_state_dict(), and whatever moves or casts the module (.to(), .half(),
     ...); it is never saved. It is not used once a parameter was changed in place, by an optimiser
-    or a moving average; only fused optimisers, .data and compiled graphs change or use parameters
-    unnoticed. A copy of a frozen module is frozen.
+    or a moving average; fused optimisers, .data and putting another parameter in a parameter's
+    place go unnoticed, and compiled graphs notice nothing. A copy of a frozen module is frozen.
 
     Args:
         channels: channels C of input and output.
@@ -130,6 +131,7 @@ class TVConv2d(nn.Module):
         # moving averages copy buffers, and one of the two modules may be frozen.
         self.frozen_weight = torch.empty(0)
         self._resized: dict[tuple[int, int], Tensor] = {}
+        self._laid_out_for: dict[tuple[int, int], torch.memory_format] = {}  # by output size
         self._made_from: list[tuple[Tensor, int]] = []  # parameters, and how often each was changed
         # torch leaves this method without annotations
         self.register_load_state_dict_post_hook(_unfreeze_after_load)  # type: ignore[no-untyped-call]
@@ -152,7 +154,7 @@ class TVConv2d(nn.Module):
         """The weights that are applied to maps of `output_size`: generated, or the frozen copy.
 
         Returns:
-            (C, k*k, height, width), taps row by row; not contiguous, tap-major in memory.
+            (C, k*k, height, width), taps row by row; not contiguous.
         """
         if self.frozen:
             return self.frozen_weight
@@ -186,7 +188,8 @@ class TVConv2d(nn.Module):
         """Generate the weights now and use this copy until it is dropped (see the class).
 
         Weights resampled to another size are kept beside it from their first use on, for the last
-        four sizes. Maps of another memory format have the copies laid out anew, once.
+        four sizes. The first maps have the copies laid out as their kernel reads them fastest; so
+        does every change of their memory format.
 
         Args:
             dtype: of the copy, autocast or not: None for the parameters', or torch.bfloat16 for
@@ -211,8 +214,7 @@ class TVConv2d(nn.Module):
         self.unfreeze()
         device_type = self.affinity.device.type
         with ordinary_tensors(), torch.autocast(device_type, enabled=False):
-            weight = self.weight().to(own if dtype is None else dtype)
-            self.frozen_weight = tap_major(weight, torch.contiguous_format)
+            self.frozen_weight = self.weight().to(own if dtype is None else dtype)
         self._note_sources()
         return self
 
@@ -224,6 +226,7 @@ class TVConv2d(nn.Module):
         """
         self.frozen_weight = self.frozen_weight.new_empty(0)
         self._resized.clear()
+        self._laid_out_for.clear()
         self._made_from.clear()
         return self
 
@@ -262,33 +265,26 @@ class TVConv2d(nn.Module):
         """Weights for an output map of the given (height, width); copies laid out for the maps."""
         if not self.frozen or torch.compiler.is_compiling():
             return self.weight() if size == self.output_size else self._resample(size)
+        own, layout = size == self.output_size, memory_format_of(x)
+        known = self.frozen_weight if own else self._resized.get(size)
+        if known is not None and self._laid_out_for.get(size) == layout:
+            return known
         with ordinary_tensors():
-            if size == self.output_size:
-                self.frozen_weight = laid_out_for(x, self.frozen_weight)
-                return self.frozen_weight
-            known = self._resized.get(size)
-            resized = laid_out_for(x, self._resample(size) if known is None else known)
-        if known is None and len(self._resized) == _RESIZED_KEPT:
-            del self._resized[next(iter(self._resized))]
-        self._resized[size] = resized
-        return resized
+            made = self._resample(size) if known is None else known
+            kept = kernel_for(x.device).kept(made, x)
+        if own:
+            self.frozen_weight = kept
+        else:
+            if known is None and len(self._resized) == _RESIZED_KEPT:
+                del self._resized[next(iter(self._resized))]
+            self._resized[size] = kept
+        self._laid_out_for[size] = layout
+        return kept
 
     def _resample(self, size: tuple[int, int]) -> Tensor:
         weight = self.weight()
         joined = join_taps(weight).to(torch.promote_types(weight.dtype, self.affinity.dtype))
         return split_taps(self._resizer(joined, size).to(weight.dtype), self.channels)
-
-
-def _autocast(tensor: Tensor) -> Tensor:
-    """The tensor in the dtype that autocast asks for on its device, if it is switched on."""
-    device_type = tensor.device.type
-    if not torch.amp.is_autocast_available(device_type):
-        return tensor
-    if not torch.is_autocast_enabled(device_type) or not tensor.is_floating_point():
-        return tensor
-    if tensor.dtype == torch.float64:
-        return tensor
-    return tensor.to(torch.get_autocast_dtype(device_type))
 
 
 def _unfreeze_after_load(module: nn.Module, _incompatible_keys: Any) -> None:
