@@ -135,6 +135,13 @@ def test_copies_lie_as_the_first_maps_and_the_kernel_ask(
             assert kept.data_ptr() == pointer  # laid out once
 
 
+def test_a_new_copy_is_laid_out_like_the_first() -> None:
+    built, x = module().eval().freeze(), maps().to(memory_format=torch.channels_last)
+    built(x)
+    built.freeze()(x)
+    assert built.frozen_weight.stride(0) == 1
+
+
 def test_a_compiled_module_reads_the_copy_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("the weights are laid out anew in every pass")
