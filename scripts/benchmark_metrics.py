@@ -15,10 +15,10 @@ import monai.metrics
 import numpy as np
 import torch
 
-from tvseg.evaluation import metrics
-from tvseg.evaluation.masks import Mask
-from tvseg.evaluation.protocols import PROTOCOLS
-from tvseg.evaluation.records import score
+from tvseg.evaluation.scoring.protocols import PROTOCOLS
+from tvseg.evaluation.scoring.rows import score
+from tvseg.metrics import segmentation as metrics
+from tvseg.metrics.checks import Mask
 
 SIDE_PX = 800
 ROUNDS = 21

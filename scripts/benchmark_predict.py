@@ -24,12 +24,12 @@ from PIL import Image
 
 from tvseg.device import choose_device
 from tvseg.files import write_bytes
-from tvseg.inference.deploy import deploy
-from tvseg.inference.photographs import Photograph, find_photographs
+from tvseg.inference.input.find import Photograph, find_photographs
+from tvseg.inference.input.read import read_photograph
+from tvseg.inference.load import deploy
+from tvseg.inference.output.formats import FORMATS
 from tvseg.inference.pipeline import Finding
 from tvseg.inference.prediction import Prediction
-from tvseg.inference.reading import read_photograph
-from tvseg.inference.writers import FORMATS
 
 T = TypeVar("T")
 MEBIBYTE = 2**20

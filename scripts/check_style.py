@@ -10,30 +10,24 @@ MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
 VAGUE = {"utils", "misc", "common", "helpers"}
 
-# A module may import from its own line and from those above it.
-LAYERS = [
-    {"tvseg", "tvseg.files", "tvseg.config", "tvseg.device", "tvseg.pages", "tvseg.ops"},
-    {"tvseg.evaluation.metrics", "tvseg.evaluation.surface", "tvseg.evaluation.masks",
-     "tvseg.inference.contours"},
-    {"tvseg.data"},
-    {"tvseg.models"},
-    {"tvseg.training"},
-    {"tvseg.inference"},
-    {"tvseg.evaluation"},
-    {"tvseg.bench"},
-    {"tvseg.cli"},
-    {"tvseg.__main__"},
-]  # fmt: skip
-LEAVES = LAYERS[1] | {"tvseg.files", "tvseg.config", "tvseg.device", "tvseg.pages", "tvseg.ops"}
+# A module imports from its own folder and from lower floors only. The lowest are leaves.
+FLOORS = [
+    {"__main__"},
+    {"cli"},
+    {"evaluation"},
+    {"inference", "verification", "bench", "integrations"},
+    {"localizer"},
+    {"training"},
+    {"runs"},
+    {"data", "models"},
+    {"config", "device", "files", "pages", "metrics", "ops"},
+]
+HEIGHTS = {name: -floor for floor, names in enumerate(FLOORS) for name in names}
 
 
-def layer_of(module: str) -> tuple[int, str]:
-    """The line of ``LAYERS`` that names a module most closely, and that name."""
-    places = {name: place for place, layer in enumerate(LAYERS) for name in layer}
-    name = module
-    while name not in places:
-        name = name.rpartition(".")[0]
-    return places[name], name
+def folder_of(module: str) -> str:
+    """Return the folder or file right below ``tvseg`` that a module is in."""
+    return module.partition(".")[2].partition(".")[0]
 
 
 def imports_of(tree: ast.AST) -> Iterator[str]:
@@ -74,15 +68,13 @@ def _docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 def _import_complaints(path: Path, tree: ast.AST) -> Iterator[str]:
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    place, own = layer_of(module)
+    folder = folder_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    if folder == "__init__":
+        return
     for imported in imports_of(tree):
-        other_place, other = layer_of(imported)
-        if other_place > place:
-            yield f"{path}: imports {imported}, which comes later in the data path"
-        together = {own, "tvseg"} | (LAYERS[1] if own in LAYERS[1] else set())
-        if own in LEAVES and other not in together:
-            yield f"{path}: is a leaf and imports {imported}"
+        other = folder_of(imported)
+        if other not in (folder, "", "__version__") and HEIGHTS[other] >= HEIGHTS[folder]:
+            yield f"{path}: imports {imported}, which is not on a lower floor"
 
 
 def main() -> None:

@@ -21,14 +21,14 @@ from scipy.stats import mannwhitneyu
 from tvseg.config import Settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import MaskEncoding, centres_of
+from tvseg.data.geometry import Window
 from tvseg.data.images import read_image, read_labels
-from tvseg.data.window import Window
 from tvseg.device import choose_device
-from tvseg.evaluation.metrics import dice
 from tvseg.files import write_bytes
-from tvseg.inference.localisation import Localizer, Location
 from tvseg.inference.predictor import Predictor
-from tvseg.training.run_folder import RunFolder
+from tvseg.localizer.locate import Localizer, Location
+from tvseg.metrics.segmentation import dice
+from tvseg.runs.folder import RunFolder
 
 SHEET_PX = 256
 

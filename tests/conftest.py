@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tvseg.training.run_folder import RunFolder
+    from tvseg.runs.folder import RunFolder
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the suite is for the CPU; so are its figures
 
@@ -17,7 +17,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root of four phantom centres: 6 photographs each, 96 px. Not to be written to."""
-    from tvseg.data.phantom_centres import write_phantoms
+    from tvseg.data.phantoms.write import write_phantoms
 
     root = tmp_path_factory.mktemp("phantoms") / "data"
     write_phantoms(root, per_centre=6, seed=1, side_px=96)
@@ -46,7 +46,7 @@ def imagenet_weights() -> Path:
 def localised_run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
     """A short run on the phantoms that has held out A, with a localiser that learnt little."""
     from tvseg.config import load_settings
-    from tvseg.training.localizer import Plan, train_localizer
+    from tvseg.localizer.train import Plan, train_localizer
     from tvseg.training.train import train
 
     settings = load_settings(

@@ -20,7 +20,8 @@ spec.loader.exec_module(check_style)
         ("tvseg/config.py", "import tvseg.ops"),
         ("tvseg/data/cases.py", "def f():\n    import tvseg.models.aspp"),
         ("tvseg/ops/reference.py", "from tvseg.files import write_text"),
-        ("tvseg/evaluation/metrics.py", "from tvseg.evaluation.tables import layout"),
+        ("tvseg/metrics/surface.py", "from tvseg.evaluation.tables.table import layout"),
+        ("tvseg/training/fit.py", "from tvseg.inference import pipeline"),
         ("tvseg/data/utils.py", ""),
         ("tvseg/data/long.py", "x = 1\n" * 301),
         ("tvseg/data/long.py", "def f():\n" + "    x = 1\n" * 51),
@@ -37,7 +38,7 @@ def test_complaints(path: str, text: str, tmp_path: Path, monkeypatch: pytest.Mo
     ("path", "text"),
     [
         ("tvseg/training/train.py", "from tvseg.data import cases"),
-        ("tvseg/evaluation/metrics.py", "from tvseg.evaluation.surface import hd"),
+        ("tvseg/metrics/segmentation.py", "from tvseg.metrics.surface import hd"),
         ("tvseg/ops/tv_conv.py", "from tvseg.ops.checks import check_call"),
     ],
 )

@@ -9,9 +9,9 @@ from PIL import Image
 
 from tvseg.cli.show import show
 from tvseg.config import load_settings
-from tvseg.data.tensors import Normalisation
-from tvseg.training.checkpoint import Card, network_of, save_weights
-from tvseg.training.run_folder import RunFolder
+from tvseg.data.normalisation import Normalisation
+from tvseg.runs.checkpoint import Card, network_of, save_weights
+from tvseg.runs.folder import RunFolder
 from tvseg.training.train import train
 
 TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=1",

@@ -4,10 +4,10 @@ import re
 import pytest
 from rich.console import Console
 
-from tests.evaluation.test_summary import make_cases
+from tests.evaluation.tables.test_summary import make_cases
 from tvseg.cli.tables import make_console, print_table
-from tvseg.evaluation.summary import summarise
-from tvseg.evaluation.tables import Table, layout
+from tvseg.evaluation.tables.summary import summarise
+from tvseg.evaluation.tables.table import Table, layout
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from click.testing import CliRunner
 
 from tests.conftest import every_disc_counts_as_found
 from tvseg.cli import cli
-from tvseg.training import localizer
-from tvseg.training.localizer_checkpoint import load_localizer
-from tvseg.training.run_folder import RunFolder
+from tvseg.localizer import train as localizer
+from tvseg.localizer.checkpoint import load_localizer
+from tvseg.runs.folder import RunFolder
 
 
 def test_a_localiser_is_put_into_the_run(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_cli import one_line, tvseg
+from tests.inference.gallery.test_gallery import describe
 from tests.inference.predicted import draw_fields, run
-from tests.inference.test_gallery import describe
 
 
 @pytest.fixture

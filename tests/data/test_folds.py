@@ -7,8 +7,8 @@ from PIL import Image
 from tvseg.config import Settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
+from tvseg.data.fingerprint import Identities, identify_all
 from tvseg.data.folds import Fold, check_leaks, make_fold
-from tvseg.data.identity import Identities, identify_all
 
 
 def _fold(root: Path, holdout: str) -> Fold:

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from tvseg.config import dump_settings, load_settings
-from tvseg.evaluation.columns import COLUMNS
+from tvseg.evaluation.schema import COLUMNS
 from tvseg.files import write_json, write_text
-from tvseg.training.run_folder import RunFolder
+from tvseg.runs.folder import RunFolder
 
 TINY = load_settings(
     None,

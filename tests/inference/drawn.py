@@ -7,15 +7,15 @@ import torch
 from torch import nn
 
 from tvseg.data.centres import MaskEncoding
-from tvseg.data.tensors import Normalisation
-from tvseg.data.window import Window
+from tvseg.data.geometry import Window
+from tvseg.data.normalisation import Normalisation
 from tvseg.inference.ensemble import Ensemble
-from tvseg.inference.photographs import Photograph
+from tvseg.inference.input.find import Photograph
+from tvseg.inference.input.read import Picture
 from tvseg.inference.pipeline import Pipeline
-from tvseg.inference.placed import PlacedMasks
+from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.prediction import Prediction
 from tvseg.inference.predictor import Predictor
-from tvseg.inference.reading import Picture
 from tvseg.inference.regions import Locator, whole_pictures
 
 ENCODING = MaskEncoding({0: ("cup", "disc"), 128: ("disc",), 255: ()}, ("cup", "disc"))
@@ -64,8 +64,8 @@ def draw_prediction(
     side: int = 300, radius: float = 60, *, um_per_px: float | None = None
 ) -> Prediction:
     """A wavy disc with a wavy cup at (140, 150), found in a window about it."""
-    from tvseg.inference.localisation import Location
     from tvseg.inference.pipeline import Finding
+    from tvseg.localizer.locate import Location
 
     rows, cols = np.mgrid[:side, :side]
     angle = np.arctan2(rows - 140, cols - 150)

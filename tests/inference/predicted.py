@@ -9,8 +9,8 @@ from PIL import Image
 
 from tests.inference.drawn import draw_field, make_pipeline
 from tvseg.inference import predict
-from tvseg.inference.outputs import Outcome, OutputFolder
-from tvseg.inference.photographs import Photograph, find_photographs
+from tvseg.inference.input.find import Photograph, find_photographs
+from tvseg.inference.output.folder import Outcome, OutputFolder
 from tvseg.inference.pipeline import Pipeline
 
 

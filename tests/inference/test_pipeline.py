@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tests.inference.drawn import draw_field, draw_picture, make_pipeline, make_predictor
-from tvseg.data.window import Window
-from tvseg.inference.localisation import Location
+from tvseg.data.geometry import Window
 from tvseg.inference.pipeline import Finding
 from tvseg.inference.regions import Locator, cut, fixed_window, parse_window
+from tvseg.localizer.locate import Location
 
 
 def _found(finding: Finding | ValueError) -> Finding:

@@ -10,9 +10,10 @@ from pycocotools.coco import COCO
 
 from tests.inference.drawn import draw_picture, make_pipeline
 from tests.inference.predicted import draw_fields, read_rows, read_tree, run
-from tvseg.inference import outputs, predict
-from tvseg.inference.localisation import Location
-from tvseg.inference.photographs import Photograph
+from tvseg.inference import predict
+from tvseg.inference.input.find import Photograph
+from tvseg.inference.output import folder as outputs
+from tvseg.localizer.locate import Location
 
 
 @pytest.fixture(scope="module")

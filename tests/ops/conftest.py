@@ -1,6 +1,8 @@
 import pytest
 
-from tvseg.ops import kernels, numba_threads, torch_kernel
+from tvseg.ops import kernels
+from tvseg.ops.kernels import torch_kernel
+from tvseg.ops.kernels.numba import threads as numba_threads
 
 
 @pytest.fixture(params=sorted(n for n, kernel in kernels.KERNELS.items() if kernel.serves("cpu")))

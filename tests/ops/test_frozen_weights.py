@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tests.ops.test_tv_conv_module import maps, module
 from tvseg.ops import TVConv2d, tv_conv2d
-from tvseg.ops import layout as layout_module
+from tvseg.ops import memory_layout as layout_module
 
 
 def shift(built: TVConv2d) -> None:

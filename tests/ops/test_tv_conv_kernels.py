@@ -7,7 +7,7 @@ import torch
 
 from tests.ops.tv_conv_parity import Case, draw
 from tvseg.ops import kernels, tv_conv2d
-from tvseg.ops.layout import weight_layout
+from tvseg.ops.memory_layout import weight_layout
 
 
 def test_the_preferred_kernel_serves_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:

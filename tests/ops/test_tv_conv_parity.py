@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from tests.ops.tv_conv_parity import CASES, LAYOUTS, TOLERANCES, Case, assert_all_close, draw, truth
 from tvseg.ops import tv_conv2d, tv_conv2d_reference
-from tvseg.ops.plain import tv_conv2d_plain
+from tvseg.ops.export_form import tv_conv2d_plain
 
 pytestmark = pytest.mark.usefixtures("kernel", "blocks")
 TYPICAL = [Case(3, 1, 1, (3, 5, 6, 9)), Case(3, 2, 2, (3, 5, 7, 4))]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tvseg.data.tensors import Normalisation
+from tvseg.data.normalisation import Normalisation
 from tvseg.ops import TVConv2d, WeightGenerator
 from tvseg.training.fit import Numerics, make_optimizer, make_schedule, make_trainer
 

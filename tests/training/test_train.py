@@ -12,9 +12,9 @@ from tvseg.config import Settings, load_settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.folds import make_fold
+from tvseg.runs.checkpoint import load_network, load_training
+from tvseg.runs.folder import RunFolder
 from tvseg.training import train as train_module
-from tvseg.training.checkpoint import load_network, load_training
-from tvseg.training.run_folder import RunFolder
 from tvseg.training.selection import make_selection
 from tvseg.training.train import TrainingDiverged, train
 

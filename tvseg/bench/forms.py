@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tvseg.ops import WeightGenerator, kernels, tv_conv2d
-from tvseg.ops.layout import pixel_major, tap_major
-from tvseg.ops.plain import tv_conv2d_plain
+from tvseg.ops.export_form import tv_conv2d_plain
+from tvseg.ops.memory_layout import pixel_major, tap_major
 
 MAX_ERROR = 1e-5
 """Largest difference to the plain torch form that counts as the same result, relative to the

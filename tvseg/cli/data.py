@@ -29,7 +29,7 @@ def data() -> None:
 )
 def synth(out: Path, per_centre: int, seed: int, size: int) -> None:
     """Draw phantom photographs of four centres into OUT, in the DoFE folder layout."""
-    from tvseg.data.phantom_centres import write_phantoms
+    from tvseg.data.phantoms.write import write_phantoms
 
     write_phantoms(out, per_centre=per_centre, seed=seed, side_px=size)
     click.echo(f"Drew {per_centre} photographs for each of four centres: {out}")

@@ -20,7 +20,7 @@ def check_refuge(submission: Path, images: Path) -> None:
     The challenge's own evaluator passes over missing files in silence and fails on others as a
     whole: names, count, size, type and values are checked here.
     """
-    from tvseg.evaluation.refuge import check_submission
+    from tvseg.evaluation.scoring.refuge import check_submission
 
     problems = check_submission(submission, images)
     for problem in problems:

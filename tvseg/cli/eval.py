@@ -12,7 +12,7 @@ from tvseg.cli import options
 
 if TYPE_CHECKING:
     from tvseg.data.centres import MaskEncoding
-    from tvseg.evaluation.protocols import Protocol
+    from tvseg.evaluation.scoring.protocols import Protocol
 
 BENCHMARK = "0=cup+disc,128=disc,255="
 
@@ -83,7 +83,7 @@ def evaluate(
     With --predictions and --truth, masks of any origin are scored: files are paired by name. Those
     that cannot be scored are listed and the rest goes on (exit code 3).
     """
-    from tvseg.evaluation.protocols import find_protocol
+    from tvseg.evaluation.scoring.protocols import find_protocol
 
     rules = find_protocol(protocol).on_grid(size)
     if predictions is None and truth is None:
@@ -113,11 +113,11 @@ def _evaluate_runs(
     from tvseg.cli.tables import make_console, print_shifts, print_table
     from tvseg.data.cases import find_root
     from tvseg.device import choose_device
-    from tvseg.evaluation.evaluate import evaluate_run, evaluation_folder, find_runs, open_run
-    from tvseg.evaluation.grouping import group_runs
-    from tvseg.evaluation.scores import Scoring, caption
-    from tvseg.evaluation.shifts import evaluate_shifts, summarise_shifts
-    from tvseg.evaluation.table_files import write_tables
+    from tvseg.evaluation.report.grouping import group_runs
+    from tvseg.evaluation.report.groups import Scoring, caption
+    from tvseg.evaluation.scoring.runs import evaluate_run, evaluation_folder, find_runs, open_run
+    from tvseg.evaluation.scoring.shifts import evaluate_shifts, summarise_shifts
+    from tvseg.evaluation.tables.write import write_tables
 
     console = make_console()
     known: dict[Path, set[str]] = {}  # fingerprints found, by data root
@@ -153,8 +153,8 @@ def _evaluate_folders(
     out: Path | None,
 ) -> None:
     from tvseg.cli.tables import make_console, print_table
-    from tvseg.evaluation.mask_folders import score_folders, write_scored
-    from tvseg.evaluation.table_files import write_tables
+    from tvseg.evaluation.scoring.folders import score_folders, write_scored
+    from tvseg.evaluation.tables.write import write_tables
 
     scored = score_folders(
         predictions,

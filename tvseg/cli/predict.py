@@ -10,8 +10,8 @@ import click
 from tvseg.cli import options
 
 if TYPE_CHECKING:
-    from tvseg.inference.deploy import Deployment
-    from tvseg.inference.outputs import Outcome
+    from tvseg.inference.load import Deployment
+    from tvseg.inference.output.folder import Outcome
 
 PATH = click.Path(path_type=Path)
 
@@ -87,14 +87,14 @@ def predict(
     columns id, path and, if known, laterality (R, L) and um_per_px. A photograph that cannot be
     read is listed in failures.csv and the rest goes on (exit code 3).
     """
-    from tvseg.inference.photographs import find_photographs
+    from tvseg.inference.input.find import find_photographs
 
     photographs = find_photographs(images, recursive=recursive, um_per_px=um_per_px)
     from tvseg.device import choose_device
-    from tvseg.inference.deploy import deploy
-    from tvseg.inference.outputs import OutputFolder
+    from tvseg.inference.load import deploy
+    from tvseg.inference.output.folder import OutputFolder
+    from tvseg.inference.output.formats import check_formats
     from tvseg.inference.predict import predict as run_prediction
-    from tvseg.inference.writers import check_formats
 
     names = [name.strip() for name in formats.split(",") if name.strip()]
     check_formats(names)

@@ -38,11 +38,11 @@ def report(
     """
     from tvseg.data.cases import find_root
     from tvseg.device import choose_device
-    from tvseg.evaluation.chapters import chapter
-    from tvseg.evaluation.evaluate import find_runs
-    from tvseg.evaluation.protocols import find_protocol
-    from tvseg.evaluation.report import check_free, write_report
-    from tvseg.evaluation.scores import Scoring, gather
+    from tvseg.evaluation.report.build import chapter
+    from tvseg.evaluation.report.groups import Scoring, gather
+    from tvseg.evaluation.report.write import check_free, write_report
+    from tvseg.evaluation.scoring.protocols import find_protocol
+    from tvseg.evaluation.scoring.runs import find_runs
 
     check_free(out)
     scoring = Scoring(find_protocol(protocol).on_grid(size), images, checkpoint)

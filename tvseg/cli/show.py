@@ -44,13 +44,13 @@ def affinity(run: Path, checkpoint: str, out: Path | None) -> None:
     Where the run was trained with train.log_affinity=true, their course over training is drawn too,
     into a second file beside the first whose name ends in -course.png.
     """
-    from tvseg.evaluation.affinity import affinity_figure, course_figure, layer_table
-    from tvseg.evaluation.look import to_png
+    from tvseg.evaluation.analysis.affinity import affinity_figure, course_figure, layer_table
+    from tvseg.evaluation.plot_style import to_png
     from tvseg.files import write_bytes
     from tvseg.inference.predictor import find_checkpoint
-    from tvseg.training.affinity import affinity_maps, read_course
-    from tvseg.training.checkpoint import load_network
-    from tvseg.training.run_folder import RunFolder
+    from tvseg.runs.affinity import affinity_maps, read_course
+    from tvseg.runs.checkpoint import load_network
+    from tvseg.runs.folder import RunFolder
 
     folder = RunFolder(run)
     network, card = load_network(find_checkpoint(run, checkpoint))
@@ -124,15 +124,15 @@ def layout(
     from tvseg.data.cases import find_cases
     from tvseg.data.centres import centres_of
     from tvseg.device import choose_device
-    from tvseg.evaluation.layout_statistics import (
+    from tvseg.evaluation.analysis.layout_statistics import (
         interpretation,
         layout_figure,
         layout_table,
         layouts,
     )
-    from tvseg.evaluation.look import to_png
+    from tvseg.evaluation.plot_style import to_png
     from tvseg.files import write_bytes, write_text
-    from tvseg.training.checkpoint import network_of
+    from tvseg.runs.checkpoint import network_of
 
     settings = load_settings(configs, overrides)
     cases = {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from tvseg.evaluation.tables import SHORT, Cell, Table
+from tvseg.evaluation.tables.table import SHORT, Cell, Table
 
 PIPED_WIDTH = 160  # characters a line, where no terminal and no $COLUMNS says how many
 

@@ -29,12 +29,12 @@ def train_localizer(
     retinas. A few minutes on two cores. An older localiser of the run is replaced.
     """
     from tvseg.data.cases import find_root
-    from tvseg.training.run_folder import RunFolder
+    from tvseg.runs.folder import RunFolder
 
     folder = RunFolder(run)
     root = find_root(data, folder.settings().data, os.environ.get("TVSEG_DATA"))
-    from tvseg.training.localizer import Plan
-    from tvseg.training.localizer import train_localizer as run_training
+    from tvseg.localizer.train import Plan
+    from tvseg.localizer.train import train_localizer as run_training
 
     card = run_training(folder, root=root, seed=seed, device=device, plan=Plan(steps=steps))
     click.echo(

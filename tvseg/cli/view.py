@@ -22,8 +22,8 @@ def view(folder: Path, file: Path | None) -> None:
     contours, and enlarges a photograph that is clicked. Photographs are read from where they were
     predicted; one that is gone is listed without its picture (exit code 3).
     """
-    from tvseg.inference.gallery import write_gallery
-    from tvseg.inference.written import read_written
+    from tvseg.inference.gallery.gallery import write_gallery
+    from tvseg.inference.output.read_back import read_written
 
     written = read_written(folder)
     path = file or folder / "index.html"

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from tvseg.data.augment import Augmentation
 from tvseg.data.cases import Case
-from tvseg.data.identity import Identities, Identity, identify
+from tvseg.data.fingerprint import Identities, Identity, identify
 from tvseg.data.images import pad_to_square, resize_image, resize_mask
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvseg.data.cases import Case
-from tvseg.data.copies import COPY_BITS, close_pairs
-from tvseg.data.identity import Identities
+from tvseg.data.fingerprint import Identities
+from tvseg.data.near_duplicates import COPY_BITS, close_pairs
 
 
 @dataclass(frozen=True)

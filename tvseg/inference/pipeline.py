@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tvseg.data.window import Window
+from tvseg.data.geometry import Window
 from tvseg.inference.ensemble import Ensemble, Opinion
-from tvseg.inference.localisation import Location
-from tvseg.inference.placed import PlacedMasks
+from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.predictor import Postprocessing, check_side
 from tvseg.inference.regions import Locator, cut, extent_inside, window_of
+from tvseg.localizer.locate import Location
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from tvseg.inference.outputs import Outcome, OutputFolder
-from tvseg.inference.photographs import Photograph
+from tvseg.inference.input.find import Photograph
+from tvseg.inference.input.read import Picture, count_pixels, read_photograph
+from tvseg.inference.output.folder import Outcome, OutputFolder
+from tvseg.inference.output.formats.polygons import coco_annotations
+from tvseg.inference.output.progress import Record, Signature, signature
 from tvseg.inference.pipeline import Finding, Pipeline
 from tvseg.inference.prediction import Prediction, Row
-from tvseg.inference.progress import Record, Signature, signature
-from tvseg.inference.reading import Picture, count_pixels, read_photograph
-from tvseg.inference.writers.polygons import coco_annotations
-from tvseg.training.run_folder import now, provenance
+from tvseg.runs.folder import now, provenance
 
 MAX_BATCH_PIXELS = 32_000_000  # 96 MB
 MAX_HELD_PIXELS = 3 * MAX_BATCH_PIXELS

@@ -6,12 +6,12 @@ from functools import cached_property
 import numpy as np
 
 from tvseg.data.centres import MaskEncoding
-from tvseg.inference.measurements import in_micrometres, measure
-from tvseg.inference.photographs import Laterality, Photograph
+from tvseg.inference.input.find import Laterality, Photograph
+from tvseg.inference.input.read import Picture
+from tvseg.inference.measure.flags import flags
+from tvseg.inference.measure.measurements import in_micrometres, measure
 from tvseg.inference.pipeline import Finding
-from tvseg.inference.placed import PlacedMasks
-from tvseg.inference.quality import flags
-from tvseg.inference.reading import Picture
+from tvseg.inference.placed_masks import PlacedMasks
 
 Row = dict[str, str | int | float]
 

@@ -11,11 +11,11 @@ from torch import nn
 
 from tvseg.data.centres import MaskEncoding, output_encoding
 from tvseg.data.images import MIN_SIDE_PX, pad_to_square, resize_image
-from tvseg.data.tensors import Normalisation
-from tvseg.inference.enlarge import Extent, box_above, enlarge
+from tvseg.data.normalisation import Normalisation
+from tvseg.inference.upsampling import Extent, box_above, enlarge
 from tvseg.models import freeze
-from tvseg.training.checkpoint import Card, load_network
-from tvseg.training.run_folder import RunFolder
+from tvseg.runs.checkpoint import Card, load_network
+from tvseg.runs.folder import RunFolder
 
 CHECKPOINTS = ("best", "last")
 

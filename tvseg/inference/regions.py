@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tvseg.data.window import Window
-from tvseg.inference.enlarge import Extent
-from tvseg.inference.localisation import Location
+from tvseg.data.geometry import Window
 from tvseg.inference.predictor import check_side
+from tvseg.inference.upsampling import Extent
+from tvseg.localizer.locate import Location
 
 Locator = Callable[[Sequence[np.ndarray]], list[Location]]
 """Photographs, uint8 (H, W, 3) each -> where to look in each, such as ``Localizer.locate``."""

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from tvseg.ops.geometry import output_size_of
 from tvseg.ops.kernels import kernel_for
-from tvseg.ops.layout import empty_map, memory_format_of, weight_layout
+from tvseg.ops.memory_layout import empty_map, memory_format_of, weight_layout
 
 
 def in_autocast_dtype(tensor: Tensor) -> Tensor:

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from tvseg.ops.checks import check_call, check_maps, check_module, check_steps
 from tvseg.ops.custom_op import forward_op, in_autocast_dtype
+from tvseg.ops.export_form import tv_conv2d_plain
 from tvseg.ops.frozen import changes_of, ordinary_tensors
 from tvseg.ops.geometry import output_size_of
 from tvseg.ops.kernels import kernel_for
-from tvseg.ops.layout import memory_format_of
-from tvseg.ops.plain import tv_conv2d_plain
+from tvseg.ops.memory_layout import memory_format_of
 from tvseg.ops.resize import resizer
 from tvseg.ops.weight_generator import WeightGenerator, join_taps, split_taps
 

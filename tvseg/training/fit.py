@@ -12,7 +12,7 @@ from monai.handlers import LrScheduleHandler, MeanDice
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from tvseg.data.tensors import Normalisation
+from tvseg.data.normalisation import Normalisation
 from tvseg.device import autocast
 from tvseg.ops import shared_weights
 

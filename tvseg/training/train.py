@@ -18,13 +18,13 @@ from tqdm import tqdm
 from tvseg.config import Settings
 from tvseg.data.augment import Augmentation
 from tvseg.data.dataset import BalancedDraws, TrainingSet, ValidationSet
-from tvseg.data.tensors import Normalisation
+from tvseg.data.normalisation import Normalisation
 from tvseg.device import choose_device, choose_precision, keep_freed_memory
-from tvseg.training.affinity import affinity_maps, record_affinity
-from tvseg.training.checkpoint import Card, load_training, network_of, save_training, save_weights
+from tvseg.runs.affinity import affinity_maps, record_affinity
+from tvseg.runs.checkpoint import Card, load_training, network_of, save_training, save_weights
+from tvseg.runs.folder import RunFolder, now, provenance
+from tvseg.training.data import Data, read_data
 from tvseg.training.fit import Numerics, make_optimizer, make_schedule, make_trainer, make_validator
-from tvseg.training.inputs import Data, read_data
-from tvseg.training.run_folder import RunFolder, now, provenance
 
 
 class TrainingDiverged(ValueError):  # noqa: N818  (a state of the training, and reads as one)

@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.io import savemat
 from scipy.ndimage import binary_dilation
 
-from tvseg.data.phantom import Phantom, draw_field, draw_roi
-from tvseg.data.phantom_style import STYLES
+from tvseg.data.phantoms.draw import Phantom, draw_field, draw_roi
+from tvseg.data.phantoms.style import STYLES
 
 WIDTH_PX = 160
 FRAME_PX = 64

@@ -16,14 +16,14 @@ from tvseg.config import Settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import Centre, MaskEncoding, centres_of
 from tvseg.data.check import check_data
+from tvseg.data.geometry import Window
 from tvseg.data.images import read_image
-from tvseg.data.phantom import Phantom
+from tvseg.data.phantoms.draw import Phantom
 from tvseg.data.prepare.adapters import ADAPTERS
 from tvseg.data.prepare.framing import Framing
 from tvseg.data.prepare.pipeline import Recipe, prepare
 from tvseg.data.prepare.raw_case import Choices
 from tvseg.data.prepare.raw_files import gather
-from tvseg.data.window import Window
 
 A = centres_of(Settings())["A"]
 SMALL = Framing(side_px=miniatures.FRAME_PX)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tvseg.config import ConfigError
+from tvseg.data.geometry import Window
 from tvseg.data.prepare.framing import Framing
-from tvseg.data.window import Window
 
 RNG = np.random.default_rng(0)
 DRAWN = np.zeros((50, 60), bool)

@@ -7,7 +7,7 @@ import numpy as np
 from tvseg.data.cases import Case
 from tvseg.data.check.examine import BLANK_SPREAD, LOOK_BYTES, Examination
 from tvseg.data.check.findings import Finding
-from tvseg.data.copies import COPY_BITS, EYE_BITS, close_pairs
+from tvseg.data.near_duplicates import COPY_BITS, EYE_BITS, close_pairs
 
 
 def compare(examined: Sequence[Examination]) -> list[Finding]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tvseg.data.cases import Case
 from tvseg.data.check.findings import Finding
-from tvseg.data.identity import picture_hash, pixel_hash
+from tvseg.data.fingerprint import picture_hash, pixel_hash
 from tvseg.data.images import MIN_SIDE_PX, pad_to_square
 
 THUMB_PX = 64  # side of the small copies of which the mean picture and the colours are taken

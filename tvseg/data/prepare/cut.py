@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tvseg.data.centres import MaskEncoding
-from tvseg.data.identity import pixel_hash
+from tvseg.data.fingerprint import pixel_hash
 from tvseg.data.images import read_image
 from tvseg.data.prepare.framing import Framing
 from tvseg.data.prepare.raw_case import RawCase

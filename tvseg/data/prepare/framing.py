@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvseg.config import ConfigError
-from tvseg.data.window import Window
+from tvseg.data.geometry import Window
 
 
 @dataclass(frozen=True)

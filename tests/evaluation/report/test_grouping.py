@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from tvseg.config import dump_settings, load_settings
+from tvseg.evaluation.report.grouping import group_runs
+from tvseg.files import write_json
+from tvseg.runs.folder import RunFolder
+
+
+def _run(folder: Path, *overrides: str, holdout: str = "A", fingerprint: str = "f") -> RunFolder:
+    folder.mkdir()
+    (folder / "config.yaml").write_text(dump_settings(load_settings(None, overrides)))
+    run = RunFolder(folder)
+    write_json(folder / "run.json", {"holdout": holdout, "seed": 0, "fingerprint": fingerprint})
+    return run
+
+
+def test_runs_of_other_settings_or_data_stay_apart(tmp_path: Path) -> None:
+    runs = [
+        _run(tmp_path / "0", "aspp=dense"),
+        _run(tmp_path / "1", "aspp=tvconv", "seed=4", "data=/elsewhere"),
+        _run(tmp_path / "2", "aspp=tvconv", "train.epochs=3"),
+        _run(tmp_path / "3", "aspp=dense", fingerprint="g"),
+        _run(tmp_path / "4", "aspp=dense", holdout="none"),
+        _run(tmp_path / "5", "aspp=dense", holdout="B"),
+        _run(tmp_path / "6", "aspp=depthwise", "train.log_affinity=true"),
+    ]
+    groups = [[run.path.name for run in group] for group in group_runs(runs)]
+    assert groups == [["0", "1", "5", "6"], ["2"], ["3"], ["4"]]
+
+
+def test_two_runs_for_one_place_in_the_table_are_refused(tmp_path: Path) -> None:
+    runs = [_run(tmp_path / "0", "aspp=dense"), _run(tmp_path / "1", "name=dense", "aspp=dense")]
+    with pytest.raises(ValueError, match="must differ in name, holdout or seed"):
+        group_runs(runs)
+
+
+def test_one_column_holds_one_variant(tmp_path: Path) -> None:
+    runs = [
+        _run(tmp_path / "0", "name=x", "aspp=dense"),
+        _run(tmp_path / "1", "name=x", "aspp=tvconv", "seed=1"),
+    ]
+    with pytest.raises(ValueError, match="runs named x must be of one variant"):
+        group_runs(runs)

@@ -1,0 +1,176 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from tests.evaluation.conftest import TINY
+from tvseg.data.folds import make_fold
+from tvseg.evaluation.schema import COLUMNS
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol
+from tvseg.evaluation.scoring.rows import read_cases
+from tvseg.evaluation.scoring.runs import (
+    Subject,
+    cases_by_centre,
+    evaluate_run,
+    find_runs,
+    open_run,
+    scored_cases,
+)
+from tvseg.runs.folder import RunFolder
+
+HONEST, PAPER = PROTOCOLS["honest"], PROTOCOLS["paper"]
+
+
+def _open(run: RunFolder, root: Path, *, images: str = "test") -> Subject:
+    return open_run(
+        run,
+        root=root,
+        images=images,
+        checkpoint="best",
+        device=torch.device("cpu"),
+        known=set(),
+    )
+
+
+@pytest.fixture(scope="module")
+def subject(trained_run: RunFolder, phantoms: Path) -> Subject:
+    return _open(trained_run, phantoms)
+
+
+def test_rows_are_of_the_unseen_centre(subject: Subject, phantoms: Path) -> None:
+    table = evaluate_run(subject, HONEST)
+    assert set(table["centre"]) == {"B"}
+    assert set(table["split"]) == {"test"}
+    assert table.groupby(["variant", "structure"]).size().tolist() == [2, 2, 2, 2]
+    written = read_cases(subject.run.path / "eval" / "honest" / "cases.csv")
+    assert list(written.columns) == list(table.columns) == list(COLUMNS)
+    everything = evaluate_run(_open(subject.run, phantoms, images="all"), HONEST)
+    assert len(everything) == 6 * 2 * 2
+    assert (subject.run.path / "eval" / "honest-all" / "cases.csv").is_file()
+
+
+def test_the_summary_holds_every_mean_with_its_interval(subject: Subject) -> None:
+    table = evaluate_run(subject, HONEST)
+    summary = json.loads((subject.run.path / "eval" / "honest" / "summary.json").read_text())
+    assert summary["chosen"] == "selected on sources"
+    assert "threshold 0.5" in summary["words"]
+    scores = {(s["metric"], s["structure"], s["variant"]): s for s in summary["scores"]}
+    assert len(scores) == (9 * 2 + 4) * 2
+    for (metric, structure, variant), found in scores.items():
+        if metric == "dice":
+            rows = table[(table.structure == structure) & (table.variant == variant)]
+            assert found["mean"] == pytest.approx(100 * rows["dice"].mean())
+            assert found["low"] <= found["mean"] <= found["high"]
+            assert (found["n"], found["n_missed"]) == (2, rows["missed"].sum())
+
+
+@pytest.mark.parametrize(
+    ("protocol", "size", "side", "folder"),
+    [
+        ("honest", None, 96, "honest"),
+        ("honest", "800", 800, "honest-800"),
+        ("paper", None, 800, "paper"),
+        ("paper", "native", 96, "paper-native"),
+    ],
+)
+def test_scores_are_taken_on_the_grid_that_is_asked_for(
+    subject: Subject, protocol: str, size: str | None, side: int, folder: str
+) -> None:
+    rules = PROTOCOLS[protocol].on_grid(size)
+    table = evaluate_run(subject, rules)
+    truth = [case.read()[1].sum(axis=(1, 2)) for case in subject.cases]
+    mine = table[table["variant"] == "dense"]["true_area_px"]
+    expected = np.concatenate(truth) * (side / 96) ** 2
+    assert mine.to_numpy() == pytest.approx(expected, rel=0.02 if side == 800 else 0)
+    assert (subject.run.path / "eval" / folder / "cases.csv").is_file()
+    grid = "native grid" if side == 96 else "800 px grid"
+    assert grid in rules.scoring_words
+
+
+def test_the_protocols_differ_where_they_are_said_to_and_nowhere_else(subject: Subject) -> None:
+    """Each part of the paper's protocol, put into the honest one alone, moves its own columns."""
+    areas = {"dice", "hd95_px", "hd_px", "asd_px", "assd_px", "hd95_share", "assd_share",
+             "surface_dice_2_5", "surface_dice_5"}  # fmt: skip
+    masks = {*areas, "area_px", "missed", "spurious", "vcdr", "vcdr_box"}
+    threshold = replace(HONEST.postprocessing, threshold=PAPER.postprocessing.threshold)
+    unclipped = replace(HONEST.postprocessing, clip_nested=PAPER.postprocessing.clip_nested)
+    parts: dict[str, tuple[dict[str, Any], set[str]]] = {
+        "smooth": ({"smooth": PAPER.smooth}, {"dice"}),
+        "rule": ({"hd95_rule": PAPER.hd95_rule}, {"hd95_px", "hd95_share"}),
+        "missed": ({"missed_px": PAPER.missed_px}, areas - {"dice"}),
+        "threshold": ({"postprocessing": threshold}, masks),
+        "clip": ({"postprocessing": unclipped}, masks),
+        "grid": ({"grid_px": PAPER.grid_px}, {*masks, "true_area_px", "true_vcdr",
+                                             "true_vcdr_box"}),
+    }  # fmt: skip
+    honest = evaluate_run(subject, HONEST)
+    for name, (change, allowed) in parts.items():
+        changed = _differing(honest, evaluate_run(subject, replace(HONEST, **change)))
+        assert changed <= allowed, name
+        if name in ("smooth", "threshold", "grid"):
+            assert changed, name
+    everything = {key: value for change, _ in parts.values() for key, value in change.items()}
+    everything["postprocessing"] = PAPER.postprocessing
+    assert replace(HONEST, name="paper", **everything) == PAPER
+
+
+def _differing(one: pd.DataFrame, other: pd.DataFrame) -> set[str]:
+    return {name for name in one.columns if not one[name].equals(other[name])}
+
+
+def test_other_data_are_refused(trained_run: RunFolder, phantoms: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(phantoms, tmp_path / "root"))
+    path = next((root / "Domain2").rglob("test/ROIs/image/*.png"))
+    Image.fromarray(np.array(Image.open(path)) // 2).save(path)
+    with pytest.raises(ValueError, match="data must be those that the run was made with"):
+        _open(trained_run, root)
+
+
+def test_scoring_is_in_fp32_proper(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed: list[bool] = []
+    predictions = Subject.predictions
+
+    def watch(self: Subject, image: np.ndarray, protocol: Protocol) -> Any:
+        allowed.append(torch.backends.cudnn.allow_tf32)
+        return predictions(self, image, protocol)
+
+    monkeypatch.setattr(Subject, "predictions", watch)
+    before = torch.backends.cudnn.allow_tf32
+    evaluate_run(subject, HONEST)
+    assert allowed == [False, False]
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_without_a_holdout_the_test_splits_count(phantoms: Path) -> None:
+    fold = make_fold(cases_by_centre(phantoms, TINY), "none")
+    assert {case.split for case in scored_cases(fold, "test")} == {"test"}
+    with pytest.raises(ValueError, match="trained on"):
+        scored_cases(fold, "all")
+
+
+def test_runs_are_found_and_damaged_ones_named(trained_run: RunFolder, tmp_path: Path) -> None:
+    assert find_runs([trained_run.path]) == find_runs([trained_run.path.parent]) == [trained_run]
+    runs = Path(shutil.copytree(trained_run.path.parent, tmp_path / "runs"))
+    info = runs / trained_run.path.name / "run.json"
+    for damaged in ("{", "[]", "{}", "null"):
+        info.write_text(damaged)
+        with pytest.raises(ValueError, match=r"run.json is damaged"):
+            find_runs([runs])
+    with pytest.raises(ValueError, match="does not exist"):
+        find_runs([tmp_path / "none"])
+
+
+def test_an_unfinished_run_is_not_scored(trained_run: RunFolder, tmp_path: Path) -> None:
+    copy = RunFolder(Path(shutil.copytree(trained_run.path, tmp_path / "runs" / "copy")))
+    copy.write_info(finished=None)
+    with pytest.raises(ValueError, match="is not finished"):
+        find_runs([copy.path])
+    with pytest.raises(ValueError, match="no finished run"):
+        find_runs([tmp_path / "runs"])

@@ -1,0 +1,108 @@
+import importlib.util
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
+
+from tvseg.inference.input.read import count_pixels, read_photograph
+
+RNG = np.random.default_rng(0)
+WIDE = RNG.integers(0, 256, (20, 40, 3), dtype=np.uint8)
+
+
+def _dicom(path: Path, samples: np.ndarray, kind: str = "RGB", **tags: Any) -> Path:
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.5.1"  # ophthalmic, 8 bit
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    content = Dataset()
+    content.file_meta = meta
+    content.Rows, content.Columns = samples.shape[:2]
+    content.SamplesPerPixel = 3 if samples.ndim == 3 else 1
+    content.PhotometricInterpretation = kind
+    content.PlanarConfiguration = 0
+    content.BitsAllocated = 8 * samples.dtype.itemsize
+    content.BitsStored = content.BitsAllocated
+    content.HighBit = content.BitsStored - 1
+    content.PixelRepresentation = 0
+    content.PixelData = samples.tobytes()
+    for name, value in tags.items():
+        setattr(content, name, value)
+    content.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_pictures_do_not_say_which_eye_they_show(tmp_path: Path) -> None:
+    Image.fromarray(WIDE).save(tmp_path / "a.png")
+    picture = read_photograph(tmp_path / "a.png")
+    assert (picture.pixels == WIDE).all()
+    assert picture.laterality == "unknown"
+    assert count_pixels(tmp_path / "a.png") == 800
+
+
+@pytest.mark.parametrize(
+    ("tags", "eye"),
+    [
+        ({"ImageLaterality": "R"}, "right"),
+        ({"Laterality": "L"}, "left"),
+        ({"ImageLaterality": "B"}, "unknown"),
+        ({}, "unknown"),
+    ],
+)
+def test_dicom_colours_and_eye(tmp_path: Path, tags: dict[str, str], eye: str) -> None:
+    path = _dicom(tmp_path / "a.dcm", WIDE, **tags)
+    picture = read_photograph(path)
+    assert (picture.pixels == WIDE).all()
+    assert picture.laterality == eye
+    assert count_pixels(path) == 800
+
+
+def test_dicom_grey_deep_and_inverted(tmp_path: Path) -> None:
+    grey = np.array([[0, 2048, 4095], [1, 2, 3]], np.uint16)
+    path = _dicom(tmp_path / "a.dcm", grey, "MONOCHROME2", BitsStored=12, HighBit=11)
+    assert read_photograph(path).pixels[0].tolist() == [[0] * 3, [128] * 3, [255] * 3]
+    path = _dicom(tmp_path / "b.dcm", WIDE[..., 0], "MONOCHROME1")
+    assert (read_photograph(path).pixels[..., 2] == 255 - WIDE[..., 0]).all()
+
+
+def test_dicom_jpeg_is_not_taken_for_ybr(tmp_path: Path) -> None:
+    smooth = np.zeros((32, 48, 3), np.uint8)
+    smooth[:, :24] = (200, 80, 20)
+    buffer = io.BytesIO()
+    Image.fromarray(smooth).save(buffer, "JPEG", quality=95)
+    path = _dicom(tmp_path / "a.dcm", smooth, "YBR_FULL_422")
+    import pydicom
+
+    content = pydicom.dcmread(path)
+    content.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    content.PixelData = encapsulate([buffer.getvalue()])
+    content.save_as(path, enforce_file_format=True)
+    pixels = read_photograph(path).pixels
+    assert np.abs(pixels[:, 4:20].astype(int) - (200, 80, 20)).max() < 12
+
+
+def test_dicom_that_is_none_gets_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text.dcm").write_text("hello" * 100)
+    with pytest.raises(ValueError, match="must be a DICOM file"):
+        read_photograph(tmp_path / "text.dcm")
+    path = _dicom(tmp_path / "film.dcm", WIDE, NumberOfFrames="2")
+    with pytest.raises(ValueError, match="single photograph, got 2 frames"):
+        read_photograph(path)
+    path = _dicom(tmp_path / "cut.dcm", WIDE, PixelData=b"12")
+    with pytest.raises(ValueError, match=r"cut.dcm: cannot be read as a picture"):
+        read_photograph(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    with pytest.raises(ValueError, match="at most 600 pixels, got 800"):
+        read_photograph(_dicom(tmp_path / "large.dcm", WIDE))
+    assert count_pixels(tmp_path / "text.dcm") == count_pixels(tmp_path / "none.png") == 0
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pydicom, which is not there; pip install pydicom"):
+        read_photograph(path)

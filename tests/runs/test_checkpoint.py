@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from tvseg.config import load_settings
+from tvseg.data.normalisation import Normalisation
+from tvseg.runs.checkpoint import (
+    Card,
+    load_network,
+    load_training,
+    network_of,
+    save_training,
+    save_weights,
+)
+
+SETTINGS = load_settings(None, ["aspp=tvconv", "image_size=64", "encoder_weights=none"])
+CARD = Card(SETTINGS, "B", "f00d", 7, "selected on sources", Normalisation(100.0, 50.0))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    network = network_of(SETTINGS, pretrained=False).to(memory_format=torch.channels_last)
+    save_weights(folder / "best.safetensors", network, CARD)
+    save_training(folder / "last.pt", network, CARD, {"optimizer": {}})
+    network.segmentation_head[0].bias.data[0] = float("nan")
+    save_weights(folder / "nan.safetensors", network, CARD)
+    return folder
+
+
+def test_both_kinds_give_card_and_weights_back(saved: Path) -> None:
+    first, card = load_network(saved / "best.safetensors")
+    second, second_card = load_network(saved / "last.pt")
+    assert card == second_card == CARD
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    image = torch.rand(1, 3, 64, 64)
+    assert torch.equal(first(image), second(image))
+
+
+def test_weights_that_are_not_finite_are_refused(saved: Path) -> None:
+    with pytest.raises(ValueError, match=r"must be finite; 1 tensors .* segmentation_head.0.bias"):
+        load_network(saved / "nan.safetensors")
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "last.pt"])
+def test_damaged_files_get_one_line(saved: Path, tmp_path: Path, name: str) -> None:
+    content = (saved / name).read_bytes()
+    for damage, kept in {
+        "cut": content[: len(content) // 2],
+        "empty": b"",
+        "text": b"hi" * 99,
+    }.items():
+        path = tmp_path / f"{damage}-{name}"
+        path.write_bytes(kept)
+        with pytest.raises(ValueError, match=f"{path} must be a checkpoint") as caught:
+            load_network(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_somebody_elses_checkpoint_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="must be a checkpoint that 'tvseg train' wrote"):
+        load_training(tmp_path / "other.pt")
+
+
+def test_a_missing_tensor_is_an_error(saved: Path, tmp_path: Path) -> None:
+    content = load_training(saved / "last.pt")
+    del content["network"]["decoder.low_level.0.weight"]
+    torch.save(content, tmp_path / "partial.pt")
+    with pytest.raises(ValueError, match=r"decoder.low_level.0.weight"):
+        load_network(tmp_path / "partial.pt")

@@ -1,0 +1,1 @@
+"""Drawn photographs, for the localizer's training and for tests."""

@@ -1,0 +1,1 @@
+"""What ``tvseg show`` draws: affinity maps, layout statistics."""

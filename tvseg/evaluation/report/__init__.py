@@ -1,0 +1,1 @@
+"""The report of an experiment: sections, figures, page."""

@@ -1,0 +1,124 @@
+"""A report's files: the page, its figures as PNG and PDF, its tables as CSV and Markdown."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import tvseg
+from tvseg.evaluation.plot_style import to_pdf, to_png
+from tvseg.evaluation.report.page import Chapter, Sheet, render
+from tvseg.files import write_bytes, write_json
+
+MANIFEST = "report.json"
+PAGE = "report.html"
+
+
+def check_free(out: Path) -> None:
+    """Check that a report may be written to a folder, before anything costly is done.
+
+    Raises:
+        ValueError: It is no folder, or holds files and no earlier report.
+    """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"a report needs a folder; {out} is a file, give another --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise ValueError(
+            f"{out} must be new, empty, or hold an earlier report; it holds other files, "
+            "give another --out"
+        )
+
+
+def write_report(
+    chapters: Sequence[Chapter], out: Path, *, title: str, runs: Sequence[str]
+) -> Path:
+    """Write a report; files of an earlier one in the folder give way.
+
+    All is drawn before the first file is written, and the page comes last.
+
+    Args:
+        chapters: One a group.
+        out: Folder, see :func:`check_free`.
+        title: Of the page.
+        runs: Folders of the runs, for the record.
+
+    Returns:
+        The page.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    check_free(out)
+    chapters = _distinct(chapters)
+    files: dict[str, bytes] = {}
+    embedded: dict[str, bytes] = {}
+    for section in (section for chapter in chapters for section in chapter.sections):
+        for picture in section.pictures:
+            embedded[picture.name] = to_png(picture.figure)
+            files[f"figures/{picture.name}.png"] = embedded[picture.name]
+            files[f"figures/{picture.name}.pdf"] = to_pdf(picture.figure)
+        for sheet in section.tables:
+            files[f"tables/{sheet.name}.csv"] = sheet.numbers.to_csv(index=False).encode()
+            files[f"tables/{sheet.name}.md"] = to_markdown(sheet).encode()
+    files[PAGE] = render(title, chapters, embedded).encode()
+    stale = set(_earlier(out)) - set(files)
+    # The manifest names old and new files as long as both may lie here.
+    about = {"tvseg": tvseg.__version__, "title": title, "runs": list(runs)}
+    write_json(out / MANIFEST, about | {"files": sorted(stale | set(files))})
+    for name, content in files.items():
+        write_bytes(out / name, content)
+    for name in stale:
+        (out / name).unlink(missing_ok=True)
+    write_json(out / MANIFEST, about | {"files": sorted(files)})
+    return out / PAGE
+
+
+def to_markdown(sheet: Sheet) -> str:
+    """A table as Markdown, its caption before it."""
+    columns = list(sheet.text.columns)
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    for number, row in enumerate(sheet.text.to_numpy().tolist()):
+        marks = ["**" if (number, column) in sheet.bold else "" for column in columns]
+        cells = [f"{mark}{cell}{mark}" for mark, cell in zip(marks, row, strict=True)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return f"{sheet.caption}\n\n" + "\n".join(lines) + "\n"
+
+
+def _distinct(chapters: Sequence[Chapter]) -> list[Chapter]:
+    """The chapters, with the group's number in all names where there are several."""
+    if len(chapters) == 1:
+        return list(chapters)
+    return [
+        replace(
+            chapter,
+            sections=[
+                replace(
+                    section,
+                    tables=[replace(t, name=f"group{number}-{t.name}") for t in section.tables],
+                    pictures=[replace(p, name=f"group{number}-{p.name}") for p in section.pictures],
+                )
+                for section in chapter.sections
+            ],
+        )
+        for number, chapter in enumerate(chapters, start=1)
+    ]
+
+
+def _earlier(out: Path) -> list[str]:
+    """The files of the report that a folder holds."""
+    path = out / MANIFEST
+    if not path.is_file():
+        return []
+    try:
+        names: list[str] = json.loads(path.read_text("utf-8"))["files"]
+        kinds = {".html", ".png", ".pdf", ".csv", ".md"}
+        strange = [
+            name for name in names if Path(name).suffix not in kinds or ".." in Path(name).parts
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); remove {out} or give another --out"
+        ) from error
+    if strange or any(Path(name).is_absolute() for name in names):
+        raise ValueError(f"{path} is damaged (it names {strange}); give another --out")
+    return names

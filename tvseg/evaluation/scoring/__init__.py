@@ -1,0 +1,1 @@
+"""From runs and folders of masks to rows of cases."""

@@ -1,0 +1,105 @@
+"""The two scoring protocols, as values."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tvseg.inference.predictor import Postprocessing
+
+REFERENCE_SIDE_PX = 800  # distances are told in pixels of a region of interest of this side
+SIZES: dict[str, int | None] = {"native": None, "800": REFERENCE_SIDE_PX}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a prediction is made into masks and scored.
+
+    Attributes:
+        name: ``honest`` or ``paper``.
+        postprocessing: How probabilities become masks.
+        grid_px: Side of the grid to score on; ``None`` for the photograph's own.
+        smooth: Added to numerator and denominator of Dice.
+        hd95_rule: Meaning of the 95th percentile, see :func:`tvseg.metrics.segmentation.hd95`.
+        missed_px: Distance charged for a structure that only one of the two has; ``None`` for
+            the image's diagonal.
+    """
+
+    name: str
+    postprocessing: Postprocessing
+    grid_px: int | None
+    smooth: float
+    hd95_rule: Literal["max", "pooled"]
+    missed_px: float | None
+
+    def on_grid(self, size: str | None) -> "Protocol":
+        """This protocol on the grid of a size.
+
+        Args:
+            size: ``native``, ``800``, or ``None`` for the protocol's own.
+
+        Raises:
+            ValueError: Another size.
+        """
+        if size is None:
+            return self
+        if size not in SIZES:
+            raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
+        return replace(self, grid_px=SIZES[size])
+
+    @property
+    def label(self) -> str:
+        """The name, and the grid where it is not the protocol's own: ``honest-800``."""
+        if self.grid_px == PROTOCOLS[self.name].grid_px:
+            return self.name
+        return f"{self.name}-{self.grid_px or 'native'}"
+
+    @property
+    def prediction_words(self) -> str:
+        """What a table's caption says of how masks are made."""
+        clipped = ", inner structures clipped to outer" if self.postprocessing.clip_nested else ""
+        return (
+            f"threshold {self.postprocessing.threshold:g}, largest component, holes filled{clipped}"
+        )
+
+    @property
+    def scoring_words(self) -> str:
+        """What a table's caption says of how masks are scored."""
+        grid = "native grid" if self.grid_px is None else f"{self.grid_px} px grid"
+        s = f"{self.smooth:g}"
+        dice = f"(2I+{s})/(P+G+{s})" if self.smooth else "without smoothing"
+        rule = {"max": "larger directed", "pooled": "pooled"}[self.hd95_rule]
+        missed = "the image's diagonal" if self.missed_px is None else f"{self.missed_px:g} px"
+        return (
+            f"{grid}, Dice {dice}, HD95 = {rule} percentile in px at {REFERENCE_SIDE_PX}, "
+            f"a missed structure costs {missed}"
+        )
+
+
+PROTOCOLS = {
+    "honest": Protocol(
+        name="honest",
+        postprocessing=Postprocessing(threshold=0.5, clip_nested=True),
+        grid_px=None,
+        smooth=0.0,
+        hd95_rule="max",
+        missed_px=None,
+    ),
+    "paper": Protocol(
+        name="paper",
+        postprocessing=Postprocessing(threshold=0.75, clip_nested=False),
+        grid_px=REFERENCE_SIDE_PX,
+        smooth=1.0,
+        hd95_rule="pooled",
+        missed_px=100.0,
+    ),
+}
+
+
+def find_protocol(name: str) -> Protocol:
+    """A protocol by name.
+
+    Raises:
+        ValueError: An unknown name.
+    """
+    if name not in PROTOCOLS:
+        raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {name!r}")
+    return PROTOCOLS[name]

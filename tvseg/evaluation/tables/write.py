@@ -1,0 +1,37 @@
+"""The files that an evaluation leaves beside its rows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from tvseg.evaluation.tables.latex import to_latex
+from tvseg.evaluation.tables.summary import summarise
+from tvseg.evaluation.tables.table import Table, layout, to_csv, to_markdown
+from tvseg.files import write_text
+
+
+def write_tables(cases: pd.DataFrame, caption: str, folders: Sequence[Path]) -> Table:
+    """Summarise rows, lay them out and write the table in every form.
+
+    Args:
+        cases: Rows of all the runs that stand in the table.
+        caption: Names the protocol, the images and the data.
+        folders: Each gets ``table.md``, ``table.tex`` and ``table.csv``, all laid out like the
+            paper's Table 2, and ``summary.csv``, the means of every metric, one a row.
+
+    Returns:
+        The table.
+    """
+    summary = summarise(cases)
+    table = layout(summary, caption)
+    forms = {
+        "table.md": to_markdown(table),
+        "table.tex": to_latex(table),
+        "table.csv": to_csv(table),
+        "summary.csv": summary.to_csv(index=False),
+    }
+    for folder in folders:
+        for name, text in forms.items():
+            write_text(folder / name, text)
+    return table

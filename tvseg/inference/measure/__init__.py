@@ -1,0 +1,1 @@
+"""Measurements of masks and flags of predictions."""

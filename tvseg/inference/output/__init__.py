@@ -1,0 +1,1 @@
+"""The prediction folder and the formats of its files."""

@@ -1,0 +1,63 @@
+"""Predictions as pictures of labels: PNG, NIfTI, and where the views of an ensemble differ."""
+
+import gzip
+
+import cv2
+import nibabel as nib
+import numpy as np
+
+from tvseg.inference.output.formats.png import grey_png
+from tvseg.inference.prediction import Prediction
+from tvseg.inference.regions import extent_inside
+from tvseg.inference.upsampling import Extent
+
+
+def mask_png(prediction: Prediction) -> bytes:
+    """The label image, grey, in the run's encoding."""
+    return grey_png(prediction.labels)
+
+
+def nifti(prediction: Prediction) -> bytes:
+    """Labels 1, 2, ... in the order of the encoding's values other than background: cup, rim.
+
+    Columns run to the patient's left and rows downwards, as other tools lay out flat pictures.
+    The spacing is in millimetres where micrometres a pixel are known, else a pixel counts 1.
+    """
+    values = prediction.labels
+    marked = [value for value, names in prediction.encoding.values.items() if names]
+    number_of = np.zeros(256, np.uint8)
+    number_of[marked] = np.arange(1, len(marked) + 1)
+    scale = prediction.photograph.um_per_px
+    spacing = 1.0 if scale is None else scale / 1000
+    volume = nib.Nifti1Image(
+        number_of[values].T[..., None], affine=np.diag([-spacing, -spacing, 1.0, 1.0])
+    )
+    volume.header.set_xyzt_units("unknown" if scale is None else "mm")
+    content: bytes = volume.to_bytes()
+    return gzip.compress(content, compresslevel=1, mtime=0)  # the same bytes at any time
+
+
+def uncertainty_png(prediction: Prediction) -> bytes:
+    """Where views differ: grey 0 (all agree) to 255 (half say yes for certain, half no).
+
+    Of the structures the one on which they differ most counts. Black where there is one view only.
+    """
+    height, width = prediction.pixels.shape[:2]
+    whole = np.zeros((height, width), np.uint8)
+    apart, window = prediction.finding.disagreement, prediction.finding.window
+    if apart is not None and window is not None:
+        small = np.round(apart.max(axis=0) * 2 * 255).clip(0, 255).astype(np.uint8)
+        size = (window.side, window.side)
+        seen = extent_inside(window, height, width)
+        shown = Extent(window.row + seen.top, window.col + seen.left, seen.rows, seen.cols)
+        whole[_slices(shown)] = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)[
+            _slices(seen)
+        ]
+    return grey_png(whole)
+
+
+def _slices(extent: Extent) -> tuple[slice, slice]:
+    return (
+        slice(extent.top, extent.top + extent.rows),
+        slice(extent.left, extent.left + extent.cols),
+    )

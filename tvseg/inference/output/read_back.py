@@ -1,0 +1,161 @@
+"""A folder of predictions, read back: its tables, and each photograph's outlines."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tvseg.data.centres import MaskEncoding
+from tvseg.data.images import read_labels
+from tvseg.inference.output.folder import FAILURE_COLUMNS, OutputFolder
+from tvseg.inference.output.formats import COCO, FORMATS
+from tvseg.inference.placed_masks import PlacedMasks
+
+TABLE_COLUMNS = ("id", "path", "width_px", "height_px", "roi_kind", "roi_confidence", "flags")
+SOURCES = ("geojson", "labelme", COCO, "mask")
+"""Formats that outlines are read from, the quickest to read first."""
+
+Found = TypeVar("Found")
+Polygons = list[np.ndarray]
+"""Outlines of a structure, each of (x, y) points in px from the first pixel's outer corner."""
+
+
+@dataclass(frozen=True)
+class WrittenFolder:
+    """What ``tvseg predict`` left.
+
+    Attributes:
+        path: The folder.
+        about: What decided the output, of ``run.json``.
+        rows: Of ``measurements.csv``, as text.
+        failures: Of ``failures.csv``.
+        outlines: Id of a photograph -> outlines of each structure that was found in it. Raises
+            ValueError or OSError when they are missing or damaged.
+    """
+
+    path: Path
+    about: Mapping[str, Any]
+    rows: Sequence[Mapping[str, str]]
+    failures: Sequence[Mapping[str, str]]
+    outlines: Callable[[str], dict[str, Polygons]]
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """Names of what was looked for."""
+        return tuple(self.about["structures"])
+
+
+def read_written(path: Path) -> WrittenFolder:
+    """Read a folder of predictions.
+
+    Raises:
+        ValueError: The folder is none, is damaged, or holds no format that outlines are read from.
+    """
+    about = OutputFolder(path, formats=(), structures=()).info().get("about", {})
+    rows = _read_table(path / "measurements.csv", TABLE_COLUMNS)
+    failures = _read_table(path / "failures.csv", FAILURE_COLUMNS)
+    if not about or not (rows or failures):
+        raise ValueError(
+            f"{path} must be a folder that tvseg predict has written (run.json and "
+            "measurements.csv or failures.csv); give its --out"
+        )
+    written = [name for name in SOURCES if name in about["formats"]]
+    if not written:
+        raise ValueError(
+            f"{path} must hold outlines ({', '.join(SOURCES)}) to show, it has only "
+            f"{', '.join(about['formats'])}; predict again with --formats mask"
+        )
+    return WrittenFolder(path, about, rows, failures, _outlines_of(path, written[0], about))
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged ({error}); predict into a new folder") from error
+    if any(set(columns) - row.keys() or None in row.values() for row in rows):
+        raise ValueError(
+            f"{path} must have the columns {', '.join(columns)} in all rows; predict into a new "
+            "folder"
+        )
+    return rows
+
+
+def _outlines_of(
+    path: Path, source: str, about: Mapping[str, Any]
+) -> Callable[[str], dict[str, Polygons]]:
+    if source == COCO:
+        together = _parse(path / "coco.json", _coco)
+        return lambda name: together.get(name, {})
+    made = FORMATS[source]
+
+    def outlines(name: str) -> dict[str, Polygons]:
+        file = path / made.folder / f"{name}{made.suffix}"
+        if source == "mask":
+            values = {int(value): names for value, names in about["encoding"].items()}
+            return _trace(read_labels(file), MaskEncoding(values, about["structures"]))
+        return _parse(file, _READERS[source])
+
+    return outlines
+
+
+def _parse(path: Path, reader: Callable[[Any], Found]) -> Found:
+    try:
+        return reader(json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error})") from error
+
+
+def _geojson(tree: Any) -> dict[str, Polygons]:
+    return {
+        feature["properties"]["name"]: [
+            np.array(polygon[0]) for polygon in feature["geometry"]["coordinates"]
+        ]
+        for feature in tree["features"]
+    }
+
+
+def _labelme(tree: Any) -> dict[str, Polygons]:
+    found: dict[str, Polygons] = {}
+    for shape in tree["shapes"]:
+        found.setdefault(shape["label"], []).append(np.array(shape["points"]))
+    return found
+
+
+_READERS: dict[str, Callable[[Any], dict[str, Polygons]]] = {
+    "geojson": _geojson,
+    "labelme": _labelme,
+}
+
+
+def _coco(tree: Any) -> dict[str, dict[str, Polygons]]:
+    """Outlines by id of the photograph and name of the structure."""
+    names = {category["id"]: category["name"] for category in tree["categories"]}
+    of_image: dict[int, dict[str, Polygons]] = {image["id"]: {} for image in tree["images"]}
+    for annotation in tree["annotations"]:
+        of_image[annotation["image_id"]][names[annotation["category_id"]]] = [
+            np.array(polygon).reshape(-1, 2) for polygon in annotation["segmentation"]
+        ]
+    return {image["tvseg_id"]: of_image[image["id"]] for image in tree["images"]}
+
+
+def _trace(labels: np.ndarray, encoding: MaskEncoding) -> dict[str, Polygons]:
+    masks = encoding.decode(labels)
+    rows, cols = np.nonzero(masks.any(axis=0))
+    if not rows.size:
+        return {}
+    top, left = int(rows.min()), int(cols.min())
+    small = masks[:, top : int(rows.max()) + 1, left : int(cols.max()) + 1]
+    placed = PlacedMasks(small, top, left, *labels.shape)
+    return {
+        name: polygons
+        for name, polygons in zip(encoding.structures, placed.sparse_outlines, strict=True)
+        if polygons
+    }

@@ -1,0 +1,1 @@
+"""Finding the optic disc in full photographs."""

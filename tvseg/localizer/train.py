@@ -1,0 +1,225 @@
+"""Training of the localiser that a run is given, on the run's source centres alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from scipy.special import expit
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from tvseg.data.dataset import BalancedDraws, LoadedCases
+from tvseg.data.normalisation import Normalisation
+from tvseg.device import autocast, choose_device, choose_precision, keep_freed_memory
+from tvseg.localizer.checkpoint import Calibration, LocalizerCard, save_localizer
+from tvseg.localizer.composites import Composites, draw_retinas
+from tvseg.localizer.network import STRIDE, LocalizerNetwork, Sighting, sight
+from tvseg.runs.checkpoint import load_network
+from tvseg.runs.folder import RunFolder
+from tvseg.training.data import read_everything
+from tvseg.training.fit import Numerics, make_optimizer, make_schedule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and on what a localiser trains.
+
+    Attributes:
+        steps: Steps of the optimiser.
+        images_per_centre: Composed photographs of each source centre in a step.
+        retinas: Drawn retinas that regions are set into; a quarter as many for the calibration.
+        calibration_steps: Steps' worth of photographs that the calibration is fitted on.
+        image_size: Side in px at which the network sees a photograph.
+        learning_rate: Of Adam, dropped to a fifth for the last quarter.
+    """
+
+    steps: int = 150
+    images_per_centre: int = 4
+    retinas: int = 64
+    calibration_steps: int = 24
+    image_size: int = 192
+    learning_rate: float = 2e-3
+
+
+def train_localizer(
+    run: RunFolder, *, root: Path, seed: int = 0, device: str | None = None, plan: Plan = Plan()
+) -> LocalizerCard:
+    """Train a localiser and put it into the run that it serves.
+
+    It sees photographs composed of the source centres' regions of interest and drawn retinas. Its
+    encoder is the run's own and stays as it is: it has learnt what discs look like, and cannot
+    learn what tells composed photographs from real ones. The confidence is calibrated on the
+    sources' test splits.
+
+    Args:
+        run: A run with a selected checkpoint.
+        root: The data root that the run was trained on.
+        seed: Of draws, composition and initial weights.
+        device: Name of a torch device; ``None`` chooses.
+        plan: How long and on what.
+
+    Returns:
+        The card of the localiser.
+
+    Raises:
+        ValueError: No such run, or other data than it was trained on.
+    """
+    segmenter, model = load_network(run.best)
+    chosen = choose_device(device)
+    precision = choose_precision(model.settings.precision, chosen)
+    numerics = Numerics(chosen, precision, Normalisation())
+    everything = read_everything(root, model.settings, model.holdout)
+    if everything.fingerprint != model.fingerprint:
+        raise ValueError(
+            f"{root} must hold the data that {run.path} was trained on: its fingerprint is "
+            f"{everything.fingerprint}, the run's is {model.fingerprint}"
+        )
+    train = everything.loaded.subset(everything.fold.train)
+    held_in = everything.loaded.subset(everything.fold.validation)
+    keep_freed_memory()
+    torch.manual_seed(seed)
+    network = LocalizerNetwork(model.settings.encoder)
+    network.encoder.load_state_dict(segmenter.encoder.state_dict())
+    network.to(chosen).to(memory_format=torch.channels_last)
+    _fit(network, train, seed=seed, numerics=numerics, plan=plan)
+    card = LocalizerCard(
+        run=RunFolder.of(Path(), model.settings, model.holdout).path.name,
+        holdout=model.holdout,
+        fingerprint=model.fingerprint,
+        framing=framing_of(train),
+        image_size=plan.image_size,
+        encoder=model.settings.encoder,
+        calibration=_calibrate(network, held_in, seed=seed, numerics=numerics, plan=plan),
+        normalisation=numerics.normalisation,
+        seed=seed,
+    )
+    save_localizer(run.localizer, network, card)
+    return card
+
+
+def framing_of(loaded: LoadedCases) -> float:
+    """Side of a region of interest over the longer side of its disc's box.
+
+    The median over cases that count as much for each centre.
+
+    Raises:
+        ValueError: No case has a disc.
+    """
+    framings, centres = [], []
+    for case, masks in zip(loaded.cases, loaded.masks, strict=True):
+        rows, cols = np.nonzero(masks.any(axis=-1))
+        if len(rows):
+            framings.append(len(masks) / (1 + max(np.ptp(rows), np.ptp(cols))))
+            centres.append(case.centre.letter)
+    if not framings:
+        raise ValueError("the framing needs a disc in at least one mask; all are empty")
+    order = np.argsort(framings)
+    weights = np.array([1 / centres.count(letter) for letter in centres])[order]
+    half = np.searchsorted(np.cumsum(weights), weights.sum() / 2)
+    return round(float(np.array(framings)[order][half]), 3)
+
+
+def _fit(
+    network: nn.Module, train: LoadedCases, *, seed: int, numerics: Numerics, plan: Plan
+) -> None:
+    """Fit the network with BCE on logits, against each cell's share of disc."""
+    optimizer = make_optimizer(network, plan.learning_rate)
+    schedule = make_schedule(optimizer, steps=plan.steps, drop_at=0.75, drop_factor=0.2)
+    composites = Composites(
+        train, draw_retinas(plan.retinas, seed=seed), image_size=plan.image_size
+    )
+    network.train()
+    with tqdm(_draws(composites, seed=seed, steps=plan.steps, plan=plan), "localiser") as bar:
+        for batch in bar:
+            optimizer.zero_grad(set_to_none=True)
+            with autocast(numerics.device, numerics.autocast):
+                logits = network(numerics.images(batch))  # (B, 1, S / 4, S / 4)
+            shares = F.avg_pool2d(numerics.labels(batch), STRIDE)
+            loss = F.binary_cross_entropy_with_logits(logits.float(), shares)
+            if not loss.isfinite():
+                raise ValueError(f"the localiser's loss must stay finite, got {loss.item()}")
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it bare
+            optimizer.step()
+            schedule.step()
+            bar.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
+    network.eval()
+
+
+def _draws(
+    composites: Composites, *, seed: int, steps: int, plan: Plan
+) -> "DataLoader[dict[str, object]]":
+    draws = BalancedDraws(
+        [case.centre.letter for case in composites.loaded.cases],
+        per_centre=plan.images_per_centre,
+        steps=steps,
+        seed=seed,
+    )
+    return DataLoader(composites, batch_sampler=draws, generator=torch.Generator())
+
+
+@torch.inference_mode()
+def _calibrate(
+    network: nn.Module, held_in: LoadedCases, *, seed: int, numerics: Numerics, plan: Plan
+) -> Calibration:
+    """Fit the confidence on photographs composed of regions that the network was not fitted on."""
+    composites = Composites(
+        held_in,
+        draw_retinas(max(4, plan.retinas // 4), seed=seed + 2**16),
+        image_size=plan.image_size,
+    )
+    scores: list[float] = []
+    found: list[bool] = []
+    loader = _draws(composites, seed=seed + 2**16, steps=plan.calibration_steps, plan=plan)
+    for batch in tqdm(loader, "calibrating", leave=False):
+        with autocast(numerics.device, numerics.autocast):
+            logits = network(numerics.images(batch))
+        for sighting, label in zip(sight(logits.float()), batch["label"], strict=True):
+            scores.append(sighting.score)
+            found.append(_is_on(sighting, label[0].numpy()))
+    return fit_calibration(scores, found)
+
+
+def _is_on(sighting: Sighting, disc: np.ndarray) -> bool:
+    """Whether a sighting's centre is on the disc."""
+    return bool(disc[round(sighting.row), round(sighting.col)])
+
+
+def fit_calibration(scores: Sequence[float], found: Sequence[bool]) -> Calibration:
+    """Fit the probability of a disc by logistic regression on the score.
+
+    The targets are drawn in a little from 0 and 1, which keeps the slope finite when the scores
+    part perfectly.
+
+    Args:
+        scores: Of sightings.
+        found: Whether each was of a disc.
+
+    Raises:
+        ValueError: Only one of both kinds.
+
+    Source: J. Platt, Probabilistic outputs for support vector machines, 1999, section 2.2.
+    """
+    score, truth = np.asarray(scores, float), np.asarray(found, bool)
+    yes, no = int(truth.sum()), int((~truth).sum())
+    if not yes or not no:
+        raise ValueError(
+            f"a calibration needs photographs with and without a disc, got {yes} and {no}; "
+            "train the localiser for more steps"
+        )
+    target = np.where(truth, (yes + 1) / (yes + 2), 1 / (no + 2))
+
+    def loss(parameters: np.ndarray) -> float:
+        margin = parameters[0] * score + parameters[1]
+        return float(np.mean(np.logaddexp(0, margin) - target * margin))
+
+    def slope(parameters: np.ndarray) -> np.ndarray:
+        off = expit(parameters[0] * score + parameters[1]) - target
+        return np.array((np.mean(off * score), np.mean(off)))
+
+    best = minimize(loss, np.array((1.0, 0.0)), jac=slope, method="BFGS").x
+    return Calibration(slope=float(best[0]), offset=float(best[1]))

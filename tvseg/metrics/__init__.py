@@ -1,0 +1,1 @@
+"""Segmentation metrics: pure functions of two masks."""

@@ -1,0 +1,1 @@
+"""TVConv in loops compiled by numba."""
