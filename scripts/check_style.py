@@ -21,6 +21,7 @@ FLOORS = [
     {"runs"},
     {"data", "models"},
     {"config", "device", "files", "pages", "metrics", "ops"},
+    {"errors"},
 ]
 HEIGHTS = {name: -floor for floor, names in enumerate(FLOORS) for name in names}
 

@@ -14,9 +14,13 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from tvseg.errors import UserError
 
-class ConfigError(ValueError):
+
+class ConfigError(UserError):
     """A setting that is misspelt, of the wrong type or out of range."""
+
+    exit_code = 2
 
 
 class _Frozen(BaseModel):
@@ -37,9 +41,9 @@ class CentreSettings(_Frozen):
         try:
             groups = 1 if pattern is None else re.compile(pattern).groups
         except re.error as error:
-            raise ValueError(f"must be a regular expression ({error})") from error
+            raise UserError(f"must be a regular expression ({error})") from error
         if groups != 1:
-            raise ValueError("must have one group (...), the patient's part of a file name")
+            raise UserError("must have one group (...), the patient's part of a file name")
         return pattern
 
 
@@ -59,7 +63,7 @@ class TrainSettings(_Frozen):
     @model_validator(mode="after")
     def _parts_are_equal(self) -> "TrainSettings":
         if self.images_per_centre % self.micro_batches:
-            raise ValueError(
+            raise UserError(
                 f"micro_batches must divide images_per_centre ({self.images_per_centre}), so that "
                 f"all parts of a step hold as many images of each centre; it is "
                 f"{self.micro_batches}"
@@ -100,7 +104,7 @@ class Settings(_Frozen):
     def _letters_are_short_names(cls, centres: dict[str, CentreSettings]) -> Any:
         wrong = [letter for letter in centres if not letter.isalnum() or letter.lower() == "none"]
         if wrong or len(centres) < 2:
-            raise ValueError(
+            raise UserError(
                 "needs at least two centres, each under a letter or short name of letters and "
                 f"digits other than 'none'; got {', '.join(centres) or 'no centre'}"
             )
@@ -110,11 +114,11 @@ class Settings(_Frozen):
     def _names_and_folders_differ(self) -> "Settings":
         folders = [centre.folder for centre in self.centres.values()]
         if len(set(folders)) < len(folders):
-            raise ValueError(f"each centre must have a folder of its own, got {', '.join(folders)}")
+            raise UserError(f"each centre must have a folder of its own, got {', '.join(folders)}")
         if len(set(self.structures)) < len(self.structures):
-            raise ValueError(f"structures must differ, got {', '.join(self.structures)}")
+            raise UserError(f"structures must differ, got {', '.join(self.structures)}")
         if strange := set(self.scattered) - set(self.structures):
-            raise ValueError(f"scattered must name structures, got {', '.join(sorted(strange))}")
+            raise UserError(f"scattered must name structures, got {', '.join(sorted(strange))}")
         return self
 
     @model_validator(mode="after")
@@ -124,15 +128,15 @@ class Settings(_Frozen):
             if encoding is None:
                 continue
             if not all(0 <= value <= 255 for value in encoding):
-                raise ValueError(f"{key} must map pixel values from 0 to 255, has {[*encoding]}")
+                raise UserError(f"{key} must map pixel values from 0 to 255, has {[*encoding]}")
             marked = {structure for structures in encoding.values() for structure in structures}
             if marked != set(self.structures):
-                raise ValueError(
+                raise UserError(
                     f"{key} must mark each of the structures {', '.join(self.structures)} and "
                     f"no other; it marks {', '.join(sorted(marked)) or 'none'}"
                 )
         if () not in self.encoding.values():
-            raise ValueError("encoding must have a value for the background, such as 255: []")
+            raise UserError("encoding must have a value for the background, such as 255: []")
         return self
 
     @property

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from tvseg.errors import UserError
+
 NATIVE_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # names of glibc's mallopt(3)
 
@@ -25,7 +27,7 @@ def choose_device(name: str | None = None) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(
+        raise UserError(
             f"device must be one that torch finds here, got {name!r}: {reason}"
         ) from error
     return device
@@ -50,7 +52,7 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype | None
         precision = "bf16" if native else "fp32"
     types = {"bf16": torch.bfloat16, "fp32": None}
     if precision not in types:
-        raise ValueError(f"precision must be auto, fp32 or bf16, got {precision!r}")
+        raise UserError(f"precision must be auto, fp32 or bf16, got {precision!r}")
     return types[precision]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 import tvseg
+from tvseg.errors import UserError
 
 COMMANDS = {
     "data": "tvseg.cli.data:data",
@@ -20,16 +21,6 @@ COMMANDS = {
     "show": "tvseg.cli.show:show",
     "bench": "tvseg.cli.bench:bench",
 }
-
-
-class _Failure(click.ClickException):
-    """A user's mistake, told in one line."""
-
-
-class _Misuse(_Failure):
-    """One in the settings, which are part of the command line."""
-
-    exit_code = 2
 
 
 class _Commands(click.Group):
@@ -46,11 +37,12 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             if ctx.params["verbose"] or isinstance(error, BrokenPipeError):
                 raise
-            misuse = type(error).__name__ == "ConfigError"  # not imported before it is needed
-            raise (_Misuse if misuse else _Failure)(_one_line(error)) from error
+            failure = click.ClickException(_one_line(error))
+            failure.exit_code = getattr(error, "exit_code", 1)
+            raise failure from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

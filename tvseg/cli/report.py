@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from tvseg.cli import options
+from tvseg.errors import UserError
 
 
 @click.command()
@@ -56,7 +57,7 @@ def report(
                 for run in found
             }
         except ValueError as error:
-            raise ValueError(f"{error}; or leave the cases out with --no-photographs") from error
+            raise UserError(f"{error}; or leave the cases out with --no-photographs") from error
     where = choose_device(device)
     chapters = [chapter(group, roots=roots, device=where) for group in groups]
     page = write_report(chapters, out, title="tvseg report", runs=[str(run.path) for run in found])

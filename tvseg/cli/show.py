@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tvseg.cli import options
+from tvseg.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,7 @@ def affinity(run: Path, checkpoint: str, out: Path | None) -> None:
     network, card = load_network(find_checkpoint(run, checkpoint))
     maps = affinity_maps(network)
     if not maps:
-        raise ValueError(
+        raise UserError(
             f"{run} must have TVConv layers to draw; aspp={card.settings.aspp} has none"
         )
     out = out or run / "affinity.png"

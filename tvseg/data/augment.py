@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from tvseg.errors import UserError
+
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for news on import
 
 import albumentations as A
@@ -88,7 +90,7 @@ class Augmentation:
 
     def __init__(self, name: str) -> None:
         if name not in AUGMENTATIONS:
-            raise ValueError(f"augment must be one of {', '.join(AUGMENTATIONS)}, got {name!r}")
+            raise UserError(f"augment must be one of {', '.join(AUGMENTATIONS)}, got {name!r}")
         self.transform = A.Compose(AUGMENTATIONS[name]())
 
     def __call__(

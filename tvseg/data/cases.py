@@ -7,6 +7,7 @@ import numpy as np
 
 from tvseg.data.centres import Centre
 from tvseg.data.images import IMAGE_SUFFIXES, read_image, read_labels
+from tvseg.errors import UserError
 
 SPLITS = ("train", "test")
 
@@ -57,14 +58,14 @@ class Case:
             ValueError: Of another size, or with values outside the centre's encoding.
         """
         if labels.shape != size:
-            raise ValueError(
+            raise UserError(
                 f"{self.mask_path}: a mask must have its photograph's size, "
                 f"{_size(size)}, got {_size(labels.shape)}"
             )
         try:
             return self.centre.encoding.decode(labels)
         except ValueError as error:
-            raise ValueError(f"{self.mask_path}: {error}") from error
+            raise UserError(f"{self.mask_path}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,9 @@ def find_root(*candidates: str | Path | None) -> Path:
     given = next((Path(candidate).expanduser() for candidate in candidates if candidate), None)
     how = "make phantoms with 'tvseg data synth DIR', or lay out your photographs as in the README"
     if given is None:
-        raise ValueError(f"no data: give --data DIR, the key data, or $TVSEG_DATA; {how}")
+        raise UserError(f"no data: give --data DIR, the key data, or $TVSEG_DATA; {how}")
     if not given.is_dir():
-        raise ValueError(f"data folder {given} does not exist; {how}")
+        raise UserError(f"data folder {given} does not exist; {how}")
     return given
 
 
@@ -143,7 +144,7 @@ def check_folder(root: Path, centre: Centre) -> None:
     """
     folder = root / centre.folder
     if not folder.is_dir():
-        raise ValueError(
+        raise UserError(
             f"centre {centre.letter} ({centre.name}) must have a folder {folder}; "
             "check --data, or the folders under the key centres"
         )
@@ -168,12 +169,12 @@ def list_split(root: Path, centre: Centre, split: str) -> Listing:
 def _complete(listing: Listing) -> list[Case]:
     """The cases of a listing that holds nothing else."""
     for one, other in listing.twins:
-        raise ValueError(f"two files of one name: {one} and {other}")
+        raise UserError(f"two files of one name: {one} and {other}")
     if words := listing.lack_of_photographs():
-        raise ValueError(words)
+        raise UserError(words)
     if listing.unpaired:
         first = listing.unpaired[0]
-        raise ValueError(
+        raise UserError(
             f"each photograph must have a mask of the same name: {len(listing.unpaired)} in "
             f"{listing.folder.parent} have no partner, first {first.stem} (no {partner_of(first)})"
         )
@@ -188,7 +189,7 @@ def find_pictures(folder: Path) -> dict[str, Path]:
     """
     found, twins = _pictures(folder)
     for one, other in twins:
-        raise ValueError(f"two files of one name: {one} and {other}")
+        raise UserError(f"two files of one name: {one} and {other}")
     return found
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvseg.config import Settings
+from tvseg.errors import UserError
 
 
 class MaskEncoding:
@@ -33,7 +34,7 @@ class MaskEncoding:
         named = {name for names in values.values() for name in names}
         unknown = (named | self.scattered) - set(structures)
         if unknown or not all(0 <= value <= 255 for value in values):
-            raise ValueError(
+            raise UserError(
                 f"an encoding maps values from 0 to 255 to structures out of {self.structures}, "
                 f"got {self.values}"
             )
@@ -58,7 +59,7 @@ class MaskEncoding:
         if strange:
             found = ", ".join(f"{value} ({counts[value]} px)" for value in strange[:5])
             more = ", ..." if len(strange) > 5 else ""
-            raise ValueError(f"mask values must be {self.describe()}; found {found}{more}")
+            raise UserError(f"mask values must be {self.describe()}; found {found}{more}")
         return np.take(np.ascontiguousarray(self._table.T), labels, axis=1)  # (S, H, W)
 
     def encode(self, masks: np.ndarray) -> np.ndarray:
@@ -76,7 +77,7 @@ class MaskEncoding:
         counts = np.bincount(of_pixel.ravel())
         strange = set(np.flatnonzero(counts).tolist()) - set(codes)
         if strange:
-            raise ValueError(
+            raise UserError(
                 f"masks must combine structures as the encoding does ({self.describe()}); "
                 f"{sum(int(counts[code]) for code in strange)} px combine them otherwise"
             )

@@ -8,6 +8,7 @@ import numpy as np
 from tvseg.data.cases import Case
 from tvseg.data.fingerprint import Identities
 from tvseg.data.near_duplicates import COPY_BITS, close_pairs
+from tvseg.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,7 @@ def check_holdout(holdout: str, letters: Sequence[str]) -> None:
         ValueError: Neither ``none`` nor one of ``letters``.
     """
     if holdout != "none" and holdout not in letters:
-        raise ValueError(
-            f"holdout must be a centre ({', '.join(letters)}) or none, got {holdout!r}"
-        )
+        raise UserError(f"holdout must be a centre ({', '.join(letters)}) or none, got {holdout!r}")
 
 
 def make_fold(cases: Mapping[str, Sequence[Case]], holdout: str) -> Fold:
@@ -102,7 +101,7 @@ def _look_alikes(fold: Fold, identities: Identities) -> list[tuple[str, str]]:
 
 def _refuse(side: str, what: str, pairs: list[tuple[str, str]]) -> None:
     if pairs:
-        raise ValueError(
+        raise UserError(
             f"the {side} must share no picture with training: {len(pairs)} are {what}, first "
             f"{pairs[0][0]} = {pairs[0][1]}; remove one of each pair"
         )

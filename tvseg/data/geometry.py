@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tvseg.errors import UserError
+
 
 @dataclass(frozen=True)
 class Window:
@@ -24,7 +26,7 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.side < 1:
-            raise ValueError(f"a window's side must be at least 1 px, got {self.side}")
+            raise UserError(f"a window's side must be at least 1 px, got {self.side}")
 
     @staticmethod
     def about(row: float, col: float, side: float) -> "Window":
@@ -64,7 +66,7 @@ class Window:
             ValueError: The masks are not of the window's size, or the two share no pixel.
         """
         if masks.shape[1:] != (self.side, self.side):
-            raise ValueError(f"masks must be {self.side} px a side, got {masks.shape[1:]}")
+            raise UserError(f"masks must be {self.side} px a side, got {masks.shape[1:]}")
         inside, own = self._overlap(height, width)
         whole = np.zeros((len(masks), height, width), masks.dtype)
         whole[:, *inside] = masks[:, *own]
@@ -77,7 +79,7 @@ class Window:
             for first, length in ((self.row, height), (self.col, width))
         ]
         if any(begin >= end for begin, end, _ in spans):
-            raise ValueError(
+            raise UserError(
                 f"a window must overlap its photograph of {width} x {height} px, got {self}"
             )
         (top, bottom, row), (left, right, col) = spans

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from tvseg.errors import UserError
+
 # Pillow warns above 89 megapixels and refuses above 179; a camera's picture may lie between.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -34,7 +36,7 @@ def read_image(path: Path) -> np.ndarray:
     """
     picture = _open(path)
     if picture.mode == "F":
-        raise ValueError(f"{path}: samples must be whole numbers, this picture has fractions")
+        raise UserError(f"{path}: samples must be whole numbers, this picture has fractions")
     if picture.mode.startswith("I"):
         return _from_deep_grey(path, np.asarray(picture).astype(np.int64))
     return np.array(picture.convert("RGB"))
@@ -55,12 +57,12 @@ def read_labels(path: Path) -> np.ndarray:
     """
     picture = _open(path)
     if picture.mode.startswith("I") or picture.mode == "F":
-        raise ValueError(f"{path}: masks must have 8 bits a sample, got mode {picture.mode}")
+        raise UserError(f"{path}: masks must have 8 bits a sample, got mode {picture.mode}")
     if picture.mode in ("1", "L"):
         return np.array(picture.convert("L"))
     channels = np.array(picture.convert("RGB"))
     if (channels != channels[..., :1]).any():
-        raise ValueError(f"{path}: masks must be grey, the colour channels of this one differ")
+        raise UserError(f"{path}: masks must be grey, the colour channels of this one differ")
     return np.ascontiguousarray(channels[..., 0])
 
 
@@ -112,12 +114,12 @@ def _open(path: Path) -> Image.Image:
         reason = str(error).replace(f" {io.BytesIO}", "")
         if "cannot identify image file" in reason:
             reason = "not a picture that Pillow reads" if content else "the file is empty"
-        raise ValueError(f"{path}: cannot be read as a picture: {reason}") from error
+        raise UserError(f"{path}: cannot be read as a picture: {reason}") from error
 
 
 def _from_deep_grey(path: Path, samples: np.ndarray) -> np.ndarray:
     low, high = int(samples.min()), int(samples.max())
     bits = next((bits for bits in (8, 10, 12, 14, 16) if high < 2**bits), None)
     if low < 0 or bits is None:
-        raise ValueError(f"{path}: samples must lie in 0 to 65535, got {low} to {high}")
+        raise UserError(f"{path}: samples must lie in 0 to 65535, got {low} to {high}")
     return np.repeat(to_eight_bits(samples, bits)[..., None], 3, axis=-1)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from tvseg.errors import UserError
 from tvseg.inference.predictor import Predictor
 
 _CERTAIN = 1e-6  # probabilities of 0 and 1 have no logit
@@ -40,7 +41,7 @@ class Ensemble:
         first = predictors[0].encoding
         for other in (predictor.encoding for predictor in predictors[1:]):
             if (other.structures, other.values) != (first.structures, first.values):
-                raise ValueError(
+                raise UserError(
                     "runs of an ensemble must agree in structures and encoding, got "
                     f"{', '.join(first.structures)} as {first.describe()} and "
                     f"{', '.join(other.structures)} as {other.describe()}"

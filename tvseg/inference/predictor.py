@@ -12,6 +12,7 @@ from torch import nn
 from tvseg.data.centres import MaskEncoding, output_encoding
 from tvseg.data.images import MIN_SIDE_PX, pad_to_square, resize_image
 from tvseg.data.normalisation import Normalisation
+from tvseg.errors import UserError
 from tvseg.inference.upsampling import Extent, box_above, enlarge
 from tvseg.models import freeze
 from tvseg.runs.checkpoint import Card, load_network
@@ -188,7 +189,7 @@ class Predictor:
 def check_side(height: int, width: int) -> None:
     """Raise ValueError unless a photograph is large enough to predict."""
     if min(height, width) < MIN_SIDE_PX:
-        raise ValueError(
+        raise UserError(
             f"a photograph must be at least {MIN_SIDE_PX} px a side, got {width} x {height}"
         )
 
@@ -207,10 +208,10 @@ def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
         run = RunFolder(model)
         path = {"best": run.best, "last": run.last}[checkpoint]
         if not path.is_file():
-            raise ValueError(f"{model} must be a run folder with {path.relative_to(model)} in it")
+            raise UserError(f"{model} must be a run folder with {path.relative_to(model)} in it")
         return path
     if not model.is_file():
-        raise ValueError(f"model must be a run folder or a checkpoint file; {model} does not exist")
+        raise UserError(f"model must be a run folder or a checkpoint file; {model} does not exist")
     return model
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tvseg.data.geometry import Window
+from tvseg.errors import UserError
 from tvseg.inference.predictor import check_side
 from tvseg.inference.upsampling import Extent
 from tvseg.localizer.locate import Location
@@ -36,7 +37,7 @@ def parse_window(text: str) -> Window:
     try:
         row, col, side = (int(part) for part in text.split(","))
     except ValueError as error:
-        raise ValueError(
+        raise UserError(
             f"roi must be auto, none or ROW,COL,SIZE in whole px (top left corner, side), "
             f"got {text!r}"
         ) from error
@@ -68,7 +69,7 @@ def extent_inside(window: Window, height: int, width: int) -> Extent:
         Extent(-window.row, -window.col, height, width)
     )
     if not extent.rows or not extent.cols:
-        raise ValueError(
+        raise UserError(
             f"the window (row {window.row}, column {window.col}, side {window.side} px) must lie "
             f"on the photograph of {width} x {height} px, at least in part"
         )

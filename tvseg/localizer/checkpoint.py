@@ -11,6 +11,7 @@ from torch import nn
 
 import tvseg
 from tvseg.data.normalisation import Normalisation
+from tvseg.errors import UserError
 from tvseg.files import write_bytes
 from tvseg.localizer.network import LocalizerNetwork
 
@@ -95,7 +96,7 @@ def load_localizer(path: Path) -> tuple[LocalizerNetwork, LocalizerCard]:
         network.load_state_dict(state)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(
+        raise UserError(
             f"{path} must be a file that 'tvseg train-localizer' wrote "
             f"({type(error).__name__}: {reason}); train it again"
         ) from error

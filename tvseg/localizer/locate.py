@@ -15,6 +15,7 @@ from torch import nn
 
 from tvseg.data.field_of_view import Field, find_field, shrink
 from tvseg.data.geometry import Window
+from tvseg.errors import UserError
 from tvseg.localizer.checkpoint import LocalizerCard, load_localizer
 from tvseg.localizer.network import Sighting, sight
 from tvseg.runs.folder import RunFolder
@@ -71,7 +72,7 @@ class Localizer:
         run = run if isinstance(run, RunFolder) else RunFolder(run)
         command = f"tvseg train-localizer {run.path} --data ROOT"
         if not run.localizer.is_file():
-            raise ValueError(f"{run.path} must hold {run.localizer.name}; make it with '{command}'")
+            raise UserError(f"{run.path} must hold {run.localizer.name}; make it with '{command}'")
         network, card = load_localizer(run.localizer)
         about = run.info()
         name = RunFolder.of(Path(), run.settings(), about["holdout"]).path.name
@@ -81,7 +82,7 @@ class Localizer:
             ("data", card.fingerprint, about["fingerprint"]),
         ):
             if own != expected:
-                raise ValueError(
+                raise UserError(
                     f"{run.localizer} must be of the run beside it: its {what} is {own}, the run's "
                     f"is {expected}; make another with '{command}'"
                 )

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from tvseg.data.dataset import BalancedDraws, LoadedCases
 from tvseg.data.normalisation import Normalisation
 from tvseg.device import autocast, choose_device, choose_precision, keep_freed_memory
+from tvseg.errors import UserError
 from tvseg.localizer.checkpoint import Calibration, LocalizerCard, save_localizer
 from tvseg.localizer.composites import Composites, draw_retinas
 from tvseg.localizer.network import STRIDE, LocalizerNetwork, Sighting, sight
@@ -75,7 +76,7 @@ def train_localizer(
     numerics = Numerics(chosen, precision, Normalisation())
     everything = read_everything(root, model.settings, model.holdout)
     if everything.fingerprint != model.fingerprint:
-        raise ValueError(
+        raise UserError(
             f"{root} must hold the data that {run.path} was trained on: its fingerprint is "
             f"{everything.fingerprint}, the run's is {model.fingerprint}"
         )
@@ -117,7 +118,7 @@ def framing_of(loaded: LoadedCases) -> float:
             framings.append(len(masks) / (1 + max(np.ptp(rows), np.ptp(cols))))
             centres.append(case.centre.letter)
     if not framings:
-        raise ValueError("the framing needs a disc in at least one mask; all are empty")
+        raise UserError("the framing needs a disc in at least one mask; all are empty")
     order = np.argsort(framings)
     weights = np.array([1 / centres.count(letter) for letter in centres])[order]
     half = np.searchsorted(np.cumsum(weights), weights.sum() / 2)
@@ -142,7 +143,7 @@ def _fit(
             shares = F.avg_pool2d(numerics.labels(batch), STRIDE)
             loss = F.binary_cross_entropy_with_logits(logits.float(), shares)
             if not loss.isfinite():
-                raise ValueError(f"the localiser's loss must stay finite, got {loss.item()}")
+                raise UserError(f"the localiser's loss must stay finite, got {loss.item()}")
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it bare
             optimizer.step()
             schedule.step()
@@ -207,7 +208,7 @@ def fit_calibration(scores: Sequence[float], found: Sequence[bool]) -> Calibrati
     score, truth = np.asarray(scores, float), np.asarray(found, bool)
     yes, no = int(truth.sum()), int((~truth).sum())
     if not yes or not no:
-        raise ValueError(
+        raise UserError(
             f"a calibration needs photographs with and without a disc, got {yes} and {no}; "
             "train the localiser for more steps"
         )

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.ops.misc import Conv2dNormActivation
 
+from tvseg.errors import UserError
 from tvseg.models.layers import InvertedResidual, depthwise
 from tvseg.ops import TVConv2d
 
@@ -36,7 +37,7 @@ def make_branch(aspp: str, *, aspp_dilation: str, feature_size: int) -> Branch:
         ValueError: An unknown name.
     """
     if aspp_dilation not in ("none", "atrous"):
-        raise ValueError(f"aspp_dilation must be none or atrous, got {aspp_dilation!r}")
+        raise UserError(f"aspp_dilation must be none or atrous, got {aspp_dilation!r}")
 
     def tvconv(channels: int, dilation: int) -> nn.Module:
         return TVConv2d(channels, feature_size, dilation=dilation, resize="bilinear")
@@ -54,7 +55,7 @@ def make_branch(aspp: str, *, aspp_dilation: str, feature_size: int) -> Branch:
         "tvconv": inverted(tvconv),
     }
     if aspp not in branches:
-        raise ValueError(f"aspp must be one of {', '.join(branches)}, got {aspp!r}")
+        raise UserError(f"aspp must be one of {', '.join(branches)}, got {aspp!r}")
     return branches[aspp]
 
 

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.ops.misc import Conv2dNormActivation
 
+from tvseg.errors import UserError
 from tvseg.models.aspp import ASPP, Branch, make_branch
 
 LOW_LEVEL_CHANNELS = 48  # of the stride-4 map after its 1x1 convolution
@@ -119,7 +120,7 @@ class TVDeepLabV3Plus(SegmentationModel):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         if encoder_depth not in (3, 4, 5):
-            raise ValueError(f"encoder_depth must be 3, 4 or 5, got {encoder_depth}")
+            raise UserError(f"encoder_depth must be 3, 4 or 5, got {encoder_depth}")
         self.name = f"tvdeeplabv3plus-{aspp}-{encoder_name}"
         self.encoder = get_encoder(
             encoder_name,

@@ -11,6 +11,8 @@ from segmentation_models_pytorch.encoders import encoders as smp_encoders
 from segmentation_models_pytorch.encoders.mobilenet import MobileNetV2Encoder
 from torch import nn
 
+from tvseg.errors import UserError
+
 HUB_TIMEOUT_S = 5
 
 
@@ -56,7 +58,7 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
         ValueError: No such file, not a file of weights, or weights of another network.
     """
     if not path.is_file():
-        raise ValueError(
+        raise UserError(
             f"encoder_weights must be none, imagenet or a file of weights; {path} does not exist"
         )
     try:
@@ -65,7 +67,7 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
         encoder.load_state_dict(state)
     except Exception as error:  # safetensors, pickle and torch each raise errors of their own
         reason = " ".join(str(error).split())[:300]
-        raise ValueError(
+        raise UserError(
             f"encoder_weights {path} must hold the encoder's state dict: {reason}"
         ) from error
 
@@ -78,7 +80,7 @@ def check_encoder(name: str) -> None:
     """
     known = timm.is_model(name[3:].split(".")[0]) if _is_timm(name) else name in smp_encoders
     if not known:
-        raise ValueError(
+        raise UserError(
             f"encoder must be one of segmentation_models_pytorch's ({len(smp_encoders)} names, "
             f"such as mobilenet_v2_320, resnet34, timm's as tu-NAME), got {name!r}"
         )
@@ -97,7 +99,7 @@ def check_hub_weights(name: str) -> None:
         url = hf_hub_url(repo, "model.safetensors", revision=revision)
         get_hf_file_metadata(url, timeout=HUB_TIMEOUT_S)
     except Exception as error:  # no network, a proxy, a firewall, no such file: all the same here
-        raise ValueError(
+        raise UserError(
             "encoder_weights=imagenet needs the model hub, which cannot be reached; on a machine "
             f"that can, run 'hf download {repo} model.safetensors' and give "
             "encoder_weights=PATH/model.safetensors, or train from random weights with "
@@ -118,7 +120,7 @@ def _weights_on_hub(name: str) -> tuple[str, str | None]:
         settings = smp_encoders[name]["pretrained_settings"].get("imagenet", {})
         repo, revision = settings.get("repo_id"), settings.get("revision")
     if repo is None:
-        raise ValueError(
+        raise UserError(
             f"encoder {name} has no imagenet weights; give encoder_weights=none or a file"
         )
     return repo, revision

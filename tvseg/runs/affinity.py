@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 from torch import nn
 
+from tvseg.errors import UserError
 from tvseg.files import write_bytes
 from tvseg.ops import TVConv2d
 
@@ -64,7 +65,7 @@ def record_affinity(path: Path, epoch: int, maps: Mapping[str, np.ndarray]) -> N
         kept = course.epochs < epoch
         shapes = {name: values.shape[1:] for name, values in course.maps.items()}
         if shapes != {name: values.shape for name, values in maps.items()}:
-            raise ValueError(f"{path} must hold maps of this network; remove it to begin anew")
+            raise UserError(f"{path} must hold maps of this network; remove it to begin anew")
         epochs = np.concatenate([course.epochs[kept], epochs])
         content = {
             name: np.concatenate([course.maps[name][kept], content[name]]) for name in content
@@ -84,7 +85,7 @@ def read_course(path: Path) -> Course:
         content = load(path.read_bytes())
         epochs = content.pop(_EPOCHS)
     except (SafetensorError, KeyError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} must be a record of affinity maps ({type(error).__name__}: {error}); remove it"
         ) from error
     names = sorted(content, key=lambda name: [(len(part), part) for part in name.split(".")])

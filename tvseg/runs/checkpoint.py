@@ -15,6 +15,7 @@ from torch import nn
 import tvseg
 from tvseg.config import Settings, parse_settings
 from tvseg.data.normalisation import Normalisation
+from tvseg.errors import UserError
 from tvseg.files import write_bytes
 from tvseg.models import TVDeepLabV3Plus, build_model
 
@@ -97,7 +98,7 @@ def load_training(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         Card.from_json(content["card"])
     except Exception as error:  # pickle, zip, key, type and JSON errors: all say the same thing
-        raise ValueError(_not_ours(path, error)) from error
+        raise UserError(_not_ours(path, error)) from error
     return content
 
 
@@ -124,10 +125,10 @@ def load_network(path: Path) -> tuple[TVDeepLabV3Plus, Card]:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(_not_ours(path, error)) from error
+        raise UserError(_not_ours(path, error)) from error
     bad = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
     if bad:
-        raise ValueError(
+        raise UserError(
             f"{path}: weights must be finite; {len(bad)} tensors hold NaN or Inf, first {bad[0]}"
         )
     return network.eval(), card
@@ -139,7 +140,7 @@ def _read_safetensors(path: Path) -> tuple[Card, dict[str, torch.Tensor]]:
             card = Card.from_json(file.metadata()[METADATA_KEY])
             return card, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(_not_ours(path, error)) from error
+        raise UserError(_not_ours(path, error)) from error
 
 
 def _not_ours(path: Path, error: Exception) -> str:

@@ -16,6 +16,7 @@ from filelock import BaseFileLock, FileLock
 
 import tvseg
 from tvseg.config import Settings, dump_settings, load_settings
+from tvseg.errors import UserError
 from tvseg.files import write_json, write_text
 
 PACKAGES = (
@@ -78,16 +79,16 @@ class RunFolder:
         """
         path = self.path / "run.json"
         if not path.is_file():
-            raise ValueError(
+            raise UserError(
                 f"{self.path} must be a run folder of 'tvseg train'; it has no run.json"
             )
         try:
             content: dict[str, Any] = json.loads(path.read_text("utf-8"))
             missing = [key for key in ("holdout", "seed", "fingerprint") if key not in content]
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path} is damaged ({error}); train this run again") from error
+            raise UserError(f"{path} is damaged ({error}); train this run again") from error
         if missing or not isinstance(content, dict):
-            raise ValueError(f"{path} is damaged (no {', '.join(missing)}); train this run again")
+            raise UserError(f"{path} is damaged (no {', '.join(missing)}); train this run again")
         return content
 
     def settings(self) -> Settings:
@@ -113,17 +114,17 @@ class RunFolder:
         """
         if not (self.path / "config.yaml").exists():
             if self.path.exists() and {p.name for p in self.path.iterdir()} - {".lock"}:
-                raise ValueError(f"{self.path} must be a run folder or empty; it holds other files")
+                raise UserError(f"{self.path} must be a run folder or empty; it holds other files")
             return False
         if _identity(self.settings()) != _identity(settings):
-            raise ValueError(
+            raise UserError(
                 f"{self.path} holds a run with other settings (see its config.yaml); give this one "
                 "a name of its own with name=NAME, or remove the folder"
             )
         if not self.last.exists():
             return False  # it ended before its first epoch did: nothing to lose
         if not resume:
-            raise ValueError(
+            raise UserError(
                 f"{self.path} exists; continue it with --resume, give name=NAME, or remove it"
             )
         return True
@@ -148,7 +149,7 @@ class RunFolder:
         info = self.info()
         for key, value in expected.items():
             if info[key] != value:
-                raise ValueError(
+                raise UserError(
                     f"{self.path} must go on as it began: {key} was {info[key]}, is now {value}"
                 )
         self.write_info(resumed=[*info.get("resumed", []), started])

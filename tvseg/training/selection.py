@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tvseg.data.cases import Case
 from tvseg.data.folds import Fold
+from tvseg.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def make_selection(protocol: str, fold: Fold) -> Selection:
     if protocol == "honest":
         return select_on_sources(fold.validation)
     if fold.holdout == "none":
-        raise ValueError(
+        raise UserError(
             "protocol=paper selects on the held-out centre; with --holdout none use protocol=honest"
         )
     return select_on_target([case for case in fold.target if case.split == "test"])

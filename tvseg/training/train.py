@@ -20,6 +20,7 @@ from tvseg.data.augment import Augmentation
 from tvseg.data.dataset import BalancedDraws, TrainingSet, ValidationSet
 from tvseg.data.normalisation import Normalisation
 from tvseg.device import choose_device, choose_precision, keep_freed_memory
+from tvseg.errors import UserError
 from tvseg.runs.affinity import affinity_maps, record_affinity
 from tvseg.runs.checkpoint import Card, load_training, network_of, save_training, save_weights
 from tvseg.runs.folder import RunFolder, now, provenance
@@ -27,7 +28,7 @@ from tvseg.training.data import Data, read_data
 from tvseg.training.fit import Numerics, make_optimizer, make_schedule, make_trainer, make_validator
 
 
-class TrainingDiverged(ValueError):  # noqa: N818  (a state of the training, and reads as one)
+class TrainingDiverged(UserError):  # noqa: N818  (a state of the training, and reads as one)
     """The loss stopped being finite."""
 
 
@@ -71,11 +72,11 @@ def train(
     torch.manual_seed(settings.seed)
     network = network_of(settings, pretrained=not going_on)
     if settings.train.log_affinity and not affinity_maps(network):
-        raise ValueError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
+        raise UserError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
     data = read_data(root, settings, holdout)
     plan = settings.train
     if len(data.fold.sources) * plan.images_per_centre // plan.micro_batches < 2:
-        raise ValueError(
+        raise UserError(
             "a step, or each of its train.micro_batches, must hold at least 2 images: raise "
             "train.images_per_centre"
         )
@@ -86,7 +87,7 @@ def train(
             _open_run(run, settings, holdout, data, numerics, root, command, going_on)
             _Training(settings, holdout, data, run, network, numerics).run_to_end(going_on)
     except Timeout as error:
-        raise ValueError(f"{run.path} is being written by another training") from error
+        raise UserError(f"{run.path} is being written by another training") from error
     return run
 
 

@@ -15,6 +15,7 @@ from tvseg.data.centres import Centre
 from tvseg.data.check.examine import Examination, Sums
 from tvseg.data.check.measures import framed
 from tvseg.data.check.report import Report
+from tvseg.errors import UserError
 from tvseg.files import write_bytes
 
 COLUMNS = ("mean photograph", "masks", "red, green, blue", "brightness", "size of {}",
@@ -37,7 +38,7 @@ def draw_sheet(path: Path, report: Report, centres: Mapping[str, Centre]) -> Non
     """
     letters = [letter for letter, sums in report.sums.items() if sums.cases]
     if not letters:
-        raise ValueError("a sheet needs at least one case that can be read; there is none")
+        raise UserError("a sheet needs at least one case that can be read; there is none")
     size = (COLUMN_INCHES * len(COLUMNS), ROW_INCHES * len(letters) + 0.4)
     with matplotlib.rc_context({"font.size": 8, "axes.titlesize": 9}):
         figure = Figure(figsize=size, layout="constrained")

@@ -23,6 +23,7 @@ from tvseg.data.phantoms.tissue import (
     shape_disc,
 )
 from tvseg.data.phantoms.vessels import Placement, draw_vessels, grow_vessels
+from tvseg.errors import UserError
 
 MAX_OFFSET = 0.15
 """Largest distance of the disc's centre from that of a region, as a share of the side."""
@@ -117,7 +118,7 @@ def _paint_eye(
 
 def _check_side(side_px: int, *, least: int) -> None:
     if side_px < least:
-        raise ValueError(
+        raise UserError(
             f"side_px must be at least {least} for the cup to be visible, "
             f"but {side_px} arrived: draw larger and shrink."
         )

@@ -16,6 +16,7 @@ from PIL import Image
 
 from tvseg.data.phantoms.draw import Phantom, draw_field, draw_roi
 from tvseg.data.phantoms.style import STYLES
+from tvseg.errors import UserError
 
 FIELD_WIDTH = 2
 """Width of a full-field photograph over the side of a region."""
@@ -53,12 +54,12 @@ def _write_centre(
 def _check(root: Path, *, per_centre: int, seed: int, fields: int) -> None:
     """Refuse what cannot be written before anything is drawn."""
     if per_centre < 2:
-        raise ValueError(
+        raise UserError(
             "per_centre must be at least 2, one image to train and one to test, "
             f"but {per_centre} arrived: ask for more."
         )
     if seed < 0 or fields < 0:
-        raise ValueError(
+        raise UserError(
             f"seed and fields must not be negative, but {seed} and {fields} arrived: "
             "give 0 or more."
         )

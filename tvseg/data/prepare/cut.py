@@ -13,6 +13,7 @@ from tvseg.data.fingerprint import pixel_hash
 from tvseg.data.images import read_image
 from tvseg.data.prepare.framing import Framing
 from tvseg.data.prepare.raw_case import RawCase
+from tvseg.errors import UserError
 
 MAX_OUTSIDE = 0.05
 """Largest share of an inner structure, such as the cup, that may lie outside the outer one and is
@@ -135,17 +136,17 @@ def _masks_of(case: RawCase, shape: tuple[int, int], encoding: MaskEncoding) -> 
     """All structures, bool (S, H, W), none empty."""
     read = case.masks()
     if lacking := [name for name in encoding.structures if name not in read]:
-        raise ValueError(
+        raise UserError(
             f"drawings must show {', '.join(encoding.structures)}, these lack {', '.join(lacking)}"
         )
     for name in encoding.structures:
         if read[name].shape != shape:
-            raise ValueError(
+            raise UserError(
                 f"the {name} mask must have its photograph's size, {shape[1]} x {shape[0]} px, "
                 f"it has {read[name].shape[1]} x {read[name].shape[0]} px"
             )
         if not read[name].any():
-            raise ValueError(f"no pixel of {name} is marked")
+            raise UserError(f"no pixel of {name} is marked")
     return np.stack([read[name] for name in encoding.structures])
 
 
@@ -154,7 +155,7 @@ def _drawn_half(image: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.nd
     half = image.shape[1] // 2
     left, right = masks[..., :half].any(), masks[..., half:].any()
     if left and right:
-        raise ValueError("one view of a stereo pair must be drawn on, the drawing covers both")
+        raise UserError("one view of a stereo pair must be drawn on, the drawing covers both")
     first = 0 if left else half
     return image[:, first : first + half], masks[..., first : first + half], first
 
@@ -167,7 +168,7 @@ def _nest(masks: np.ndarray, encoding: MaskEncoding) -> int:
         count = int(outside.sum())
         if count > MAX_OUTSIDE * masks[inner].sum():
             names, area = encoding.structures, masks[inner].sum()
-            raise ValueError(
+            raise UserError(
                 f"{names[inner]} must lie in {names[outer]}, but {count} of {area} px do not: "
                 "are files exchanged, or of another photograph?"
             )

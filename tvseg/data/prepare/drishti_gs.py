@@ -22,6 +22,7 @@ import numpy as np
 from tvseg.data.images import read_labels
 from tvseg.data.prepare.raw_case import CUP_AND_DISC, Choices, Found, Masks, RawCase, pair
 from tvseg.data.prepare.raw_files import RawFile
+from tvseg.errors import UserError
 
 CENTRE = "Domain1"
 LAYOUT = "Training/Images/**/*.png and Training/GT/NAME/SoftMap/*.png, and Test the same"
@@ -61,7 +62,7 @@ def _read_soft_maps(maps: dict[str, RawFile], level: int) -> Masks:
         votes = read_labels(file.path)
         values = np.unique(votes).astype(int)
         if (np.abs(values[:, None] - np.array(_STEPS)).min(axis=1) > _ROUNDING).any():
-            raise ValueError(
+            raise UserError(
                 f"{file.path}: a soft map of four experts must hold {', '.join(map(str, _STEPS))}, "
                 f"got {len(values)} values from {values[0]} to {values[-1]}"
             )

@@ -7,6 +7,7 @@ import numpy as np
 
 from tvseg.config import ConfigError
 from tvseg.data.geometry import Window
+from tvseg.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Framing:
             return None
         window = Window.about((top + bottom) / 2, (left + right) / 2, side)
         if window.side < extent:
-            raise ValueError(
+            raise UserError(
                 f"the structures are {extent} px wide, more than the frame of {window.side} px; "
                 "choose a larger frame"
             )

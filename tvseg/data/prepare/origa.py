@@ -36,6 +36,7 @@ from tvseg.data.prepare.raw_case import (
     read_encoded,
 )
 from tvseg.data.prepare.raw_files import RawFile
+from tvseg.errors import UserError
 
 CENTRE = "ORIGA"
 LAYOUT = "Images/*.jpg and Semi-automatic-annotations/*.mat, or 650image/*.jpg and 650mask/*.mat"
@@ -85,11 +86,11 @@ def _owners_list(files: Sequence[RawFile]) -> tuple[dict[str, str], dict[str, st
         return {}, {}
     table = pd.read_csv(listing.path, dtype=str, keep_default_na=False)
     if lacking := {"Filename", "Eye", "Set"} - set(table.columns):
-        raise ValueError(f"{listing.name} must have columns Eye, Filename, Set; no {lacking}")
+        raise UserError(f"{listing.name} must have columns Eye, Filename, Set; no {lacking}")
     bare = table.map(lambda cell: cell.strip(" '\""))  # some copies quote twice
     names = [name.rpartition(".")[0] for name in bare["Filename"]]
     if strange := (set(bare["Eye"]) - _EYES.keys()) | (set(bare["Set"]) - _SPLITS.keys()):
-        raise ValueError(
+        raise UserError(
             f"{listing.name}: Eye must be OD or OS and Set A or B, got {', '.join(sorted(strange))}"
         )
     eyes = {name: _EYES[eye] for name, eye in zip(names, bare["Eye"], strict=True)}
@@ -100,16 +101,16 @@ def _read_mat(file: RawFile) -> Masks:
     try:
         variables = loadmat(file.path)
     except (ValueError, TypeError, OSError, NotImplementedError, MatReadError, zlib.error) as error:
-        raise ValueError(f"{file.path}: cannot be read as a MATLAB file: {error}") from error
+        raise UserError(f"{file.path}: cannot be read as a MATLAB file: {error}") from error
     name = next((name for name in _VARIABLES if name in variables), None)
     if name is None:
         own = [name for name in variables if not name.startswith("__")]
-        raise ValueError(
+        raise UserError(
             f"{file.path}: must hold a variable {' or '.join(_VARIABLES)}, has {', '.join(own)}"
         )
     labels = variables[name]
     if labels.ndim != 2 or not np.isin(labels, list(ENCODING.values)).all():
-        raise ValueError(
+        raise UserError(
             f"{file.path}: {name} must be a matrix of 0, 1 and 2, got shape {labels.shape} "
             f"and values up to {labels.max(initial=0)}"
         )

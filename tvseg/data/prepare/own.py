@@ -29,6 +29,7 @@ from tvseg.data.prepare.raw_case import (
     read_encoded,
 )
 from tvseg.data.prepare.raw_files import RawFile
+from tvseg.errors import UserError
 
 CENTRE = "own"
 LAYOUT = "a CSV file with the columns photograph, cup and disc (or mask, or polygons)"
@@ -45,13 +46,13 @@ def find(files: Sequence[RawFile], choices: Choices) -> Found:
     """
     listings = [file for file in files if file.name.lower().endswith(".csv")]
     if len(listings) != 1:
-        raise ValueError(f"the source must be one CSV file, it holds {len(listings)}")
+        raise UserError(f"the source must be one CSV file, it holds {len(listings)}")
     (listing,) = listings
     structures = choices.structures
     known = (*_ABOUT, *structures, "mask", "polygons")
     columns, rows = _read_rows(listing)
     if "photograph" not in columns or sorted(set(columns) & set(known)) != sorted(columns):
-        raise ValueError(
+        raise UserError(
             f"{listing.name} must have a column photograph, and may have {', '.join(known[1:])}, "
             f"each once; it has {', '.join(columns) or 'none'}"
         )
@@ -60,7 +61,7 @@ def find(files: Sequence[RawFile], choices: Choices) -> Found:
         cells = {column: (row[column] or "").strip() for column in columns}
         try:
             if None in row:
-                raise ValueError(f"has more cells than the {len(columns)} columns")
+                raise UserError(f"has more cells than the {len(columns)} columns")
             found.cases.append(_case(cells, listing.path.parent, choices))
         except ValueError as error:
             line = f"{listing.name}, row {index + 1}"
@@ -76,17 +77,17 @@ def _read_rows(listing: RawFile) -> tuple[list[str], list[dict[Any, Any]]]:
             table = csv.DictReader(file, skipinitialspace=True)
             return list(table.fieldnames or []), list(table)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{listing.name} must be a CSV file in UTF-8: {error}") from error
+        raise UserError(f"{listing.name} must be a CSV file in UTF-8: {error}") from error
 
 
 def _case(cells: dict[str, str], folder: Path, choices: Choices) -> RawCase:
     for column, allowed in _ALLOWED.items():
         if cells.get(column, "") not in allowed:
             options = ", ".join(filter(None, allowed))
-            raise ValueError(f"{column} must be {options} or empty, got {cells[column]!r}")
+            raise UserError(f"{column} must be {options} or empty, got {cells[column]!r}")
     for column in ("centre", "name"):
         if not is_plain(cells.get(column, "")):
-            raise ValueError(f"{column} must be a plain name, got {cells[column]!r}")
+            raise UserError(f"{column} must be a plain name, got {cells[column]!r}")
     photograph = _file(cells, "photograph", folder)
     centre = cells.get("centre") or CENTRE
     structures = choices.structures
@@ -99,7 +100,7 @@ def _case(cells: dict[str, str], folder: Path, choices: Choices) -> RawCase:
     elif sorted(drawn) == sorted(structures):
         read = partial(read_binaries, {name: _file(cells, name, folder) for name in structures})
     else:
-        raise ValueError(
+        raise UserError(
             f"a row needs mask, or polygons, or {' and '.join(structures)}; "
             f"this one has {', '.join(drawn) or 'none'}"
         )
@@ -117,5 +118,5 @@ def _case(cells: dict[str, str], folder: Path, choices: Choices) -> RawCase:
 def _file(cells: dict[str, str], column: str, folder: Path) -> RawFile:
     path = folder / cells[column]
     if not cells[column] or not path.is_file():
-        raise ValueError(f"{column}: there is no file {cells[column] or '(empty)'}")
+        raise UserError(f"{column}: there is no file {cells[column] or '(empty)'}")
     return RawFile(cells[column], path)

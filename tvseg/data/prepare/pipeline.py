@@ -22,6 +22,7 @@ from tvseg.data.prepare.raw_case import Choices, Problem, RawCase, is_plain
 from tvseg.data.prepare.raw_files import RawFile, gather
 from tvseg.data.prepare.refuge import ENCODING
 from tvseg.data.prepare.splits import split_cases
+from tvseg.errors import UserError
 
 THREADS = 2
 
@@ -133,14 +134,14 @@ def _select(
     cases = [case for case in found.cases if fnmatchcase(case.name, recipe.only)]
     problems = [one for one in found.problems if not one.name or fnmatchcase(one.name, recipe.only)]
     if not cases and not problems:
-        raise ValueError(
+        raise UserError(
             f"no case among {len(files)} files: there must be {adapter.layout}"
             + (f", with names like {recipe.only}" if recipe.only != "*" else "")
         )
     if recipe.centre is not None:
         several = {case.centre for case in cases}
         if len(several) > 1:
-            raise ValueError(
+            raise UserError(
                 f"the centre can be renamed where there is one, here are {', '.join(several)}"
             )
         cases = [replace(case, centre=recipe.centre) for case in cases]

@@ -11,6 +11,7 @@ from skimage.draw import polygon
 
 from tvseg.data.prepare.raw_case import Masks
 from tvseg.data.prepare.raw_files import RawFile
+from tvseg.errors import UserError
 
 Drawn = tuple[str, np.ndarray]
 """A label and the corners of its polygon, (N, 2), x and y from the picture's upper left edge."""
@@ -42,9 +43,9 @@ def read_polygons(file: RawFile, photograph: str, structures: Sequence[str]) -> 
             height, width = int(image["height"]), int(image["width"])
             drawn = list(_coco(tree, image))
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{file.path}: neither LabelMe's nor COCO's format: {error!r}") from error
+        raise UserError(f"{file.path}: neither LabelMe's nor COCO's format: {error!r}") from error
     except ValueError as error:
-        raise ValueError(f"{file.path}: {error}") from error
+        raise UserError(f"{file.path}: {error}") from error
     masks = {name: np.zeros((height, width), bool) for name in structures}
     for label, corners in drawn:
         name = next((name for name in structures if name.lower() == label.strip().lower()), None)
@@ -54,7 +55,7 @@ def read_polygons(file: RawFile, photograph: str, structures: Sequence[str]) -> 
             masks[name][rows, cols] = True
     if lacking := [name for name, mask in masks.items() if not mask.any()]:
         labels = ", ".join(sorted({label for label, _ in drawn})) or "none"
-        raise ValueError(f"{file.path}: no polygon of {', '.join(lacking)}; labels here: {labels}")
+        raise UserError(f"{file.path}: no polygon of {', '.join(lacking)}; labels here: {labels}")
     return masks
 
 
@@ -63,9 +64,9 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path}: cannot be read as JSON: {error}") from error
+        raise UserError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(tree, dict):
-        raise ValueError(f"{path}: must hold a JSON object, got a {type(tree).__name__}")
+        raise UserError(f"{path}: must hold a JSON object, got a {type(tree).__name__}")
     return tree
 
 
@@ -73,7 +74,7 @@ def _labelme(tree: dict[str, Any]) -> Iterator[Drawn]:
     for shape in tree["shapes"]:
         kind = shape.get("shape_type", "polygon")
         if kind != "polygon":
-            raise ValueError(f"shapes must be polygons, {shape['label']} is a {kind}")
+            raise UserError(f"shapes must be polygons, {shape['label']} is a {kind}")
         yield shape["label"], _corners(shape["points"])
 
 
@@ -81,7 +82,7 @@ def _coco_image(tree: dict[str, Any], photograph: str) -> dict[str, Any]:
     wanted = PurePosixPath(photograph).name
     images = [one for one in tree["images"] if PurePosixPath(one["file_name"]).name == wanted]
     if len(images) != 1:
-        raise ValueError(f"images must hold {wanted} once, it is there {len(images)} times")
+        raise UserError(f"images must hold {wanted} once, it is there {len(images)} times")
     found: dict[str, Any] = images[0]
     return found
 
@@ -91,7 +92,7 @@ def _coco(tree: dict[str, Any], image: dict[str, Any]) -> Iterator[Drawn]:
     for one in tree["annotations"]:
         if one["image_id"] == image["id"]:
             if not isinstance(one["segmentation"], list):
-                raise ValueError("segmentations must be polygons, one is run-length encoded")
+                raise UserError("segmentations must be polygons, one is run-length encoded")
             for flat in one["segmentation"]:
                 yield labels[one["category_id"]], _corners(np.reshape(flat, (-1, 2)))
 
@@ -99,5 +100,5 @@ def _coco(tree: dict[str, Any], image: dict[str, Any]) -> Iterator[Drawn]:
 def _corners(points: Any) -> np.ndarray:
     corners = np.asarray(points, dtype=float)
     if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
-        raise ValueError(f"a polygon must have three corners or more, got {corners.tolist()!r:.60}")
+        raise UserError(f"a polygon must have three corners or more, got {corners.tolist()!r:.60}")
     return corners

@@ -10,6 +10,7 @@ import numpy as np
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.images import read_labels
 from tvseg.data.prepare.raw_files import RawFile
+from tvseg.errors import UserError
 
 Masks = dict[str, np.ndarray]
 """Structure -> bool (H, W)."""
@@ -155,7 +156,7 @@ def read_binary(file: RawFile) -> np.ndarray:
     inside = [int(value) for value in np.unique(labels) if value]
     if len(inside) > 1:
         some = ", ".join(map(str, inside[:5]))
-        raise ValueError(
+        raise UserError(
             f"{file.path}: a mask of one structure must hold 0 and one other value, got 0, {some}"
             f"{', ...' if len(inside) > 5 else ''}"
         )
@@ -181,5 +182,5 @@ def decode(labels: np.ndarray, encoding: MaskEncoding, file: RawFile) -> Masks:
     try:
         masks = encoding.decode(labels)
     except ValueError as error:
-        raise ValueError(f"{file.path}: {error}") from error
+        raise UserError(f"{file.path}: {error}") from error
     return dict(zip(encoding.structures, masks, strict=True))

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tvseg.errors import UserError
+
 _LEFT_BY_SYSTEMS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
@@ -60,7 +62,7 @@ def _unpack(archive: Path, unpacked: Path) -> Path:
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(folder)  # which refuses members outside the folder
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{archive} must be a whole zip archive without a password: {error}; download it again"
         ) from error
     folder.mkdir(exist_ok=True)  # an empty archive makes none

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tvseg.errors import UserError
+
 ROUNDING = 1e-6  # relative: what float32 makes of a constant
 
 
@@ -54,16 +56,16 @@ def layout_variances(features: np.ndarray) -> Variances:
         are ours.
     """
     if features.ndim != 4 or len(features) < 2:
-        raise ValueError(f"features must be (N, C, H, W) with N >= 2, got {features.shape}")
+        raise UserError(f"features must be (N, C, H, W) with N >= 2, got {features.shape}")
     if not np.isfinite(features).all():
-        raise ValueError("features must be finite, these hold NaN or Inf")
+        raise UserError("features must be finite, these hold NaN or Inf")
     intra = features.var(axis=(2, 3), dtype=np.float64).mean(axis=0)  # (C,)
     cross = features.var(axis=0, ddof=1, dtype=np.float64)  # (C, H, W)
     means = features.mean(axis=(2, 3), dtype=np.float64)  # (N, C)
     total = intra + means.var(axis=0, ddof=1)  # (C,)
     varies = total > ROUNDING**2 * (means**2).mean(axis=0)
     if not varies.any():
-        raise ValueError("features must vary, all channels of these are constant")
+        raise UserError("features must vary, all channels of these are constant")
     shares = cross[varies] / total[varies, None, None]
     cross_map = shares.mean(axis=0)  # (H, W)
     return Variances(

@@ -12,6 +12,7 @@ from tvseg.data.cases import Case, find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.images import pad_to_square, resize_image
 from tvseg.device import exact_fp32
+from tvseg.errors import UserError
 from tvseg.evaluation.report.groups import Scoring
 from tvseg.evaluation.schema import IMAGE
 from tvseg.evaluation.scoring.protocols import Protocol
@@ -153,7 +154,7 @@ def _read(
     found: Mapping[tuple[str, str], Case], split: str, name: str, root: Path
 ) -> tuple[Case, np.ndarray, np.ndarray]:
     if (split, name) not in found:
-        raise ValueError(
+        raise UserError(
             f"the data must be those that were scored; {root} has no {split} case {name}, "
             "give their folder as --data"
         )
@@ -176,7 +177,7 @@ def _check_same(
     for prediction, true, (structure, before) in zip(masks, truth, scored.items(), strict=True):
         now = dice(prediction, true, smooth=scoring.protocol.smooth)
         if not np.isnan(before) and abs(now - before) > SAME_DICE:
-            raise ValueError(
+            raise UserError(
                 f"{run.path} must predict what was scored; the {structure} of a case had a Dice of "
                 f"{before:.4f} and has {now:.4f} now; score again with: {scoring.command([run])}"
             )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from tvseg.errors import UserError
 from tvseg.runs.folder import RunFolder
 
 VARYING: dict[str, bool | dict[str, bool]] = {
@@ -50,14 +51,14 @@ def _check_distinct(group: Sequence[RunFolder]) -> None:
         settings = run.settings()
         variant = (settings.aspp, settings.aspp_dilation)
         if variants.setdefault(settings.run_name, variant) != variant:
-            raise ValueError(
+            raise UserError(
                 f"runs named {settings.run_name} must be of one variant to stand in one column: "
                 f"{run.path} is {' '.join(variant)}, another is "
                 f"{' '.join(variants[settings.run_name])}; evaluate them apart"
             )
         place = (settings.run_name, str(run.info()["holdout"]), settings.seed)
         if place in seen:
-            raise ValueError(
+            raise UserError(
                 f"runs of one table must differ in name, holdout or seed: {seen[place].path} and "
                 f"{run.path} do not; evaluate them apart"
             )

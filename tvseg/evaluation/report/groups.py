@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from tvseg.errors import UserError
 from tvseg.evaluation.report.grouping import VARYING, group_runs
 from tvseg.evaluation.schema import IMAGE
 from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol
@@ -106,7 +107,7 @@ def gather(runs: Sequence[RunFolder], scoring: Scoring) -> list[Group]:
     groups = group_runs(runs)
     lacking = [run for run in runs if not scoring.file(run).is_file()]
     if lacking:
-        raise ValueError(
+        raise UserError(
             f"runs must have been scored, {len(lacking)} of {len(runs)} have no "
             f"{scoring.file(lacking[0]).relative_to(lacking[0].path)}; make them with: "
             f"{scoring.command(lacking)}"
@@ -124,7 +125,7 @@ def _read(runs: Sequence[RunFolder], scoring: Scoring) -> pd.DataFrame:
         try:
             tables.append(read_cases(scoring.file(run)))
         except ValueError as error:  # pandas' own say nothing of the file
-            raise ValueError(
+            raise UserError(
                 f"{scoring.file(run)} cannot be used ({error}); "
                 f"score again with: {scoring.command([run])}"
             ) from error

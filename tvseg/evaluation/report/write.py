@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import tvseg
+from tvseg.errors import UserError
 from tvseg.evaluation.plot_style import to_pdf, to_png
 from tvseg.evaluation.report.page import Chapter, Sheet, render
 from tvseg.files import write_bytes, write_json
@@ -21,9 +22,9 @@ def check_free(out: Path) -> None:
         ValueError: It is no folder, or holds files and no earlier report.
     """
     if out.exists() and not out.is_dir():
-        raise ValueError(f"a report needs a folder; {out} is a file, give another --out")
+        raise UserError(f"a report needs a folder; {out} is a file, give another --out")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise ValueError(
+        raise UserError(
             f"{out} must be new, empty, or hold an earlier report; it holds other files, "
             "give another --out"
         )
@@ -116,9 +117,9 @@ def _earlier(out: Path) -> list[str]:
             name for name in names if Path(name).suffix not in kinds or ".." in Path(name).parts
         ]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} is damaged ({error}); remove {out} or give another --out"
         ) from error
     if strange or any(Path(name).is_absolute() for name in names):
-        raise ValueError(f"{path} is damaged (it names {strange}); give another --out")
+        raise UserError(f"{path} is damaged (it names {strange}); give another --out")
     return names

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from tvseg.data.cases import find_pictures
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.images import read_labels
+from tvseg.errors import UserError
 from tvseg.evaluation.scoring.protocols import Protocol
 from tvseg.evaluation.scoring.rows import Row, score
 from tvseg.evaluation.scoring.runs import on_grid
@@ -55,7 +56,7 @@ def score_folders(
             encodings of different structures.
     """
     if truth_encoding.structures != prediction_encoding.structures:
-        raise ValueError(
+        raise UserError(
             "both encodings must be of the same structures, got "
             f"{', '.join(prediction_encoding.structures)} for the predictions and "
             f"{', '.join(truth_encoding.structures)} for the truth"
@@ -67,12 +68,12 @@ def score_folders(
         try:
             if name not in found or name not in expected:
                 lacking = predictions if name not in found else truth
-                raise ValueError(f"no file of this name in {lacking}")
+                raise UserError(f"no file of this name in {lacking}")
             masks = _decode(found[name], prediction_encoding)
             true = _decode(expected[name], truth_encoding)
             if masks.shape != true.shape:
                 sizes = [f"{m.shape[2]} x {m.shape[1]} px" for m in (masks, true)]
-                raise ValueError(
+                raise UserError(
                     f"the prediction must have the truth's size, {sizes[1]}, got {sizes[0]}"
                 )
         except (ValueError, OSError) as error:
@@ -106,10 +107,10 @@ def write_scored(out: Path, scored: Scored, caption: str, protocol: Protocol) ->
 
 def _pictures(folder: Path, what: str) -> dict[str, Path]:
     if not folder.is_dir():
-        raise ValueError(f"{what} must be a folder of label images; {folder} is none")
+        raise UserError(f"{what} must be a folder of label images; {folder} is none")
     found = find_pictures(folder)
     if not found:
-        raise ValueError(f"{what} must be a folder of label images; {folder} holds no picture")
+        raise UserError(f"{what} must be a folder of label images; {folder} holds no picture")
     return found
 
 
@@ -118,7 +119,7 @@ def _decode(path: Path, encoding: MaskEncoding) -> np.ndarray:
     try:
         return encoding.decode(labels)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
 
 
 def _about(predictions: Path, name: str) -> Row:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tvseg.errors import UserError
 from tvseg.inference.predictor import Postprocessing
 
 REFERENCE_SIDE_PX = 800  # distances are told in pixels of a region of interest of this side
@@ -42,7 +43,7 @@ class Protocol:
         if size is None:
             return self
         if size not in SIZES:
-            raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
+            raise UserError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
         return replace(self, grid_px=SIZES[size])
 
     @property
@@ -101,5 +102,5 @@ def find_protocol(name: str) -> Protocol:
         ValueError: An unknown name.
     """
     if name not in PROTOCOLS:
-        raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {name!r}")
+        raise UserError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {name!r}")
     return PROTOCOLS[name]

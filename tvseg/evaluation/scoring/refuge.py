@@ -12,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from tvseg.data.cases import find_pictures
+from tvseg.errors import UserError
 from tvseg.inference.output.formats.refuge import REFUGE_VALUES
 
 SUFFIX = ".bmp"
@@ -33,10 +34,10 @@ def check_submission(submission: Path, images: Path) -> list[str]:
     """
     for folder, what in ((submission, "the submission"), (images, "images")):
         if not folder.is_dir():
-            raise ValueError(f"{what} must be a folder; {folder} is none")
+            raise UserError(f"{what} must be a folder; {folder} is none")
     expected = find_pictures(images)
     if not expected:
-        raise ValueError(f"images must be a folder of photographs; {images} holds no picture")
+        raise UserError(f"images must be a folder of photographs; {images} holds no picture")
     names = {f"{stem}{SUFFIX}" for stem in expected}
     found = sorted(path.name for path in submission.iterdir() if not path.name.startswith("."))
     problems = [f"{name}: missing" for name in sorted(names - set(found))]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tvseg.errors import UserError
 from tvseg.evaluation.schema import COLUMNS
 from tvseg.evaluation.scoring.protocols import REFERENCE_SIDE_PX, Protocol
 from tvseg.metrics.segmentation import dice, surface_distances, vcdr
@@ -27,7 +28,7 @@ def read_cases(path: Path) -> pd.DataFrame:
     """
     table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
     if missing := [name for name in COLUMNS if name not in table.columns]:
-        raise ValueError(
+        raise UserError(
             f"{path} must have the columns of this version, it lacks {', '.join(missing)}; "
             "write it anew with 'tvseg eval'"
         )

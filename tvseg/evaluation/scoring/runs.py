@@ -16,6 +16,7 @@ from tvseg.data.fingerprint import fingerprint, identify_all
 from tvseg.data.folds import Fold, make_fold
 from tvseg.data.images import pad_to_square, resize_mask
 from tvseg.device import exact_fp32
+from tvseg.errors import UserError
 from tvseg.evaluation.scoring.mean_mask import mean_mask, mean_mask_at
 from tvseg.evaluation.scoring.protocols import Protocol
 from tvseg.evaluation.scoring.rows import Row, score
@@ -39,18 +40,16 @@ def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
         if (path / "config.yaml").is_file():
             folders.append(path)
             if not RunFolder(path).is_finished():
-                raise ValueError(f"{path} is not finished; continue it with 'tvseg train --resume'")
+                raise UserError(f"{path} is not finished; continue it with 'tvseg train --resume'")
         elif path.is_dir():
             folders += sorted(config.parent for config in path.glob("*/config.yaml"))
         else:
-            raise ValueError(f"runs must be run folders or folders of them; {path} does not exist")
+            raise UserError(f"runs must be run folders or folders of them; {path} does not exist")
     runs = [RunFolder(path) for path in dict.fromkeys(folders)]
     finished = [run for run in runs if (run.path / "run.json").is_file() and run.is_finished()]
     if not finished:
         where = ", ".join(str(path) for path in paths)
-        raise ValueError(
-            f"no finished run in {where}; make one with 'tvseg train --holdout LETTER'"
-        )
+        raise UserError(f"no finished run in {where}; make one with 'tvseg train --holdout LETTER'")
     return finished
 
 
@@ -180,10 +179,10 @@ def scored_cases(fold: Fold, images: str) -> list[Case]:
         ValueError: An unknown choice of images, or all images of centres that were trained on.
     """
     if images not in IMAGES:
-        raise ValueError(f"images must be one of {', '.join(IMAGES)}, got {images!r}")
+        raise UserError(f"images must be one of {', '.join(IMAGES)}, got {images!r}")
     if fold.holdout == "none":
         if images == "all":
-            raise ValueError("images=all would score the images that a holdout of none trained on")
+            raise UserError("images=all would score the images that a holdout of none trained on")
         return list(fold.validation)
     return [case for case in fold.target if images == "all" or case.split == "test"]
 
@@ -199,7 +198,7 @@ def _check_data(cases: Mapping[str, Sequence[Case]], card: Card, known: set[str]
         return
     found = fingerprint(identify_all([case for centre in cases.values() for case in centre]))
     if found != card.fingerprint:
-        raise ValueError(
+        raise UserError(
             f"the data must be those that the run was made with, fingerprint {card.fingerprint}; "
             f"these have {found}; give their folder as --data, or train on these"
         )

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from tvseg.data.cases import Case
 from tvseg.device import exact_fp32
+from tvseg.errors import UserError
 from tvseg.evaluation.scoring.protocols import Protocol
 from tvseg.evaluation.scoring.rows import Row
 from tvseg.evaluation.scoring.runs import Subject, evaluation_folder, on_grid
@@ -80,7 +81,7 @@ def evaluate_shifts(
         ValueError: A shift below 0 or of half the side and more, or a case that cannot be read.
     """
     if not shifts or not all(0 <= shift < 0.5 for shift in shifts):
-        raise ValueError(f"shifts must be shares of the side from 0 to below 0.5, got {shifts}")
+        raise UserError(f"shifts must be shares of the side from 0 to below 0.5, got {shifts}")
     rows: list[Row] = []
     with exact_fp32():
         for case in tqdm(subject.cases, f"shifting {subject.run.path.name}", leave=False):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from tvseg.errors import UserError
 from tvseg.evaluation.schema import IMAGE, METRICS
 
 RESAMPLES = 2000
@@ -47,7 +48,7 @@ def bootstrap_interval(
     """
     sample = np.asarray(values, dtype=float)
     if sample.ndim != 1 or resamples < 1 or not 0 < level < 1:
-        raise ValueError(
+        raise UserError(
             "a bootstrap interval takes values of one dimension, at least 1 resample and a level "
             f"between 0 and 1; got shape {sample.shape}, {resamples} resamples, level {level}"
         )
@@ -126,7 +127,7 @@ def per_image(cases: pd.DataFrame, metric: str) -> pd.DataFrame:
         ValueError: An unknown metric.
     """
     if metric not in METRICS:
-        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
+        raise UserError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
     values = cases.assign(value=METRICS[metric].values(cases))
     keys = ["variant", "structure", *IMAGE]
     return values.groupby(keys, sort=False)["value"].mean().dropna().reset_index()
@@ -165,7 +166,7 @@ def compare_variants(
     """
     names = list(cases["variant"].unique()) if variants is None else list(variants)
     if unknown := sorted(set(names) - set(cases["variant"])):
-        raise ValueError(
+        raise UserError(
             f"variants must have rows, {', '.join(unknown)} has none; "
             f"there are {', '.join(cases['variant'].unique())}"
         )

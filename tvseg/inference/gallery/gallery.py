@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from tvseg.errors import UserError
 from tvseg.files import open_atomically
 from tvseg.inference.gallery.thumbnails import bytes_each, small_jpeg, square_about
 from tvseg.inference.input.read import read_photograph
@@ -69,11 +70,11 @@ def check_free(path: Path) -> None:
         ValueError: There is a folder or another file.
     """
     if path.is_dir():
-        raise ValueError(f"a gallery is a file, {path} is a folder; give a name in it as --out")
+        raise UserError(f"a gallery is a file, {path} is a folder; give a name in it as --out")
     if path.exists():
         with path.open("rb") as file:
             if GENERATOR.encode() not in file.read(1000):
-                raise ValueError(f"{path} is no gallery of tvseg; give another --out or remove it")
+                raise UserError(f"{path} is no gallery of tvseg; give another --out or remove it")
 
 
 def write_gallery(folder: WrittenFolder, path: Path) -> list[tuple[str, str]]:
@@ -111,7 +112,7 @@ def write_gallery(folder: WrittenFolder, path: Path) -> list[tuple[str, str]]:
             file.write(piece.encode())
         if folder.rows and len(problems) == len(folder.rows):
             name, reason = problems[0]
-            raise ValueError(
+            raise UserError(
                 f"photographs and outlines must lie where they were; none of {len(problems)} can "
                 f"be shown, first {name}: {reason}; relative paths count from the folder in which "
                 "tvseg predict ran"
@@ -165,7 +166,7 @@ def _picture(card: Card, outlines: Mapping[str, Polygons], most_bytes: int) -> N
     height, width = image.shape[:2]
     predicted = (card.row["height_px"], card.row["width_px"])
     if predicted != (str(height), str(width)):
-        raise ValueError(
+        raise UserError(
             f"must be the photograph that was predicted, of {predicted[1]} x {predicted[0]} px, "
             f"it has {width} x {height} px now"
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tvseg.data.images import IMAGE_SUFFIXES
+from tvseg.errors import UserError
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 SUFFIXES = (*IMAGE_SUFFIXES, *DICOM_SUFFIXES)
@@ -44,7 +45,7 @@ def parse_laterality(text: str) -> Laterality:
         ValueError: Another word.
     """
     if text.strip().lower() not in _LATERALITIES:
-        raise ValueError(f"laterality must be R, OD, right, L, OS, left or empty, got {text!r}")
+        raise UserError(f"laterality must be R, OD, right, L, OS, left or empty, got {text!r}")
     return _LATERALITIES[text.strip().lower()]
 
 
@@ -72,7 +73,7 @@ def find_photographs(
     found: dict[Path, str] = {}  # file -> its path below what was given
     for given in inputs:
         if not given.exists():
-            raise ValueError(f"photographs must be files or folders; {given} does not exist")
+            raise UserError(f"photographs must be files or folders; {given} does not exist")
         if given.suffix.lower() == ".csv" and given.is_file():
             listed += _read_list(given, um_per_px)
         elif given.is_dir():
@@ -96,7 +97,7 @@ def _walk(folder: Path, recursive: bool) -> list[Path]:
     ]
     if not pictures:
         more = "" if recursive else "; those of sub-folders are taken with --recursive"
-        raise ValueError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}){more}")
+        raise UserError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}){more}")
     return sorted(pictures)
 
 
@@ -111,7 +112,7 @@ def _tell_apart(files: Sequence[tuple[Path, str]], listed: Sequence[Photograph])
         names = [scheme(path, below) for path, below in files]
         if not _twice([*names, *(photograph.id for photograph in listed)]):
             return names
-    raise ValueError(
+    raise UserError(
         "photographs must differ in name or folder name, be it only in more than the case of "
         "letters; rename some, list them in a CSV with ids, or predict in parts"
     )
@@ -129,18 +130,18 @@ def _read_list(path: Path, um_per_px: float | None) -> list[Photograph]:
             columns = reader.fieldnames or []
             rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} must be a CSV in UTF-8: {error}") from error
+        raise UserError(f"{path} must be a CSV in UTF-8: {error}") from error
     unknown = [str(name) for name in columns if name not in COLUMNS]
     if unknown or not {"id", "path"} <= set(columns):
-        raise ValueError(
+        raise UserError(
             f"{path} must have the columns id and path and may have laterality and um_per_px, "
             f"got {', '.join(columns) or 'none'}"
         )
     photographs = list(_entries(path, rows, um_per_px))
     if twice := _twice(photograph.id for photograph in photographs):
-        raise ValueError(f"{path} must name each photograph once; {twice[0]!r} is there twice")
+        raise UserError(f"{path} must name each photograph once; {twice[0]!r} is there twice")
     if not photographs:
-        raise ValueError(f"{path} lists no photographs")
+        raise UserError(f"{path} lists no photographs")
     return photographs
 
 
@@ -150,7 +151,7 @@ def _entries(
     for line, row in enumerate(rows, start=2):
         try:
             if None in row or None in row.values():
-                raise ValueError("must have as many fields as there are columns")
+                raise UserError("must have as many fields as there are columns")
             yield Photograph(
                 id=_file_name(row["id"]),
                 path=path.parent / row["path"],
@@ -158,12 +159,12 @@ def _entries(
                 um_per_px=_scale(row.get("um_per_px", ""), um_per_px),
             )
         except ValueError as error:
-            raise ValueError(f"{path}, line {line}: {error}") from error
+            raise UserError(f"{path}, line {line}: {error}") from error
 
 
 def _file_name(name: str) -> str:
     if not name.strip() or name.startswith(".") or set(name) & set('/\\:*?"<>|\0\n\r'):
-        raise ValueError(f"an id must be usable as a file's name, got {name!r}")
+        raise UserError(f"an id must be usable as a file's name, got {name!r}")
     return name
 
 
@@ -175,5 +176,5 @@ def _scale(text: str, default: float | None) -> float | None:
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        raise ValueError(f"um_per_px must be a number above 0 or empty, got {text!r}")
+        raise UserError(f"um_per_px must be a number above 0 or empty, got {text!r}")
     return value

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from tvseg.data.images import read_image, to_eight_bits
+from tvseg.errors import UserError
 from tvseg.inference.input.find import DICOM_SUFFIXES, Laterality, parse_laterality
 
 if TYPE_CHECKING:
@@ -53,26 +54,26 @@ def count_pixels(path: Path) -> int:
 def _read_dicom(path: Path) -> Picture:
     header = _dicom(path, pixels=False)
     if "Rows" not in header or "Columns" not in header:
-        raise ValueError(f"{path}: must be a DICOM photograph, this one has no picture")
+        raise UserError(f"{path}: must be a DICOM photograph, this one has no picture")
     count, limit = int(header.Rows) * int(header.Columns), 2 * (Image.MAX_IMAGE_PIXELS or 0)
     if limit and count > limit:
-        raise ValueError(f"{path}: must have at most {limit} pixels, got {count}")
+        raise UserError(f"{path}: must have at most {limit} pixels, got {count}")
     frames = int(header.get("NumberOfFrames", 1) or 1)
     if frames > 1:
-        raise ValueError(f"{path}: must be a single photograph, got {frames} frames")
+        raise UserError(f"{path}: must be a single photograph, got {frames} frames")
     content = _dicom(path, pixels=True)
     try:
         pixels = _rgb(content)
     except Exception as error:  # of pydicom and of its decoders, of any kind
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: cannot be read as a picture: {reason}") from error
+        raise UserError(f"{path}: cannot be read as a picture: {reason}") from error
     told = str(header.get("ImageLaterality") or header.get("Laterality") or "")
     return Picture(pixels, parse_laterality(told) if told in ("R", "L") else "unknown")
 
 
 def _dicom(path: Path, *, pixels: bool) -> "Dataset":
     if importlib.util.find_spec("pydicom") is None:
-        raise ValueError(
+        raise UserError(
             f"{path}: DICOM is read by pydicom, which is not there; pip install pydicom"
         )
     import pydicom
@@ -80,7 +81,7 @@ def _dicom(path: Path, *, pixels: bool) -> "Dataset":
     try:
         return pydicom.dcmread(path, stop_before_pixels=not pixels)
     except pydicom.errors.InvalidDicomError as error:
-        raise ValueError(f"{path}: must be a DICOM file, its header is none") from error
+        raise UserError(f"{path}: must be a DICOM file, its header is none") from error
 
 
 def _rgb(content: "Dataset") -> np.ndarray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tvseg.errors import UserError
 from tvseg.files import open_atomically, remove_temporaries, write_bytes, write_json
 from tvseg.inference.input.find import Photograph
 from tvseg.inference.output.formats import COCO, FORMATS
@@ -71,14 +72,14 @@ class OutputFolder:
         used = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
         if used and not (resume and info):
             hint = "; continue with --resume" if info and not resume else ""
-            raise ValueError(
+            raise UserError(
                 f"{self.path} must be new or an empty folder; give another --out or remove it{hint}"
             )
         if info:
             self._check_same(info["about"], about)
             known = {name for record in self.progress.records() for name in record.ids}
             if gone := sorted(known - {photograph.id for photograph in photographs}):
-                raise ValueError(
+                raise UserError(
                     f"a run that is resumed must be given the photographs that it had; {len(gone)} "
                     f"are missing, first {gone[0]}"
                 )
@@ -96,7 +97,7 @@ class OutputFolder:
             content: dict[str, Any] = json.loads(path.read_text("utf-8"))
             content["about"].items()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path} is damaged; predict into a new folder") from error
+            raise UserError(f"{path} is damaged; predict into a new folder") from error
         return content
 
     def write_info(self, **changes: Any) -> None:
@@ -200,7 +201,7 @@ class OutputFolder:
         now = json.loads(json.dumps(now))  # as it comes back: tuples are lists
         for key in now.keys() | before.keys():
             if before.get(key) != now.get(key):
-                raise ValueError(
+                raise UserError(
                     f"{self.path} must go on as it began: {key} was {before.get(key)}, is now "
                     f"{now.get(key)}; give another --out"
                 )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tvseg.errors import UserError
 from tvseg.files import write_text
 from tvseg.inference.input.find import Photograph
 from tvseg.inference.prediction import Row
@@ -81,7 +82,7 @@ class Progress:
             tree["signatures"] = [one and tuple(one) for one in tree["signatures"]]
             return Record(**tree)
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path} is damaged ({error}); remove it and --resume") from error
+            raise UserError(f"{path} is damaged ({error}); remove it and --resume") from error
 
 
 def signature(photograph: Photograph) -> Signature | None:

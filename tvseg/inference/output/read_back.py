@@ -11,6 +11,7 @@ import numpy as np
 
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.images import read_labels
+from tvseg.errors import UserError
 from tvseg.inference.output.folder import FAILURE_COLUMNS, OutputFolder
 from tvseg.inference.output.formats import COCO, FORMATS
 from tvseg.inference.placed_masks import PlacedMasks
@@ -59,13 +60,13 @@ def read_written(path: Path) -> WrittenFolder:
     rows = _read_table(path / "measurements.csv", TABLE_COLUMNS)
     failures = _read_table(path / "failures.csv", FAILURE_COLUMNS)
     if not about or not (rows or failures):
-        raise ValueError(
+        raise UserError(
             f"{path} must be a folder that tvseg predict has written (run.json and "
             "measurements.csv or failures.csv); give its --out"
         )
     written = [name for name in SOURCES if name in about["formats"]]
     if not written:
-        raise ValueError(
+        raise UserError(
             f"{path} must hold outlines ({', '.join(SOURCES)}) to show, it has only "
             f"{', '.join(about['formats'])}; predict again with --formats mask"
         )
@@ -79,9 +80,9 @@ def _read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is damaged ({error}); predict into a new folder") from error
+        raise UserError(f"{path} is damaged ({error}); predict into a new folder") from error
     if any(set(columns) - row.keys() or None in row.values() for row in rows):
-        raise ValueError(
+        raise UserError(
             f"{path} must have the columns {', '.join(columns)} in all rows; predict into a new "
             "folder"
         )
@@ -110,7 +111,7 @@ def _parse(path: Path, reader: Callable[[Any], Found]) -> Found:
     try:
         return reader(json.loads(path.read_text("utf-8")))
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error})") from error
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {error})") from error
 
 
 def _geojson(tree: Any) -> dict[str, Polygons]:

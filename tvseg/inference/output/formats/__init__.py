@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tvseg.errors import UserError
 from tvseg.inference.output.formats.labels import mask_png, nifti, uncertainty_png
 from tvseg.inference.output.formats.overlay import overlay_png
 from tvseg.inference.output.formats.polygons import geojson, labelme
@@ -41,6 +42,6 @@ def check_formats(names: Sequence[str]) -> None:
     options = [*FORMATS, COCO]
     unknown = [name for name in names if name not in options]
     if unknown or not names:
-        raise ValueError(
+        raise UserError(
             f"formats must be out of {', '.join(options)}, got {', '.join(unknown) or 'none'}"
         )

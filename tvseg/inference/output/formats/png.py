@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from tvseg.errors import UserError
+
 # Of a photograph of 1371 x 1376 px, time and size: 640 ms and 2.6 MB at zlib's level 6, 100 ms and
 # 2.6 MB with run lengths only (no search for longer repeats, of which photographs have none).
 _PHOTOGRAPH = (
@@ -26,5 +28,5 @@ def grey_png(pixels: np.ndarray) -> bytes:
 def _encode(pixels: np.ndarray, options: tuple[int, ...]) -> bytes:
     done, content = cv2.imencode(".png", pixels, options)
     if not done:
-        raise ValueError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} px cannot be a PNG")
+        raise UserError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} px cannot be a PNG")
     return bytes(content)

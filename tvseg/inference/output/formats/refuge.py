@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from tvseg.data.centres import MaskEncoding
+from tvseg.errors import UserError
 from tvseg.inference.prediction import Prediction
 
 REFUGE_VALUES = {0: ("cup", "disc"), 128: ("disc",), 255: ()}
@@ -19,7 +20,7 @@ def refuge_bmp(prediction: Prediction) -> bytes:
     """
     structures = prediction.encoding.structures
     if set(structures) != {"cup", "disc"}:
-        raise ValueError(
+        raise UserError(
             f"format refuge takes the structures cup and disc, the model has "
             f"{', '.join(structures)}; choose another of --formats"
         )
@@ -30,5 +31,5 @@ def encode_bmp(labels: np.ndarray) -> bytes:
     """A label image, uint8 (H, W), as a grey BMP of 8 bits a pixel."""
     done, content = cv2.imencode(".bmp", labels)
     if not done:
-        raise ValueError(f"labels of {labels.shape[1]} x {labels.shape[0]} px cannot be a BMP")
+        raise UserError(f"labels of {labels.shape[1]} x {labels.shape[0]} px cannot be a BMP")
     return bytes(content)
