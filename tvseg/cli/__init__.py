@@ -23,6 +23,10 @@ COMMANDS = {
 }
 
 
+class _Misuse(click.ClickException):
+    exit_code = 2
+
+
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -40,9 +44,8 @@ class _Commands(click.Group):
         except (UserError, OSError) as error:
             if ctx.params["verbose"] or isinstance(error, BrokenPipeError):
                 raise
-            failure = click.ClickException(_one_line(error))
-            failure.exit_code = getattr(error, "exit_code", 1)
-            raise failure from error
+            misuse = getattr(error, "exit_code", 1) == _Misuse.exit_code
+            raise (_Misuse if misuse else click.ClickException)(_one_line(error)) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
