@@ -64,6 +64,6 @@ def localised_run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> "
 
 def every_disc_counts_as_found(patch: pytest.MonkeyPatch) -> None:
     """Two steps teach nothing: without this, luck decides whether a localiser can be calibrated."""
-    from tvseg.training import localizer
+    from tvseg.localizer import train as localizer
 
     patch.setattr(localizer, "_is_on", lambda sighting, disc: bool(disc.any()))

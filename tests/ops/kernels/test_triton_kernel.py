@@ -29,7 +29,7 @@ def hold_numerics(those: str, **environment: str) -> None:
     """Run some of triton_numerics.py in a process of its own: they must pass, none may skip."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", those,
-         "tests/ops/triton_numerics.py"],
+         "tests/ops/kernels/triton_numerics.py"],
         cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     last = done.stdout.strip().rpartition("\n")[2]
