@@ -82,7 +82,7 @@ class Compiler:
 def compilers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Compiler]:
     """In the place of the two functions that are launched."""
     pytest.importorskip("triton", reason="needs triton, which comes with torch for CUDA")
-    from tvseg.ops import triton_tiles
+    from tvseg.ops.kernels import triton_tiles
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(triton_kernel, "_compiled", lambda: triton_tiles)

@@ -152,7 +152,7 @@ def test_what_is_read_may_be_longer_than_32_bits_count(name: str, axis: int, vas
 
 @pytest.mark.parametrize("axis", range(4))
 def test_what_is_written_may_be_longer_than_32_bits_count(axis: int, vast: Tensor) -> None:
-    from tvseg.ops import triton_tiles
+    from tvseg.ops.kernels import triton_tiles
 
     case = Case(3 if axis == 1 else 1, 1, 1, (3, 3, 3, 3))
     x, weight, grad = drawn(case, torch.float16, "contiguous")
