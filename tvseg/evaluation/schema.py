@@ -37,8 +37,11 @@ COLUMNS = {
 }
 """Every column of ``cases.csv``, in order. The names stay as they are."""
 
+MEAN_MASK = "mean mask"
+"""Variant of the rows of the mean mask, the prediction that needs no network."""
+
 IMAGE = ("centre", "split", "case")
-"""The columns that tell one image from all others of a data root."""
+"""The columns that identify an image of a data root."""
 
 
 Values = Callable[[pd.DataFrame], "pd.Series[float]"]

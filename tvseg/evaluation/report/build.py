@@ -20,7 +20,7 @@ from tvseg.evaluation.report.sections import (
     failure_section,
     score_section,
 )
-from tvseg.evaluation.tables.summary import MEAN_MASK
+from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.runs.folder import RunFolder
 
 ENOUGH_SEEDS = 3

@@ -10,11 +10,10 @@ import pandas as pd
 
 from tvseg.errors import UserError
 from tvseg.evaluation.report.grouping import VARYING, group_runs
-from tvseg.evaluation.schema import IMAGE
+from tvseg.evaluation.schema import IMAGE, MEAN_MASK
 from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol
 from tvseg.evaluation.scoring.rows import read_cases
 from tvseg.evaluation.scoring.runs import evaluation_folder
-from tvseg.evaluation.tables.summary import MEAN_MASK
 from tvseg.evaluation.tables.table import ordered
 from tvseg.runs.folder import RunFolder
 

@@ -16,9 +16,9 @@ from tvseg.evaluation.report.figures import (
 )
 from tvseg.evaluation.report.groups import Group, caption
 from tvseg.evaluation.report.page import Picture, Section, Sheet
-from tvseg.evaluation.schema import METRICS
+from tvseg.evaluation.schema import MEAN_MASK, METRICS
 from tvseg.evaluation.tables.differences import differences
-from tvseg.evaluation.tables.summary import MEAN_MASK, summarise
+from tvseg.evaluation.tables.summary import summarise
 from tvseg.evaluation.tables.table import BOTH, SHORT, SHOWN, Cell, layout
 
 

@@ -12,7 +12,7 @@ from tvseg.data.centres import MaskEncoding
 from tvseg.data.images import read_labels
 from tvseg.errors import UserError
 from tvseg.evaluation.scoring.protocols import Protocol
-from tvseg.evaluation.scoring.rows import Row, score
+from tvseg.evaluation.scoring.rows import Score, score
 from tvseg.evaluation.scoring.runs import on_grid
 from tvseg.evaluation.tables.summary import scores_of, summarise
 from tvseg.files import write_json, write_text
@@ -62,7 +62,7 @@ def score_folders(
             f"{', '.join(truth_encoding.structures)} for the truth"
         )
     found, expected = _pictures(predictions, "predictions"), _pictures(truth, "truth")
-    rows: list[Row] = []
+    rows: list[Score] = []
     failed: dict[str, str] = {}
     for name in tqdm(sorted(found.keys() | expected.keys()), "scoring", leave=False):
         try:
@@ -122,7 +122,7 @@ def _decode(path: Path, encoding: MaskEncoding) -> np.ndarray:
         raise UserError(f"{path}: {error}") from error
 
 
-def _about(predictions: Path, name: str) -> Row:
+def _about(predictions: Path, name: str) -> Score:
     folder = predictions.resolve().name
     return {
         "run": folder,

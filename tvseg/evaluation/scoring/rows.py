@@ -12,7 +12,8 @@ from tvseg.evaluation.schema import COLUMNS
 from tvseg.evaluation.scoring.protocols import REFERENCE_SIDE_PX, Protocol
 from tvseg.metrics.segmentation import dice, surface_distances, vcdr
 
-Row = dict[str, object]
+Score = dict[str, object]
+"""Values of some columns of one row of ``cases.csv``."""
 
 DISTANCES = ("hd95_px", "hd_px", "asd_px", "assd_px")
 TEXT = ("run", "variant", "holdout", "centre", "split", "case", "structure")
@@ -37,7 +38,7 @@ def read_cases(path: Path) -> pd.DataFrame:
 
 def score(
     prediction: np.ndarray, truth: np.ndarray, structures: Sequence[str], protocol: Protocol
-) -> list[Row]:
+) -> list[Score]:
     """Score one image.
 
     A structure that truth and prediction both lack has nan throughout and is left out of means;
@@ -66,7 +67,7 @@ def score(
 
 def _score_one(
     prediction: np.ndarray, truth: np.ndarray, protocol: Protocol, *, diameter_px: float
-) -> Row:
+) -> Score:
     area_px, true_area_px = int(prediction.sum()), int(truth.sum())
     both_empty = area_px == 0 and true_area_px == 0
     distances, overlaps = _surfaces(prediction, truth, protocol, diameter_px=diameter_px)
@@ -116,7 +117,7 @@ def _disc_diameter_px(truth: np.ndarray, structures: Sequence[str]) -> float:
     return math.sqrt(4 * area_px / math.pi) if area_px else math.nan
 
 
-def _ratios(prediction: np.ndarray, truth: np.ndarray, structures: Sequence[str]) -> Row:
+def _ratios(prediction: np.ndarray, truth: np.ndarray, structures: Sequence[str]) -> Score:
     if not {"cup", "disc"} <= set(structures):
         return dict.fromkeys(("vcdr", "true_vcdr", "vcdr_box", "true_vcdr_box"), math.nan)
     cup, disc = structures.index("cup"), structures.index("disc")

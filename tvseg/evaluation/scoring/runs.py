@@ -17,10 +17,11 @@ from tvseg.data.folds import Fold, make_fold
 from tvseg.data.images import pad_to_square, resize_mask
 from tvseg.device import exact_fp32
 from tvseg.errors import UserError
+from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.mean_mask import mean_mask, mean_mask_at
 from tvseg.evaluation.scoring.protocols import Protocol
-from tvseg.evaluation.scoring.rows import Row, score
-from tvseg.evaluation.tables.summary import MEAN_MASK, scores_of, summarise
+from tvseg.evaluation.scoring.rows import Score, score
+from tvseg.evaluation.tables.summary import scores_of, summarise
 from tvseg.files import write_json, write_text
 from tvseg.inference.predictor import Predictor, find_checkpoint
 from tvseg.runs.checkpoint import Card
@@ -93,7 +94,7 @@ class Subject:
         yield self.card.settings.run_name, masks
         yield MEAN_MASK, mean_mask_at(self.mean_mask, *masks.shape[1:])
 
-    def about(self, case: Case, variant: str) -> Row:
+    def about(self, case: Case, variant: str) -> Score:
         """The first columns of the rows of a case."""
         return {
             "run": self.run.path.name,
@@ -131,7 +132,7 @@ def open_run(
     """
     predictor, card = Predictor.from_checkpoint(find_checkpoint(run.path, checkpoint), device)
     cases_of = cases_by_centre(root, card.settings)
-    _check_data(cases_of, card, known)
+    check_data(cases_of, card.fingerprint, known)
     fold = make_fold(cases_of, card.holdout)
     return Subject(
         run=run,
@@ -158,7 +159,7 @@ def evaluate_run(subject: Subject, protocol: Protocol) -> pd.DataFrame:
     Raises:
         ValueError: A case cannot be read.
     """
-    rows: list[Row] = []
+    rows: list[Score] = []
     structures = subject.card.settings.structures
     with exact_fp32():
         for case in tqdm(subject.cases, f"scoring {subject.run.path.name}", leave=False):
@@ -192,14 +193,20 @@ def cases_by_centre(root: Path, settings: Settings) -> dict[str, list[Case]]:
     return {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
 
 
-def _check_data(cases: Mapping[str, Sequence[Case]], card: Card, known: set[str]) -> None:
-    """Refuse other data than the run knows; decoding them all once for several runs is enough."""
-    if card.fingerprint in known:
+def check_data(cases: Mapping[str, Sequence[Case]], expected: str, known: set[str]) -> None:
+    """Raise UserError unless the images of all centres are those that a run was made with.
+
+    Args:
+        cases: Cases of every centre.
+        expected: Fingerprint that the run has noted.
+        known: Fingerprints found in the same folder before, each by decoding every image; grows.
+    """
+    if expected in known:
         return
     found = fingerprint(identify_all([case for centre in cases.values() for case in centre]))
-    if found != card.fingerprint:
+    if found != expected:
         raise UserError(
-            f"the data must be those that the run was made with, fingerprint {card.fingerprint}; "
+            f"the data must be those that the run was made with, fingerprint {expected}; "
             f"these have {found}; give their folder as --data, or train on these"
         )
     known.add(found)

@@ -9,10 +9,10 @@ from tqdm import tqdm
 from tvseg.data.cases import Case
 from tvseg.device import exact_fp32
 from tvseg.errors import UserError
+from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.protocols import Protocol
-from tvseg.evaluation.scoring.rows import Row
+from tvseg.evaluation.scoring.rows import Score
 from tvseg.evaluation.scoring.runs import Subject, evaluation_folder, on_grid
-from tvseg.evaluation.tables.summary import MEAN_MASK
 from tvseg.files import write_text
 from tvseg.metrics.segmentation import dice
 
@@ -82,7 +82,7 @@ def evaluate_shifts(
     """
     if not shifts or not all(0 <= shift < 0.5 for shift in shifts):
         raise UserError(f"shifts must be shares of the side from 0 to below 0.5, got {shifts}")
-    rows: list[Row] = []
+    rows: list[Score] = []
     with exact_fp32():
         for case in tqdm(subject.cases, f"shifting {subject.run.path.name}", leave=False):
             for shift in shifts:
@@ -121,7 +121,7 @@ def _spans(step_px: int, length: int) -> tuple[slice, slice]:
     return (ahead, behind) if step_px > 0 else (behind, ahead)
 
 
-def _score_moved(subject: Subject, case: Case, protocol: Protocol, shift: float) -> Iterator[Row]:
+def _score_moved(subject: Subject, case: Case, protocol: Protocol, shift: float) -> Iterator[Score]:
     """A row per structure, variant and direction."""
     image, masks = case.read()
     truth = on_grid(masks, protocol)

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tvseg.evaluation.schema import IMAGE, METRICS
+from tvseg.evaluation.schema import IMAGE, MEAN_MASK, METRICS
 from tvseg.evaluation.tables.statistics import bootstrap_interval
 
-MEAN_MASK = "mean mask"
 PLACE = ["metric", "structure", "centre", "variant"]
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tvseg.evaluation.schema import METRICS, Metric
-from tvseg.evaluation.tables.summary import MEAN_MASK
+from tvseg.evaluation.schema import MEAN_MASK, METRICS, Metric
 
 ORDER = (MEAN_MASK, "dense", "depthwise", "tvconv")
 SHORT = {"cup": "OC", "disc": "OD"}
