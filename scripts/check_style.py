@@ -20,7 +20,7 @@ FLOORS = [
     {"training"},
     {"runs"},
     {"data", "models"},
-    {"config", "device", "files", "pages", "metrics", "ops"},
+    {"config", "device", "extras", "files", "pages", "metrics", "ops"},
     {"errors"},
 ]
 HEIGHTS = {name: -floor for floor, names in enumerate(FLOORS) for name in names}

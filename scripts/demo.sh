@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets up, draws phantom photographs of four centres, trains TVConv without centre A, scores it on
 # centre A, and draws contours. Everything lands in ./demo (or the folder given).
-source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+EXTRAS="[train]" source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 out=${1:-demo}
 if [ -e "$out" ]; then
     echo "$out exists; remove it or name another folder: bash scripts/demo.sh FOLDER" >&2

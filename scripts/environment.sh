@@ -1,6 +1,6 @@
-# Sourced by the other scripts: makes a virtual environment in .venv when there is none, and
-# installs the package there with what the caller names in EXTRAS. An active environment is used
-# as it is.
+# Sourced by the other scripts: uses the active virtual environment, or makes one in .venv, and
+# installs the package there, with the extras that the caller names in EXTRAS, in the versions of
+# requirements/constraints.txt.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,9 +16,10 @@ if [ -z "${VIRTUAL_ENV:-}" ]; then
 fi
 
 # Install once, and again whenever the dependencies change.
-stamp="$VIRTUAL_ENV/.tvseg-$(cat setup.cfg pyproject.toml | python -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:16])')${EXTRAS:-}"
+stamp="$VIRTUAL_ENV/.tvseg-$(cat setup.cfg pyproject.toml requirements/constraints.txt | python -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest()[:16])')${EXTRAS:-}"
 if [ ! -e "$stamp" ] || ! python -c 'import tvseg' 2>/dev/null; then
     echo "Installing tvseg${EXTRAS:-} and what it needs into $VIRTUAL_ENV (about 6 GB, a few minutes) ..."
-    python -m pip install --quiet --disable-pip-version-check -e ".${EXTRAS:-}"
+    python -m pip install --quiet --disable-pip-version-check \
+        -c requirements/constraints.txt -e ".${EXTRAS:-}"
     touch "$stamp"
 fi

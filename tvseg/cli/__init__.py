@@ -9,6 +9,7 @@ import click
 
 import tvseg
 from tvseg.errors import UserError
+from tvseg.extras import EXTRAS, how_to_install
 
 COMMANDS = {
     "data": "tvseg.cli.data:data",
@@ -46,6 +47,11 @@ class _Commands(click.Group):
                 raise
             misuse = getattr(error, "exit_code", 1) == _Misuse.exit_code
             raise (_Misuse if misuse else click.ClickException)(_one_line(error)) from error
+        except ModuleNotFoundError as error:
+            module = str(error.name).partition(".")[0]
+            if ctx.params["verbose"] or module not in EXTRAS:
+                raise
+            raise click.ClickException(how_to_install(module)) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

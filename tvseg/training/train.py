@@ -21,6 +21,7 @@ from tvseg.data.dataset import BalancedDraws, TrainingSet, ValidationSet
 from tvseg.data.normalisation import Normalisation
 from tvseg.device import choose_device, choose_precision, keep_freed_memory
 from tvseg.errors import UserError
+from tvseg.extras import require
 from tvseg.runs.affinity import affinity_maps, record_affinity
 from tvseg.runs.checkpoint import Card, load_training, network_of, save_training, save_weights
 from tvseg.runs.folder import RunFolder, now, provenance
@@ -60,6 +61,7 @@ def train(
         ValueError: Bad data or settings, or a run folder in the way.
         TrainingDiverged: The loss is not finite; the last epoch's checkpoint stays.
     """
+    require("tensorboard")
     run = RunFolder.of(runs, settings, holdout)
     going_on = run.check_free(settings, resume=resume)
     if going_on and run.is_finished():

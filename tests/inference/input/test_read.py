@@ -1,4 +1,3 @@
-import importlib.util
 import io
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
+from tvseg import extras
+from tvseg.errors import UserError
 from tvseg.inference.input.read import count_pixels, read_photograph
 
 RNG = np.random.default_rng(0)
@@ -103,6 +104,6 @@ def test_dicom_that_is_none_gets_one_clear_line(
     with pytest.raises(ValueError, match="at most 600 pixels, got 800"):
         read_photograph(_dicom(tmp_path / "large.dcm", WIDE))
     assert count_pixels(tmp_path / "text.dcm") == count_pixels(tmp_path / "none.png") == 0
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"pydicom, which is not there; pip install pydicom"):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r'pydicom is not installed: run pip install "tvseg.dicom'):
         read_photograph(path)

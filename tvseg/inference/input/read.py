@@ -1,6 +1,5 @@
 """Photographs as they come from cameras and archives, as 8-bit RGB."""
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,6 +8,7 @@ from PIL import Image
 
 from tvseg.data.images import read_image, to_eight_bits
 from tvseg.errors import UserError
+from tvseg.extras import require
 from tvseg.inference.input.find import DICOM_SUFFIXES, Laterality, parse_laterality
 
 if TYPE_CHECKING:
@@ -72,10 +72,7 @@ def _read_dicom(path: Path) -> Picture:
 
 
 def _dicom(path: Path, *, pixels: bool) -> "Dataset":
-    if importlib.util.find_spec("pydicom") is None:
-        raise UserError(
-            f"{path}: DICOM is read by pydicom, which is not there; pip install pydicom"
-        )
+    require("pydicom")
     import pydicom
 
     try:
