@@ -47,7 +47,6 @@ def test_overrides_win_over_the_file() -> None:
     [
         ("train.epoch=3", ["train.epoch", "train.epochs"]),
         ("asp=dense", ["'asp'", "'aspp'"]),
-        ("aspp=wide", ["aspp", "'dense', 'depthwise' or 'tvconv'", "wide"]),
         ("train.epochs=0", ["train.epochs", "0"]),
         ("image_size=100", ["image_size", "16", "100"]),
         ("train.micro_batches=3", ["micro_batches must divide images_per_centre (16)", "3"]),

@@ -14,13 +14,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from tvseg.errors import UserError
+from tvseg.errors import UsageError, UserError
 
 
-class ConfigError(UserError):
+class ConfigError(UsageError):
     """A setting that is misspelt, of the wrong type or out of range."""
-
-    exit_code = 2
 
 
 class _Frozen(BaseModel):
@@ -86,7 +84,7 @@ class Settings(_Frozen):
     data: str | None = None
     seed: int = Field(default=0, ge=0)
     protocol: Literal["honest", "paper"] = "honest"
-    aspp: Literal["dense", "depthwise", "tvconv"] = "tvconv"
+    aspp: str = "tvconv"  # checked by the builder, which knows the operators
     aspp_dilation: Literal["none", "atrous"] = "none"
     encoder: str = "mobilenet_v2_320"
     encoder_weights: str = "imagenet"

@@ -2,14 +2,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tvseg.models import TVDeepLabV3Plus, build_model, freeze
+from tvseg.cli import cli
+from tvseg.errors import UsageError, UserError
+from tvseg.models import TVDeepLabV3Plus, build_model, deeplab, freeze
 from tvseg.models import encoder as encoder_module
-from tvseg.models.aspp import make_branch
-from tvseg.models.layers import InvertedResidual
+from tvseg.models.aspp import InvertedResidual
+from tvseg.models.spatial import SPATIAL, spatial_operator
 from tvseg.ops import TVConv2d
 
 PARAMETERS = {"dense": 5_220_834, "depthwise": 6_401_634, "tvconv": 36_944_610}
@@ -77,15 +80,76 @@ def test_the_head_starts_kaiming_normal_generators_included() -> None:
 
 
 def test_any_spatial_operator_fits_the_inverted_residual() -> None:
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[int, tuple[int, int], int]] = []
 
-    def spatial(channels: int, dilation: int) -> nn.Module:
-        seen.append((channels, dilation))
+    def spatial(
+        channels: int,
+        *,
+        size: tuple[int, int],
+        kernel_size: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+    ) -> nn.Module:
+        seen.append((channels, size, dilation))
         return nn.Identity()
 
-    block = InvertedResidual(4, 8, spatial=spatial, dilation=3, expansion=2)
+    block = InvertedResidual(4, 8, spatial=spatial, size=(5, 7), dilation=3)
     assert block(torch.zeros(2, 4, 5, 7)).shape == (2, 8, 5, 7)
-    assert seen == [(8, 3)]
+    assert seen == [(24, (5, 7), 3)]
+
+
+@pytest.mark.parametrize("name", list(SPATIAL))
+@pytest.mark.parametrize(("stride", "out"), [(1, (5, 8)), (2, (3, 4))])
+def test_operators_keep_channels_and_divide_sides(
+    name: str, stride: int, out: tuple[int, int]
+) -> None:
+    layer = spatial_operator(name)(16, size=(5, 8), stride=stride)
+    assert layer(torch.zeros(2, 16, 5, 8)).shape == (2, 16, *out)
+
+
+def test_weights_are_made_for_non_square_images() -> None:
+    network = build_model(aspp="tvconv", image_size=(64, 96))
+    sizes = {m.output_size for m in network.modules() if isinstance(m, TVConv2d)}
+    assert sizes == {(4, 6)}
+
+
+class _Kept(nn.Identity):
+    frozen_bytes = 7
+
+    def freeze(self, dtype: torch.dtype | None = None) -> None:
+        self.dtype = dtype
+
+
+def test_freeze_reaches_every_layer_that_can_be_frozen() -> None:
+    kept = _Kept()
+    network = nn.Sequential(kept, nn.ReLU(), TVConv2d(3, 2, hidden_channels=2)).eval()
+    assert freeze(network, torch.float32) == 7 + network[2].frozen_bytes
+    assert kept.dtype == torch.float32
+    assert network[2].frozen
+
+
+@pytest.mark.parametrize("name", ["mit_b0", "efficientnet-b0", "tu-convnext_tiny.dinov3_lvd1689m"])
+def test_encoders_of_other_families_work(name: str) -> None:
+    network = build_model(aspp="depthwise", encoder=name, image_size=64).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 2, 64, 64)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tu-swin_tiny_patch4_window7_224", "tu-vit_tiny_patch16_224", "tu-mambaout_femto", "vgg11"],
+)
+def test_encoders_that_cannot_be_dilated_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"encoder {name} cannot be built .* output stride 16"):
+        build_model(aspp="depthwise", encoder=name)
+
+
+def test_the_cut_encoder_takes_torchs_arguments_of_load_state_dict() -> None:
+    encoder = build_model(aspp="dense").encoder
+    missing, _ = encoder.load_state_dict({}, False)
+    assert "features.0.0.weight" in missing
+    with pytest.raises(RuntimeError, match="Missing key"):
+        encoder.load_state_dict({}, True)
 
 
 def test_other_encoders_and_strides_work() -> None:
@@ -108,7 +172,7 @@ def test_other_encoders_and_strides_work() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"aspp": "wide"}, "dense, depthwise, tvconv, got 'wide'"),
+        ({"aspp": "wide"}, f"dense, {', '.join(SPATIAL)}, got 'wide'"),
         ({"aspp_dilation": "all"}, "none or atrous, got 'all'"),
         ({"encoder": "tu-nope"}, "segmentation_models_pytorch's .*got 'tu-nope'"),
         ({"encoder": "vgg99"}, "segmentation_models_pytorch's .*got 'vgg99'"),
@@ -119,13 +183,24 @@ def test_other_encoders_and_strides_work() -> None:
     ],
 )
 def test_unknown_names_list_the_options(arguments: dict[str, str], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(UserError, match=words):
         build_model(**arguments)  # type: ignore[arg-type]
 
 
-def test_branch_names_are_checked_before_anything_is_built() -> None:
-    with pytest.raises(ValueError, match="aspp must be one of"):
-        make_branch("", aspp_dilation="none", feature_size=4)
+def test_variants_are_checked_before_the_encoder_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deeplab, "make_encoder", None)
+    with pytest.raises(UsageError, match="aspp must be one of"):
+        TVDeepLabV3Plus(aspp="")
+    with pytest.raises(UsageError, match="operator must be one of depthwise, tvconv"):
+        spatial_operator("")
+
+
+def test_train_refuses_an_unknown_variant_before_it_reads_data(tmp_path: Path) -> None:
+    arguments = ["train", "--holdout", "A", "--data", str(tmp_path), "--out", str(tmp_path / "r")]
+    result = CliRunner().invoke(cli, [*arguments, "aspp=wide", "encoder_weights=none"])
+    assert result.exit_code == 2, result.output
+    assert result.output == f"Error: aspp must be one of dense, {', '.join(SPATIAL)}, got 'wide'\n"
+    assert not (tmp_path / "r").exists()
 
 
 def test_imagenet_weights_fail_at_once_without_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,53 +10,83 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.ops.misc import Conv2dNormActivation
 
-from tvseg.errors import UserError
-from tvseg.models.layers import InvertedResidual, depthwise
-from tvseg.ops import TVConv2d
+from tvseg.errors import UsageError
+from tvseg.models.spatial import SPATIAL, SpatialOperator
+
+EXPANSION = 6  # of an inverted residual's channels
 
 Branch = Callable[[int, int, int], nn.Module]
-"""(in_channels, out_channels, atrous rate) -> a module that keeps the spatial size."""
+"""(in_channels, out_channels, atrous rate) -> a module that keeps height and width."""
+
+
+class InvertedResidual(nn.Sequential):
+    """Expand by a 1x1 convolution, filter each channel in space, project by a 1x1 convolution.
+
+    The last convolution is linear (a "linear bottleneck"); there is no skip connection, since the
+    number of channels changes.
+
+    Args:
+        in_channels: Channels of the input, (B, in_channels, H, W).
+        out_channels: Channels of the output, (B, out_channels, H, W).
+        spatial: Makes the operator between the two 1x1 convolutions.
+        size: (height, width) of the maps that the operator is made for.
+        dilation: Dilation of the operator.
+
+    Source: MobileNetV2, figure 3; TVConv, section 4.2.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        spatial: SpatialOperator,
+        size: tuple[int, int],
+        dilation: int = 1,
+    ) -> None:
+        hidden = in_channels * EXPANSION
+        super().__init__(
+            Conv2dNormActivation(in_channels, hidden, 1, activation_layer=nn.ReLU6),
+            spatial(hidden, size=size, dilation=dilation),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU6(inplace=True),
+            Conv2dNormActivation(hidden, out_channels, 1, activation_layer=None),
+        )
 
 
 def dense_branch(in_channels: int, out_channels: int, rate: int) -> nn.Module:
-    """A 3x3 atrous convolution, batch norm, ReLU."""
+    """Make a 3x3 atrous convolution, batch norm and ReLU."""
     block: nn.Module = Conv2dNormActivation(in_channels, out_channels, 3, dilation=rate)
     return block
 
 
-def make_branch(aspp: str, *, aspp_dilation: str, feature_size: int) -> Branch:
-    """The branch that a variant's name stands for.
+def make_branch(aspp: str, *, aspp_dilation: str, size: tuple[int, int]) -> Branch:
+    """Return the maker of a variant's wide branches.
 
     Args:
-        aspp: ``dense``, ``depthwise`` or ``tvconv``.
-        aspp_dilation: ``none`` leaves the inverted residual branches undilated, ``atrous`` hands
-            them the rates; ``dense`` branches are atrous either way.
-        feature_size: Side of the feature maps that TVConv's weights are made for.
+        aspp: ``dense``, or a name of :data:`tvseg.models.spatial.SPATIAL` for inverted residuals
+            with that operator.
+        aspp_dilation: ``none`` leaves the inverted residuals undilated, ``atrous`` dilates them by
+            the rates; ``dense`` branches are atrous either way.
+        size: (height, width) of the maps that the operators are made for.
 
     Raises:
-        ValueError: An unknown name.
+        UsageError: An unknown name.
     """
     if aspp_dilation not in ("none", "atrous"):
-        raise UserError(f"aspp_dilation must be none or atrous, got {aspp_dilation!r}")
+        raise UsageError(f"aspp_dilation must be none or atrous, got {aspp_dilation!r}")
+    if aspp == "dense":
+        return dense_branch
+    if aspp not in SPATIAL:
+        raise UsageError(f"aspp must be one of dense, {', '.join(SPATIAL)}, got {aspp!r}")
 
-    def tvconv(channels: int, dilation: int) -> nn.Module:
-        return TVConv2d(channels, feature_size, dilation=dilation, resize="bilinear")
+    def inverted(in_channels: int, out_channels: int, rate: int) -> nn.Module:
+        dilation = rate if aspp_dilation == "atrous" else 1
+        return InvertedResidual(
+            in_channels, out_channels, spatial=SPATIAL[aspp], size=size, dilation=dilation
+        )
 
-    def inverted(spatial: Callable[[int, int], nn.Module]) -> Branch:
-        def branch(in_channels: int, out_channels: int, rate: int) -> nn.Module:
-            dilation = rate if aspp_dilation == "atrous" else 1
-            return InvertedResidual(in_channels, out_channels, spatial=spatial, dilation=dilation)
-
-        return branch
-
-    branches = {
-        "dense": dense_branch,
-        "depthwise": inverted(depthwise),
-        "tvconv": inverted(tvconv),
-    }
-    if aspp not in branches:
-        raise UserError(f"aspp must be one of {', '.join(branches)}, got {aspp!r}")
-    return branches[aspp]
+    return inverted
 
 
 class ASPP(nn.Module):

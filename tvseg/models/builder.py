@@ -1,13 +1,14 @@
-"""From the plain values of a run to its network."""
+"""From plain values to a network."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from tvseg.models.deeplab import TVDeepLabV3Plus
 from tvseg.models.encoder import check_encoder, check_hub_weights, load_encoder_weights
-from tvseg.ops import TVConv2d
 
 
 def build_model(
@@ -16,24 +17,24 @@ def build_model(
     aspp_dilation: str = "none",
     encoder: str = "mobilenet_v2_320",
     encoder_weights: str = "none",
-    image_size: int = 256,
+    image_size: int | Sequence[int] = 256,
     classes: int = 2,
 ) -> TVDeepLabV3Plus:
-    """Build one of the networks of the benchmark.
+    """Build a network from the values of a run's settings.
 
     Args:
-        aspp: ``dense``, ``depthwise`` or ``tvconv``.
+        aspp: ``dense`` or a name of :data:`tvseg.models.spatial.SPATIAL`.
         aspp_dilation: ``none`` or ``atrous``.
         encoder: An encoder of segmentation_models_pytorch, or ``mobilenet_v2_320``.
         encoder_weights: ``none``, ``imagenet`` (from the model hub), or a file of weights.
-        image_size: Side in px of the images that the network is made for.
+        image_size: Side or (height, width) in px of the images that the network is made for.
         classes: Channels of the output, one a structure.
 
     Returns:
         The network in train mode: (B, 3, H, W) -> logits (B, classes, H, W).
 
     Raises:
-        ValueError: An unknown name, or weights that cannot be had.
+        UserError: An unknown name, or weights that are missing or of another network.
     """
     check_encoder(encoder)
     if encoder_weights == "imagenet":
@@ -51,8 +52,20 @@ def build_model(
     return model
 
 
+@runtime_checkable
+class Freezable(Protocol):
+    """A layer that can keep what it computes from its parameters alone."""
+
+    def freeze(self, dtype: torch.dtype | None = None) -> object:
+        """Keep the weights, in a dtype."""
+
+    @property
+    def frozen_bytes(self) -> int:
+        """Return the memory of what is kept."""
+
+
 def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> int:
-    """Generate the weights of every TVConv layer now and keep them, for inference.
+    """Freeze every layer that can be frozen, for inference.
 
     Args:
         network: Any network, in eval mode; see :meth:`tvseg.ops.TVConv2d.freeze` for how long
@@ -65,5 +78,7 @@ def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> int:
     Raises:
         ValueError: The network is in train mode.
     """
-    layers = [module for module in network.modules() if isinstance(module, TVConv2d)]
-    return sum(layer.freeze(dtype).frozen_bytes for layer in layers)
+    layers = [module for module in network.modules() if isinstance(module, Freezable)]
+    for layer in layers:
+        layer.freeze(dtype)
+    return sum(layer.frozen_bytes for layer in layers)

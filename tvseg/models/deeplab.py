@@ -13,13 +13,13 @@ from segmentation_models_pytorch.base import (
     SegmentationModel,
 )
 from segmentation_models_pytorch.base.hub_mixin import supports_config_loading
-from segmentation_models_pytorch.encoders import get_encoder
 from torch import nn
 from torch.nn import functional as F
 from torchvision.ops.misc import Conv2dNormActivation
 
-from tvseg.errors import UserError
+from tvseg.errors import UsageError
 from tvseg.models.aspp import ASPP, Branch, make_branch
+from tvseg.models.encoder import make_encoder
 
 LOW_LEVEL_CHANNELS = 48  # of the stride-4 map after its 1x1 convolution
 
@@ -90,14 +90,16 @@ class TVDeepLabV3Plus(SegmentationModel):  # type: ignore[misc]
         activation: ``None`` for logits, or what segmentation_models_pytorch offers.
         upsampling: Factor from the decoder's stride 4 to the output.
         aux_params: Options of an image classification head on the encoder, ``None`` for no head.
-        aspp: ``dense``, ``depthwise`` or ``tvconv``.
+        aspp: ``dense`` or a spatial operator, see :func:`tvseg.models.aspp.make_branch`.
         aspp_dilation: ``none`` or ``atrous``, see :func:`tvseg.models.aspp.make_branch`.
-        image_size: Side in px of the images that TVConv's weights are made for; other sizes
-            resample them.
+        image_size: Side or (height, width) in px of the images that TVConv's weights are made for;
+            other sizes resample them.
 
     Raises:
-        ValueError: An unknown variant, or an encoder depth outside 3 to 5.
+        UsageError: An unknown variant or encoder, or an encoder depth outside 3 to 5.
     """
+
+    _is_torch_scriptable = False  # the operators branch on the memory format of their maps
 
     @supports_config_loading  # type: ignore[untyped-decorator]
     def __init__(
@@ -116,24 +118,28 @@ class TVDeepLabV3Plus(SegmentationModel):  # type: ignore[misc]
         aux_params: dict[str, Any] | None = None,
         aspp: str = "tvconv",
         aspp_dilation: str = "none",
-        image_size: int = 256,
+        image_size: int | Sequence[int] = 256,
     ) -> None:
         super().__init__()
         if encoder_depth not in (3, 4, 5):
-            raise UserError(f"encoder_depth must be 3, 4 or 5, got {encoder_depth}")
+            raise UsageError(f"encoder_depth must be 3, 4 or 5, got {encoder_depth}")
         self.name = f"tvdeeplabv3plus-{aspp}-{encoder_name}"
-        self.encoder = get_encoder(
+        sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+        stride = min(encoder_output_stride, 2**encoder_depth)
+        branch = make_branch(  # before the encoder, whose weights may have to be downloaded
+            aspp, aspp_dilation=aspp_dilation, size=(sides[0] // stride, sides[1] // stride)
+        )
+        self.encoder = make_encoder(
             encoder_name,
             in_channels=in_channels,
             depth=encoder_depth,
             weights=encoder_weights,
             output_stride=encoder_output_stride,
         )
-        feature_size = image_size // self.encoder.output_stride
         self.decoder = Decoder(
             self.encoder.out_channels,
             decoder_channels,
-            branch=make_branch(aspp, aspp_dilation=aspp_dilation, feature_size=feature_size),
+            branch=branch,
             rates=tuple(decoder_atrous_rates),
             dropout=decoder_aspp_dropout,
         )
@@ -148,7 +154,7 @@ class TVDeepLabV3Plus(SegmentationModel):  # type: ignore[misc]
         self.initialize()
 
     def initialize(self) -> None:
-        """Start the head kaiming-normal, as the published code does; leave the encoder as it is."""
+        """Draw the head's weights kaiming-normal, as the published code does; keep the encoder."""
         for module in (self.decoder, self.segmentation_head, self.classification_head):
             for layer in module.modules() if module is not None else ():
                 if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -1,5 +1,6 @@
 """Encoders: those of segmentation_models_pytorch, and MobileNetV2 cut before its last layer."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from safetensors.torch import load_file
 from segmentation_models_pytorch.encoders import encoders as smp_encoders
+from segmentation_models_pytorch.encoders import get_encoder
 from segmentation_models_pytorch.encoders.mobilenet import MobileNetV2Encoder
 from torch import nn
 
-from tvseg.errors import UserError
+from tvseg.errors import UsageError, UserError
 
 HUB_TIMEOUT_S = 5
 
@@ -29,22 +31,53 @@ class MobileNetV2FeaturesEncoder(MobileNetV2Encoder):  # type: ignore[misc]
         del self.features[-1]
         self._out_indexes[-1] = len(self.features) - 1
 
-    def load_state_dict(self, state_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """Load strictly, without the last layer of the complete network."""
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load without the last layer of the complete network."""
         kept = {
             k: v for k, v in state_dict.items() if not k.startswith(("features.18.", "classifier."))
         }
-        return nn.Module.load_state_dict(self, kept, **kwargs)
+        return nn.Module.load_state_dict(self, kept, strict=strict, assign=assign)
 
 
 def register_encoder() -> None:
-    """Make ``mobilenet_v2_320`` known to segmentation_models_pytorch, by its table of encoders."""
+    """Add ``mobilenet_v2_320`` to segmentation_models_pytorch's table of encoders."""
     complete = smp_encoders["mobilenet_v2"]
     smp_encoders["mobilenet_v2_320"] = {
         "encoder": MobileNetV2FeaturesEncoder,
         "pretrained_settings": complete["pretrained_settings"],
         "params": {"out_channels": [*complete["params"]["out_channels"][:-1], 320]},
     }
+
+
+def make_encoder(
+    name: str, *, in_channels: int, depth: int, weights: str | None, output_stride: int
+) -> Any:
+    """Make an encoder whose last map has a given stride.
+
+    Args:
+        name: ``mobilenet_v2_320`` or an encoder of segmentation_models_pytorch.
+        in_channels: Channels of the image.
+        depth: Stages in use.
+        weights: ``None``, or a name of segmentation_models_pytorch's such as ``imagenet``.
+        output_stride: 8, 16 or 32; below 32 the last stages are dilated.
+
+    Raises:
+        UsageError: An unknown encoder, or one that cannot be dilated.
+    """
+    check_encoder(name)
+    try:
+        return get_encoder(
+            name, in_channels=in_channels, depth=depth, weights=weights, output_stride=output_stride
+        )
+    except (TypeError, ValueError, AssertionError) as error:  # each encoder refuses in its way
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(
+            f"encoder {name} cannot be built with {depth} stages and output stride "
+            f"{output_stride}: take one that can be dilated, such as mobilenet_v2_320, resnet34, "
+            f"efficientnet-b0, mit_b0 or tu-convnext_tiny ({reason})"
+        ) from error
 
 
 def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
@@ -55,7 +88,7 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
         path: A ``.safetensors`` file, or a ``.pt`` or ``.pth`` file that holds a plain state dict.
 
     Raises:
-        ValueError: No such file, not a file of weights, or weights of another network.
+        UserError: No such file, not a file of weights, or weights of another network.
     """
     if not path.is_file():
         raise UserError(
@@ -73,24 +106,25 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
 
 
 def check_encoder(name: str) -> None:
-    """Refuse an encoder that segmentation_models_pytorch does not know.
+    """Raise unless segmentation_models_pytorch knows an encoder, ``mobilenet_v2_320`` included.
 
     Raises:
-        ValueError: With a pointer to the list of names.
+        UsageError: With examples of names.
     """
+    register_encoder()
     known = timm.is_model(name[3:].split(".")[0]) if _is_timm(name) else name in smp_encoders
     if not known:
-        raise UserError(
+        raise UsageError(
             f"encoder must be one of segmentation_models_pytorch's ({len(smp_encoders)} names, "
             f"such as mobilenet_v2_320, resnet34, timm's as tu-NAME), got {name!r}"
         )
 
 
 def check_hub_weights(name: str) -> None:
-    """See at once whether an encoder's ImageNet weights can be had, from the cache or the hub.
+    """Fail early if an encoder's ImageNet weights are neither cached nor downloadable.
 
     Raises:
-        ValueError: They cannot, with the ways out.
+        UserError: With the ways to get them.
     """
     repo, revision = _weights_on_hub(name)
     if isinstance(try_to_load_from_cache(repo, "model.safetensors", revision=revision), str):
@@ -112,7 +146,7 @@ def _is_timm(name: str) -> bool:
 
 
 def _weights_on_hub(name: str) -> tuple[str, str | None]:
-    """Repository and revision of an encoder's ImageNet weights."""
+    """Return repository and revision of an encoder's ImageNet weights."""
     if _is_timm(name):
         timm_config = timm.get_pretrained_cfg(name[3:])
         repo, revision = getattr(timm_config, "hf_hub_id", None), None
@@ -124,6 +158,3 @@ def _weights_on_hub(name: str) -> tuple[str, str | None]:
             f"encoder {name} has no imagenet weights; give encoder_weights=none or a file"
         )
     return repo, revision
-
-
-register_encoder()

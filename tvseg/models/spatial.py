@@ -1,0 +1,90 @@
+"""The spatial operators by name: `SPATIAL` is the one list of them.
+
+A spatial operator filters maps in space and keeps their number. Networks of this package take it as
+an argument; settings and commands name it.
+"""
+
+from typing import Protocol
+
+from torch import nn
+
+from tvseg.errors import UsageError
+from tvseg.ops import TVConv2d
+
+
+class SpatialOperator(Protocol):
+    """What a name of `SPATIAL` stands for."""
+
+    def __call__(
+        self,
+        channels: int,
+        *,
+        size: tuple[int, int],
+        kernel_size: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+    ) -> nn.Module:
+        """Make a layer (B, channels, H, W) -> (B, channels, ceil(H / stride), ceil(W / stride)).
+
+        Args:
+            channels: Channels of the maps.
+            size: (height, width) of the input maps; operators that need no size ignore it.
+            kernel_size: Side of the kernel or neighbourhood, odd.
+            stride: Step between the input pixels under neighbouring output pixels.
+            dilation: Step between neighbouring taps, in input pixels.
+        """
+
+
+def depthwise(
+    channels: int,
+    *,
+    size: tuple[int, int],
+    kernel_size: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+) -> nn.Module:
+    """Make a depthwise convolution without bias; see `SpatialOperator` for the arguments."""
+    return nn.Conv2d(
+        channels,
+        channels,
+        kernel_size,
+        stride=stride,
+        padding=dilation * (kernel_size - 1) // 2,
+        dilation=dilation,
+        groups=channels,
+        bias=False,
+    )
+
+
+def tvconv(
+    channels: int,
+    *,
+    size: tuple[int, int],
+    kernel_size: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+) -> nn.Module:
+    """Make a TVConv that resamples its weights for maps of another size than ``size``."""
+    output_size = (-(-size[0] // stride), -(-size[1] // stride))
+    return TVConv2d(
+        channels,
+        output_size,
+        kernel_size=kernel_size,
+        stride=stride,
+        dilation=dilation,
+        resize="bilinear",
+    )
+
+
+SPATIAL: dict[str, SpatialOperator] = {"depthwise": depthwise, "tvconv": tvconv}
+
+
+def spatial_operator(name: str) -> SpatialOperator:
+    """Return the operator of a name.
+
+    Raises:
+        UsageError: There is none of this name; the message lists those that exist.
+    """
+    if name not in SPATIAL:
+        raise UsageError(f"operator must be one of {', '.join(SPATIAL)}, got {name!r}")
+    return SPATIAL[name]
