@@ -21,7 +21,7 @@ from scipy.stats import mannwhitneyu
 from tvseg.config import Settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import MaskEncoding, centres_of
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.data.images import read_image, read_labels
 from tvseg.device import choose_device
 from tvseg.files import write_bytes
@@ -48,13 +48,8 @@ class Photograph:
 
     def box(self) -> tuple[float, float, float, float]:
         """Of the disc: centre (row, col), height and width, in px."""
-        rows, cols = np.nonzero(self.disc)
-        return (
-            (rows.min() + rows.max()) / 2,
-            (cols.min() + cols.max()) / 2,
-            float(np.ptp(rows) + 1),
-            float(np.ptp(cols) + 1),
-        )
+        box = Box.of(self.disc)
+        return *box.centre, box.height, box.width
 
 
 def read_photographs(root: Path, pattern: str, settings: Settings) -> list[Photograph]:
@@ -109,15 +104,18 @@ def scores(masks: np.ndarray, truth: np.ndarray) -> list[float]:
     return [dice(mask, true) for mask, true in zip(masks, truth, strict=True)]
 
 
-def pasted_back(photograph: Photograph, window: Window | None, predictor: Predictor) -> np.ndarray:
+def pasted_back(photograph: Photograph, window: Box | None, predictor: Predictor) -> np.ndarray:
     """The predicted masks in the photograph's own pixels; nothing where no disc was found."""
     if window is None:
         return np.zeros_like(photograph.masks)
     masks = predictor.masks(window.cut(photograph.image))
-    return window.paste(masks, *photograph.disc.shape)
+    whole = np.zeros_like(photograph.masks)
+    inside = window.overlap(Box.frame(photograph.disc))
+    whole[:, *inside.slices] = masks[:, *inside.seen_from(window).slices]
+    return whole
 
 
-def draw(photograph: Photograph, masks: np.ndarray, window: Window) -> np.ndarray:
+def draw(photograph: Photograph, masks: np.ndarray, window: Box) -> np.ndarray:
     """The window of a photograph: truth in green, prediction in white."""
     picture = np.ascontiguousarray(
         cv2.resize(window.cut(photograph.image), (SHEET_PX, SHEET_PX), interpolation=cv2.INTER_AREA)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tvseg.data.field_of_view import find_field, shrink
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.data.phantoms.draw import draw_field, draw_roi
 from tvseg.data.phantoms.style import STYLES
 
@@ -37,18 +37,18 @@ def test_a_region_of_interest_has_no_surround() -> None:
         region = draw_roi(style, np.random.default_rng(3), side_px=96).image
         found = find_field(region)
         assert not found.surrounded, letter
-        assert found.window == Window(0, 0, 96)
+        assert found.window == Box(0, 0, 96, 96)
 
 
 def test_a_black_picture_is_all_field() -> None:
     found = find_field(np.zeros((40, 60, 3), np.uint8))
     assert found.surrounded
-    assert found.window == Window(-10, 0, 60)
+    assert found.window == Box(-10, 0, 60, 60)
 
 
 def test_a_window_is_shrunk_with_black_beyond_the_photograph() -> None:
     image = np.full((40, 60, 3), 200, np.uint8)
-    small = shrink(image, Window(-10, 0, 60), 30)
+    small = shrink(image, Box(-10, 0, 60, 60), 30)
     assert small.shape == (30, 30, 3)
     assert (small[6:24] == 200).all()
     assert (small[:5] == 0).all()

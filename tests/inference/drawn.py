@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tvseg.data.centres import MaskEncoding
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.data.normalisation import Normalisation
 from tvseg.inference.ensemble import Ensemble
 from tvseg.inference.input.find import Photograph
@@ -70,10 +70,11 @@ def draw_prediction(
     rows, cols = np.mgrid[:side, :side]
     angle = np.arctan2(rows - 140, cols - 150)
     apart = np.hypot(rows - 140, cols - 150) / (1 + 0.1 * np.sin(3 * angle))
-    window = Window.about(140, 150, 2.4 * radius)
+    window = Box.about(140, 150, 2.4 * radius)
     top, left, wide = window.row + 5, window.col + 7, window.side - 12
     masks = np.stack([apart < radius / 2, apart < radius])
-    placed = PlacedMasks(masks[:, top : top + wide, left : left + wide], top, left, side, side)
+    box = Box(top, left, wide, wide)
+    placed = PlacedMasks(masks[:, *box.slices], box, side, side)
     disagreement = np.zeros((2, 32, 32), np.float32)
     disagreement[1, 8:16, 8:16] = 0.5
     return Prediction(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.inference.drawn import draw_field, draw_picture, make_pipeline, make_predictor
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.inference.pipeline import Finding
 from tvseg.inference.regions import Locator, cut, fixed_window, parse_window
 from tvseg.localizer.locate import Location
@@ -16,9 +16,10 @@ def _found(finding: Finding | ValueError) -> Finding:
 
 
 @pytest.mark.parametrize(
-    "window", [Window(60, 110, 120), Window(90, 150, 71), Window(-40, 20, 260), Window(50, 90, 400)]
+    "window",
+    [Box(60, 110, 120, 120), Box(90, 150, 71, 71), Box(-40, 20, 260, 260), Box(50, 90, 400, 400)],
 )
-def test_masks_come_back_in_the_photographs_own_coordinates(window: Window) -> None:
+def test_masks_come_back_in_the_photographs_own_coordinates(window: Box) -> None:
     image = draw_field(300, 120, 180, 40)
     finding = _found(make_pipeline(fixed_window(window))([image])[0])
     inside = np.zeros((300, 300), bool)
@@ -43,10 +44,10 @@ def test_each_photograph_of_a_batch_gets_its_own() -> None:
     def locate(images: Sequence[np.ndarray]) -> list[Location]:
         assert [len(image) for image in images] == [200, 250, 220, 90]
         return [
-            Location(Window(20, 30, 80), 0.9, "field"),
+            Location(Box(20, 30, 80, 80), 0.9, "field"),
             Location(None, 0.1, "field"),
             Location(None, 0.8, "roi"),
-            Location(Window(500, 500, 80), 0.9, "field"),
+            Location(Box(500, 500, 80, 80), 0.9, "field"),
         ]
 
     tiny_image = np.zeros((9, 9, 3), np.uint8)
@@ -60,7 +61,7 @@ def test_each_photograph_of_a_batch_gets_its_own() -> None:
     assert _found(none).window is None
     assert not _found(none).placed.whole().any()
     assert _found(none).placed.whole().shape == (2, 250, 250)
-    assert _found(roi).window == Window(0, 0, 220)
+    assert _found(roi).window == Box(0, 0, 220, 220)
     for finding, image in ((_found(first), images[0]), (_found(roi), images[3])):
         truth = image[..., 1] == 255
         mask = finding.placed.whole()[1]
@@ -81,7 +82,7 @@ def test_nothing_sound_in_a_batch_is_no_batch() -> None:
 
 
 def test_a_window_is_told_by_corner_and_side() -> None:
-    assert parse_window("10, -20,300") == Window(10, -20, 300)
+    assert parse_window("10, -20,300") == Box(10, -20, 300, 300)
     for wrong in ("centre", "1,2", "1,2,3.5"):
         with pytest.raises(ValueError, match="auto, none or ROW,COL,SIZE"):
             parse_window(wrong)
@@ -91,5 +92,5 @@ def test_a_window_is_told_by_corner_and_side() -> None:
 
 def test_beyond_the_photograph_there_is_black() -> None:
     image = np.full((50, 40, 3), 9, np.uint8)
-    assert (cut(image, Window(0, 0, 50)) == image).all()  # a whole picture is padded later
-    assert cut(image, Window(0, 0, 60)).sum() == image.sum()
+    assert (cut(image, Box(0, 0, 50, 50)) == image).all()  # a whole picture is padded later
+    assert cut(image, Box(0, 0, 60, 60)).sum() == image.sum()

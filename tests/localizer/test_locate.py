@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.data.normalisation import Normalisation
 from tvseg.data.phantoms.draw import draw_field
 from tvseg.data.phantoms.style import STYLES
@@ -67,7 +67,7 @@ def _spot(
     return image
 
 
-def _middle(window: Window | None) -> tuple[float, float]:
+def _middle(window: Box | None) -> tuple[float, float]:
     assert window is not None
     return window.row + (window.side - 1) / 2, window.col + (window.side - 1) / 2
 

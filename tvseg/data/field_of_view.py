@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 
 BLACK = 15
 """Largest sample of a black surround. On 35 full photographs of two cameras the corners' stayed
@@ -24,7 +24,7 @@ class Field:
         surrounded: Whether the photograph has a black surround, as full photographs have.
     """
 
-    window: Window
+    window: Box
     surrounded: bool
 
 
@@ -51,7 +51,7 @@ def find_field(image: np.ndarray) -> Field:
     return Field(_square(*spans), True)
 
 
-def shrink(image: np.ndarray, window: Window, side_px: int) -> np.ndarray:
+def shrink(image: np.ndarray, window: Box, side_px: int) -> np.ndarray:
     """A window of a photograph at another size, black beyond the photograph.
 
     By the mean over each pixel's area (OpenCV), ten times as fast as the Lanczos filter that the
@@ -81,7 +81,7 @@ def _is_surrounded(image: np.ndarray) -> bool:
     return sum(float(np.percentile(corner, 90)) <= BLACK for corner in corners) >= 3
 
 
-def _square(top: int, bottom: int, left: int, right: int) -> Window:
-    return Window.about(
+def _square(top: int, bottom: int, left: int, right: int) -> Box:
+    return Box.about(
         (top + bottom - 1) / 2, (left + right - 1) / 2, max(bottom - top, right - left)
     )

@@ -1,87 +1,132 @@
-"""A square window of a photograph: cut out as a region of interest, masks pasted back."""
+"""Rectangles of whole pixels: regions of interest, bounding boxes, parts of a picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tvseg.errors import UserError
 
 
-@dataclass(frozen=True)
-class Window:
-    """A square in a photograph's pixel grid; it may reach beyond the photograph.
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in a picture's pixel grid; it may reach beyond the picture, and may be empty.
 
-    Args:
+    Attributes:
         row: First row in px; may be negative.
         col: First column in px; may be negative.
-        side: Rows and columns in px.
-
-    Raises:
-        ValueError: ``side`` is below 1.
+        height: Rows in px.
+        width: Columns in px.
     """
 
     row: int
     col: int
-    side: int
-
-    def __post_init__(self) -> None:
-        if self.side < 1:
-            raise UserError(f"a window's side must be at least 1 px, got {self.side}")
+    height: int
+    width: int
 
     @staticmethod
-    def about(row: float, col: float, side: float) -> "Window":
-        """The window of a side in px about a point (row, col), to the nearest pixel."""
+    def of(mask: np.ndarray) -> "Box":
+        """Return the smallest box that holds a mask.
+
+        Args:
+            mask: bool (H, W), or (S, H, W) for several together.
+
+        Returns:
+            The box; an empty one for an empty mask.
+        """
+        others = tuple(range(mask.ndim - 2))
+        rows, cols = (np.flatnonzero(mask.any(axis=(*others, axis))) for axis in (-1, -2))
+        if not rows.size:
+            return Box(0, 0, 0, 0)
+        top, left = int(rows[0]), int(cols[0])
+        return Box(top, left, int(rows[-1]) + 1 - top, int(cols[-1]) + 1 - left)
+
+    @staticmethod
+    def frame(picture: np.ndarray) -> "Box":
+        """Return the box of a whole picture, (H, W) or (H, W, C)."""
+        return Box(0, 0, *picture.shape[:2])
+
+    @staticmethod
+    def about(row: float, col: float, side: float) -> "Box":
+        """Return the square of a side in px about a point, to the nearest pixel."""
         whole = max(1, round(side))
-        return Window(round(row - (whole - 1) / 2), round(col - (whole - 1) / 2), whole)
+        return Box(round(row - (whole - 1) / 2), round(col - (whole - 1) / 2), whole, whole)
 
-    def cut(self, image: np.ndarray) -> np.ndarray:
-        """The pixels in the window, with zeros beyond the photograph.
+    @property
+    def side(self) -> int:
+        """The longer side in px."""
+        return max(self.height, self.width)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the box holds no pixel."""
+        return self.height < 1 or self.width < 1
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Row and column of the middle; pixel centres lie on whole numbers."""
+        return self.row + (self.height - 1) / 2, self.col + (self.width - 1) / 2
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns, to index an array with."""
+        return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
+
+    def square(self, margin: float = 0.0) -> "Box":
+        """Return the square about the middle.
 
         Args:
-            image: (H, W) or (H, W, C).
-
-        Returns:
-            (side, side) or (side, side, C).
-
-        Raises:
-            ValueError: The window and the photograph share no pixel.
+            margin: Added on each side, as a share of the longer side.
         """
-        inside, own = self._overlap(image.shape[0], image.shape[1])
-        region = np.zeros((self.side, self.side, *image.shape[2:]), image.dtype)
-        region[own] = image[inside]
-        return region
+        return Box.about(*self.centre, self.side * (1 + 2 * margin))
 
-    def paste(self, masks: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Masks of the window in the photograph's own coordinates, nothing outside the window.
+    def overlap(self, other: "Box") -> "Box":
+        """Return the part that lies in another box, too; empty where there is none."""
+        top, left = max(self.row, other.row), max(self.col, other.col)
+        bottom = min(self.row + self.height, other.row + other.height)
+        right = min(self.col + self.width, other.col + other.width)
+        return Box(top, left, max(0, bottom - top), max(0, right - left))
+
+    def seen_from(self, other: "Box") -> "Box":
+        """Return the same box, rows and columns counted from another's first pixel."""
+        return self.shifted(-other.row, -other.col)
+
+    def shifted(self, rows: int, cols: int) -> "Box":
+        """Return the box moved by rows and columns."""
+        return replace(self, row=self.row + rows, col=self.col + cols)
+
+    def moved_into(self, height: int, width: int) -> "Box":
+        """Return the box moved, and shortened where it is too large, to lie in a picture.
 
         Args:
-            masks: (S, side, side).
-            height: Of the photograph in px.
-            width: Of the photograph in px.
+            height: Of the picture in px.
+            width: Of the picture in px.
+        """
+        rows, cols = min(self.height, height), min(self.width, width)
+        row = self.row + (self.height - rows) // 2
+        col = self.col + (self.width - cols) // 2
+        return Box(min(max(0, row), height - rows), min(max(0, col), width - cols), rows, cols)
+
+    def cut(self, picture: np.ndarray) -> np.ndarray:
+        """Return the pixels in the box, with zeros beyond the picture.
+
+        Args:
+            picture: (H, W) or (H, W, C).
 
         Returns:
-            (S, height, width).
+            (height, width) or (height, width, C).
 
         Raises:
-            ValueError: The masks are not of the window's size, or the two share no pixel.
+            UserError: Box and picture share no pixel.
         """
-        if masks.shape[1:] != (self.side, self.side):
-            raise UserError(f"masks must be {self.side} px a side, got {masks.shape[1:]}")
-        inside, own = self._overlap(height, width)
-        whole = np.zeros((len(masks), height, width), masks.dtype)
-        whole[:, *inside] = masks[:, *own]
-        return whole
-
-    def _overlap(self, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Slices (rows, columns) of the photograph and of the window that are the same pixels."""
-        spans = [
-            (max(0, first), min(length, first + self.side), first)
-            for first, length in ((self.row, height), (self.col, width))
-        ]
-        if any(begin >= end for begin, end, _ in spans):
+        inside = self.overlap(Box.frame(picture))
+        if inside.is_empty:
+            rows, cols = picture.shape[:2]
             raise UserError(
-                f"a window must overlap its photograph of {width} x {height} px, got {self}"
+                f"the window (row {self.row}, column {self.col}, {self.width} x {self.height} px) "
+                f"must lie on the photograph of {cols} x {rows} px, at least in part"
             )
-        (top, bottom, row), (left, right, col) = spans
-        own = slice(top - row, bottom - row), slice(left - col, right - col)
-        return (slice(top, bottom), slice(left, right)), own
+        if inside == self:
+            return picture[self.slices]
+        region = np.zeros((self.height, self.width, *picture.shape[2:]), picture.dtype)
+        region[inside.seen_from(self).slices] = picture[inside.slices]
+        return region

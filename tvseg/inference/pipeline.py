@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.inference.ensemble import Ensemble, Opinion
 from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.predictor import Postprocessing, check_side
@@ -26,7 +26,7 @@ class Finding:
     """
 
     location: Location
-    window: Window | None
+    window: Box | None
     placed: PlacedMasks
     disagreement: np.ndarray | None
 
@@ -82,7 +82,9 @@ class Pipeline:
             side_px=window.side,
             extent=extent_inside(window, height, width),
         )
-        placed = PlacedMasks(masks, window.row + top, window.col + left, height, width)
+        placed = PlacedMasks(
+            masks, Box(window.row + top, window.col + left, *masks.shape[1:]), height, width
+        )
         apart = None if opinion.disagreement is None else opinion.disagreement.cpu().numpy()
         return Finding(place.location, window, placed, apart)
 
@@ -90,7 +92,7 @@ class Pipeline:
 @dataclass(frozen=True)
 class _Place:
     location: Location
-    window: Window | None
+    window: Box | None
 
 
 def _unfit(image: np.ndarray) -> ValueError | None:

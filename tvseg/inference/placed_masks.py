@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from tvseg.data.centres import MaskEncoding
+from tvseg.data.geometry import Box
 from tvseg.inference.contours import outline, sparse_outline
 
 
@@ -15,33 +16,30 @@ class PlacedMasks:
 
     Attributes:
         masks: bool (S, h, w), of the rectangle; h and w may be 0.
-        row: First row of the rectangle in the photograph, in px.
-        col: First column, in px.
+        box: The rectangle, in the photograph's pixels.
         height: Of the photograph, in px.
         width: Of the photograph, in px.
     """
 
     masks: np.ndarray
-    row: int
-    col: int
+    box: Box
     height: int
     width: int
 
     @staticmethod
     def nothing(structures: int, height: int, width: int) -> "PlacedMasks":
         """No pixel of any structure."""
-        return PlacedMasks(np.zeros((structures, 0, 0), bool), 0, 0, height, width)
+        return PlacedMasks(np.zeros((structures, 0, 0), bool), Box(0, 0, 0, 0), height, width)
 
     @cached_property
-    def place(self) -> tuple[slice, slice]:
-        """Rows and columns of the photograph that the rectangle takes."""
-        rows, columns = self.masks.shape[1:]
-        return slice(self.row, self.row + rows), slice(self.col, self.col + columns)
+    def extent(self) -> Box:
+        """The smallest box in the photograph that holds all structures."""
+        return Box.of(self.masks).shifted(self.box.row, self.box.col)
 
     def whole(self) -> np.ndarray:
         """The masks at the photograph's size, bool (S, height, width)."""
         whole = np.zeros((len(self.masks), self.height, self.width), bool)
-        whole[:, *self.place] = self.masks
+        whole[:, *self.box.slices] = self.masks
         return whole
 
     def labels(self, encoding: MaskEncoding) -> np.ndarray:
@@ -52,14 +50,14 @@ class PlacedMasks:
         """
         background = encoding.encode(np.zeros((len(self.masks), 1, 1), bool))[0, 0]
         labels = np.full((self.height, self.width), background, np.uint8)
-        labels[self.place] = encoding.encode(self.masks)
+        labels[self.box.slices] = encoding.encode(self.masks)
         return labels
 
     @cached_property
     def outlines(self) -> list[list[np.ndarray]]:
         """Of each structure the polygons of (row, col) points, pixel centres on whole numbers."""
         return [
-            [polygon + np.array([self.row, self.col]) for polygon in outline(mask)]
+            [polygon + np.array([self.box.row, self.box.col]) for polygon in outline(mask)]
             for mask in self.masks
         ]
 
@@ -67,6 +65,6 @@ class PlacedMasks:
     def sparse_outlines(self) -> list[list[np.ndarray]]:
         """Of each structure the polygons of (x, y) points from the first pixel's outer corner."""
         return [
-            [polygon + np.array([self.col, self.row]) for polygon in sparse_outline(mask)]
+            [polygon + np.array([self.box.col, self.box.row]) for polygon in sparse_outline(mask)]
             for mask in self.masks
         ]

@@ -10,10 +10,11 @@ from scipy import ndimage
 from torch import nn
 
 from tvseg.data.centres import MaskEncoding, output_encoding
+from tvseg.data.geometry import Box
 from tvseg.data.images import MIN_SIDE_PX, pad_to_square, resize_image
 from tvseg.data.normalisation import Normalisation
 from tvseg.errors import UserError
-from tvseg.inference.upsampling import Extent, box_above, enlarge
+from tvseg.inference.upsampling import box_above, enlarge
 from tvseg.models import freeze
 from tvseg.runs.checkpoint import Card, load_network
 from tvseg.runs.folder import RunFolder
@@ -66,7 +67,7 @@ class Postprocessing:
         return masks
 
     def at_size(
-        self, logits: torch.Tensor, encoding: MaskEncoding, *, side_px: int, extent: Extent
+        self, logits: torch.Tensor, encoding: MaskEncoding, *, side_px: int, extent: Box
     ) -> tuple[np.ndarray, int, int]:
         """Masks of logits that are enlarged to a square of some side first.
 
@@ -80,11 +81,11 @@ class Postprocessing:
             Masks, bool (S, h, w), of the part that may hold something, and its first row and
             column in the square, in px.
         """
-        box = box_above(logits, self.level, side_px=side_px).within(extent)
-        masks = np.zeros((len(logits), box.rows, box.cols), bool)
+        box = box_above(logits, self.level, side_px=side_px).overlap(extent)
+        masks = np.zeros((len(logits), box.height, box.width), bool)
         if masks.size:
             masks = self(enlarge(logits, side_px=side_px, extent=box), encoding)
-        return masks, box.top, box.left
+        return masks, box.row, box.col
 
 
 class Predictor:
@@ -178,7 +179,7 @@ class Predictor:
         side = side_px or max(height, width)
         rows, cols = (round(n * side / max(height, width)) for n in (height, width))
         masks, top, left = postprocessing.at_size(
-            self.logits(image), self.encoding, side_px=side, extent=Extent(0, 0, rows, cols)
+            self.logits(image), self.encoding, side_px=side, extent=Box(0, 0, rows, cols)
         )
         shape = (rows, cols) if side_px is None else (side, side)
         whole = np.zeros((len(masks), *shape), bool)
@@ -234,7 +235,7 @@ def _one_component(mask: np.ndarray) -> np.ndarray:
     """The largest 8-connected component of a mask, bool (H, W), its holes filled."""
     if not mask.any():
         return mask
-    (box,) = ndimage.find_objects(mask.astype(np.uint8))  # most of a photograph is background
+    box = Box.of(mask).slices  # most of a photograph is background
     labels, _ = ndimage.label(mask[box], structure=np.ones((3, 3)))
     largest = 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
     whole = np.zeros_like(mask)

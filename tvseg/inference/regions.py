@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.errors import UserError
 from tvseg.inference.predictor import check_side
-from tvseg.inference.upsampling import Extent
 from tvseg.localizer.locate import Location
 
 Locator = Callable[[Sequence[np.ndarray]], list[Location]]
@@ -19,7 +18,7 @@ def whole_pictures(images: Sequence[np.ndarray]) -> list[Location]:
     return [Location(None, float("nan"), "roi") for _ in images]
 
 
-def fixed_window(window: Window) -> Locator:
+def fixed_window(window: Box) -> Locator:
     """Look at one window in every picture."""
 
     def locate(images: Sequence[np.ndarray]) -> list[Location]:
@@ -28,7 +27,7 @@ def fixed_window(window: Window) -> Locator:
     return locate
 
 
-def parse_window(text: str) -> Window:
+def parse_window(text: str) -> Box:
     """``ROW,COL,SIZE`` in px: the window's top left corner and its side.
 
     Raises:
@@ -42,33 +41,33 @@ def parse_window(text: str) -> Window:
             f"got {text!r}"
         ) from error
     check_side(side, side)
-    return Window(row, col, side)
+    return Box(row, col, side, side)
 
 
-def window_of(location: Location, height: int, width: int) -> Window | None:
+def window_of(location: Location, height: int, width: int) -> Box | None:
     """The window that a location means in a photograph, ``None`` where no disc was found."""
     if location.kind == "roi":
-        return Window(0, 0, max(height, width))
+        return Box(0, 0, max(height, width), max(height, width))
     return location.window
 
 
-def cut(image: np.ndarray, window: Window) -> np.ndarray:
+def cut(image: np.ndarray, window: Box) -> np.ndarray:
     """The pixels to show the network, uint8 (H, W, 3); a whole picture as it is."""
-    if window == Window(0, 0, max(image.shape[:2])):
+    if window == Box(0, 0, max(image.shape[:2]), max(image.shape[:2])):
         return image
     return window.cut(image)
 
 
-def extent_inside(window: Window, height: int, width: int) -> Extent:
+def extent_inside(window: Box, height: int, width: int) -> Box:
     """The part of a window, in its own pixels, that lies in the photograph.
 
     Raises:
         ValueError: There is none.
     """
-    extent = Extent(0, 0, window.side, window.side).within(
-        Extent(-window.row, -window.col, height, width)
+    extent = Box(0, 0, window.side, window.side).overlap(
+        Box(-window.row, -window.col, height, width)
     )
-    if not extent.rows or not extent.cols:
+    if extent.is_empty:
         raise UserError(
             f"the window (row {window.row}, column {window.col}, side {window.side} px) must lie "
             f"on the photograph of {width} x {height} px, at least in part"

@@ -1,29 +1,13 @@
 """Maps at the network's size, enlarged only where something can be."""
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-
-class Extent(NamedTuple):
-    """A rectangle of a square's pixels; it may be empty."""
-
-    top: int
-    left: int
-    rows: int
-    cols: int
-
-    def within(self, other: "Extent") -> "Extent":
-        """The part that lies in another rectangle, too."""
-        top, left = max(self.top, other.top), max(self.left, other.left)
-        bottom = min(self.top + self.rows, other.top + other.rows)
-        right = min(self.left + self.cols, other.left + other.cols)
-        return Extent(top, left, max(0, bottom - top), max(0, right - left))
+from tvseg.data.geometry import Box
 
 
-def box_above(maps: torch.Tensor, level: float, *, side_px: int) -> Extent:
+def box_above(maps: torch.Tensor, level: float, *, side_px: int) -> Box:
     """A rectangle outside which no map is above a level once it is enlarged.
 
     Args:
@@ -33,7 +17,7 @@ def box_above(maps: torch.Tensor, level: float, *, side_px: int) -> Extent:
     """
     above = (maps > level).any(dim=0).cpu().numpy()
     if not above.any():
-        return Extent(0, 0, 0, 0)
+        return Box(0, 0, 0, 0)
     scale = side_px / maps.shape[-1]
     spans = []
     for axis in (1, 0):
@@ -42,10 +26,10 @@ def box_above(maps: torch.Tensor, level: float, *, side_px: int) -> Extent:
         last = int(np.ceil((found[-1] + 2) * scale))
         spans.append((max(0, first), min(side_px, last)))
     (top, bottom), (left, right) = spans
-    return Extent(top, left, bottom - top, right - left)
+    return Box(top, left, bottom - top, right - left)
 
 
-def enlarge(maps: torch.Tensor, *, side_px: int, extent: Extent) -> torch.Tensor:
+def enlarge(maps: torch.Tensor, *, side_px: int, extent: Box) -> torch.Tensor:
     """Enlarge maps of a square bilinearly, and keep a rectangle.
 
     Args:
@@ -54,11 +38,11 @@ def enlarge(maps: torch.Tensor, *, side_px: int, extent: Extent) -> torch.Tensor
         extent: The rectangle of the enlarged square to compute.
 
     Returns:
-        (S, extent.rows, extent.cols), as of ``F.interpolate`` with ``align_corners=False``.
+        (S, extent.height, extent.width), as of ``F.interpolate`` with ``align_corners=False``.
     """
     rows, cols = (
         (2 * torch.arange(first, first + count, device=maps.device) + 1) / side_px - 1
-        for first, count in ((extent.top, extent.rows), (extent.left, extent.cols))
+        for first, count in ((extent.row, extent.height), (extent.col, extent.width))
     )
     grid = torch.stack(torch.meshgrid(cols, rows, indexing="xy"), dim=-1)  # (rows, cols, 2): x, y
     enlarged = F.grid_sample(maps[None], grid[None], padding_mode="border", align_corners=False)

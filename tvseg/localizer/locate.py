@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tvseg.data.field_of_view import Field, find_field, shrink
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.errors import UserError
 from tvseg.localizer.checkpoint import LocalizerCard, load_localizer
 from tvseg.localizer.network import Sighting, sight
@@ -43,7 +43,7 @@ class Location:
             used as a whole.
     """
 
-    window: Window | None
+    window: Box | None
     confidence: float
     kind: str
 
@@ -117,7 +117,7 @@ class Localizer:
         if large and not field.surrounded:
             return Location(None, confidence, "roi")
         side_px = min(self.card.framing, MAX_FRAMING) * sighting.diameter_px
-        window = Window.about(sighting.row, sighting.col, side_px)
+        window = Box.about(sighting.row, sighting.col, side_px)
         return Location(window, confidence, "field")
 
     def _look(self, images: Sequence[np.ndarray], fields: Sequence[Field]) -> list[Sighting]:
@@ -142,7 +142,7 @@ def _within(sighting: Sighting, image: np.ndarray) -> Sighting:
     return replace(sighting, row=row, col=col)
 
 
-def _in_photograph(sighting: Sighting, window: Window, side_px: int) -> Sighting:
+def _in_photograph(sighting: Sighting, window: Box, side_px: int) -> Sighting:
     """A sighting in a shrunken window, in the photograph's pixels."""
     scale = window.side / side_px
     return replace(

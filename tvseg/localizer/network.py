@@ -9,6 +9,7 @@ from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
 
+from tvseg.data.geometry import Box
 from tvseg.models.encoder import check_encoder
 
 STRIDE = 4  # of the map that comes out
@@ -91,10 +92,5 @@ def sight(logits: torch.Tensor) -> list[Sighting]:
 def _spot(chance: np.ndarray, score: float) -> Sighting:
     peak = np.unravel_index(int(chance.argmax()), chance.shape)
     labels, _ = ndimage.label(chance >= chance[peak] / 2)
-    ((rows, cols),) = ndimage.find_objects((labels == labels[peak]).astype(np.uint8))
-    return Sighting(
-        row=(rows.start + rows.stop - 1) / 2,
-        col=(cols.start + cols.stop - 1) / 2,
-        diameter_px=float(max(rows.stop - rows.start, cols.stop - cols.start)),
-        score=score,
-    )
+    box = Box.of(labels == labels[peak])
+    return Sighting(*box.centre, diameter_px=float(box.side), score=score)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from tvseg.data.dataset import BalancedDraws, LoadedCases
+from tvseg.data.geometry import Box
 from tvseg.data.normalisation import Normalisation
 from tvseg.device import autocast, choose_device, choose_precision, keep_freed_memory
 from tvseg.errors import UserError
@@ -113,9 +114,9 @@ def framing_of(loaded: LoadedCases) -> float:
     """
     framings, centres = [], []
     for case, masks in zip(loaded.cases, loaded.masks, strict=True):
-        rows, cols = np.nonzero(masks.any(axis=-1))
-        if len(rows):
-            framings.append(len(masks) / (1 + max(np.ptp(rows), np.ptp(cols))))
+        box = Box.of(masks.any(axis=-1))
+        if not box.is_empty:
+            framings.append(len(masks) / box.side)
             centres.append(case.centre.letter)
     if not framings:
         raise UserError("the framing needs a disc in at least one mask; all are empty")

@@ -16,7 +16,7 @@ from tvseg.config import Settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import Centre, MaskEncoding, centres_of
 from tvseg.data.check import check_data
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.data.images import read_image
 from tvseg.data.phantoms.draw import Phantom
 from tvseg.data.prepare.adapters import ADAPTERS
@@ -56,7 +56,7 @@ def assert_cut_from(
     for (_, row), phantom in zip(table.iterrows(), phantoms, strict=True):
         image, masks = written(root, row)
         assert (row["height_px"], row["width_px"]) == image.shape[:2]
-        window = Window(row["row"], row["col"], row["height_px"])
+        window = Box(row["row"], row["col"], row["height_px"], row["height_px"])
         expected = np.stack([window.cut(draw(phantom.cup)), window.cut(draw(phantom.disc))])
         assert (masks == expected).all()
         difference = np.abs(image.astype(int) - window.cut(phantom.image)).mean()

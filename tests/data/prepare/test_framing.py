@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tvseg.config import ConfigError
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.data.prepare.framing import Framing
 
 RNG = np.random.default_rng(0)
@@ -23,13 +23,13 @@ def test_other_frames_are_refused(text: str) -> None:
 
 
 def test_the_frame_is_about_the_bounding_box() -> None:
-    assert Framing(side_px=20).window(DRAWN, RNG) == Window(5, 24, 20)
-    assert Framing(diameters=3).window(DRAWN, RNG) == Window(0, 19, 30)
+    assert Framing(side_px=20).window(DRAWN, RNG) == Box(5, 24, 20, 20)
+    assert Framing(diameters=3).window(DRAWN, RNG) == Box(0, 19, 30, 30)
     assert Framing().window(DRAWN, RNG) is None
 
 
 def test_a_frame_may_reach_beyond_the_photograph() -> None:
-    assert Framing(side_px=40).window(DRAWN, RNG) == Window(-5, 14, 40)
+    assert Framing(side_px=40).window(DRAWN, RNG) == Box(-5, 14, 40, 40)
 
 
 def test_jitter_never_pushes_the_structures_out() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.evaluation.conftest import scored_rows
+from tvseg.data.geometry import Box
 from tvseg.evaluation.report.examples import Example, predict_examples, rank_cases
 from tvseg.evaluation.report.groups import Scoring
 from tvseg.evaluation.report.panels import panels, window
@@ -102,16 +103,12 @@ def _example(name: str = "photo") -> Example:
 
 
 def test_the_window_is_a_square_in_the_photograph_about_all_contours() -> None:
-    top, bottom, left, right = window(_example())
-    assert bottom - top == pytest.approx(right - left)
-    assert top >= -0.5
-    assert right <= 99.5
-    assert top < 20
-    assert bottom > 39
-    assert left < 70
-    assert right >= 99
+    box = window(_example())
+    assert box.height == box.width == 39  # 30 px and 15 % of it on each side
+    assert box.overlap(Box(0, 0, 60, 100)) == box
+    assert box.overlap(Box(20, 70, 20, 30)) == Box(20, 70, 20, 30)
     nothing = replace(_example(), truth=np.zeros((2, 60, 100), dtype=bool), predictions={})
-    assert window(nothing) == (-0.5, 59.5, -0.5, 99.5)
+    assert window(nothing) == Box(0, 0, 60, 100)
 
 
 def test_panels_draw_truth_and_prediction_of_every_variant() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.browser import DESKTOP_PX, PHONE_PX, Browser, Visit, chromium, visit
 from tests.inference.drawn import draw_field, make_pipeline
 from tests.inference.predicted import run
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.inference.gallery.gallery import write_gallery
 from tvseg.inference.gallery.thumbnails import bytes_each, small_jpeg
 from tvseg.inference.output.read_back import SOURCES, read_written
@@ -40,7 +40,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def predictions(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("predictions")
-    pipeline = make_pipeline(fixed_window(Window(30, 70, 120)))
+    pipeline = make_pipeline(fixed_window(Box(30, 70, 120, 120)))
     run(photographs, out, formats=("overlay", *SOURCES), pipeline=pipeline)
     describe(out, list(SOURCES))
     return out

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.inference.drawn import ENCODING, draw_prediction
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.inference.measure.flags import flags
 from tvseg.inference.measure.measurements import in_micrometres, measure
 from tvseg.inference.measure.rim_width import rim_widths
@@ -72,7 +72,7 @@ def test_micrometres_are_pixels_to_scale() -> None:
 
 
 def _placed(cup: np.ndarray, disc: np.ndarray) -> PlacedMasks:
-    return PlacedMasks(np.stack([cup, disc]), 0, 0, *disc.shape)
+    return PlacedMasks(np.stack([cup, disc]), Box.frame(disc), *disc.shape)
 
 
 IMAGE = np.repeat((40 + 160 * DISC[..., None]).astype(np.uint8), 3, axis=-1)
@@ -82,24 +82,24 @@ NONE = np.zeros_like(DISC)
 @pytest.mark.parametrize(
     ("image", "window", "placed", "expected"),
     [
-        (IMAGE, Window(0, 0, 240), _placed(CUP, DISC), []),
-        (IMAGE, Window(30, 60, 130), _placed(CUP, DISC), ["touches ROI border"]),
-        (IMAGE, Window(39, 60, 122), _placed(CUP, DISC), []),
-        (IMAGE, Window(0, 0, 240), _placed(NONE, DISC), ["cup missing"]),
-        (IMAGE, Window(0, 0, 240), _placed(NONE, NONE), ["no disc"]),
+        (IMAGE, Box(0, 0, 240, 240), _placed(CUP, DISC), []),
+        (IMAGE, Box(30, 60, 130, 130), _placed(CUP, DISC), ["touches ROI border"]),
+        (IMAGE, Box(39, 60, 122, 122), _placed(CUP, DISC), []),
+        (IMAGE, Box(0, 0, 240, 240), _placed(NONE, DISC), ["cup missing"]),
+        (IMAGE, Box(0, 0, 240, 240), _placed(NONE, NONE), ["no disc"]),
         (IMAGE, None, PlacedMasks.nothing(2, 200, 240), ["no disc"]),
-        (IMAGE // 12, Window(0, 0, 240), _placed(CUP, DISC), ["low contrast"]),
+        (IMAGE // 12, Box(0, 0, 240, 240), _placed(CUP, DISC), ["low contrast"]),
     ],
 )
 def test_flags_say_what_to_look_at(
-    image: np.ndarray, window: Window | None, placed: PlacedMasks, expected: list[str]
+    image: np.ndarray, window: Box | None, placed: PlacedMasks, expected: list[str]
 ) -> None:
     assert flags(image, window, placed, ENCODING.structures) == expected
 
 
 def test_the_photographs_own_border_counts_in_a_window_that_reaches_beyond() -> None:
     disc = _ellipse(0, 120, 60, 50)
-    assert flags(IMAGE, Window(-100, 20, 200), _placed(NONE, disc), ENCODING.structures) == [
+    assert flags(IMAGE, Box(-100, 20, 200, 200), _placed(NONE, disc), ENCODING.structures) == [
         "cup missing",
         "touches ROI border",
     ]

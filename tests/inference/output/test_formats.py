@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from shapely.geometry import shape
 
 from tests.inference.drawn import ENCODING, draw_field, draw_prediction
+from tvseg.data.geometry import Box
 from tvseg.inference.contours import outline, sparse_outline
 from tvseg.inference.output.formats import FORMATS, check_formats
 from tvseg.inference.output.formats.overlay import COLOURS, draw_overlay
@@ -131,7 +132,9 @@ def test_the_overlay_draws_on_a_copy_along_the_border() -> None:
     image = np.zeros((60, 60, 3), np.uint8)
     masks = np.zeros((2, 30, 30), bool)
     masks[1] = True
-    drawn = draw_overlay(image, PlacedMasks(masks, 10, 20, 60, 60), ("cup", "disc"))
+    drawn = draw_overlay(
+        image, PlacedMasks(masks, Box(10, 20, *masks.shape[1:]), 60, 60), ("cup", "disc")
+    )
     assert image.sum() == 0
     coloured = drawn.any(axis=-1)
     assert coloured[8:12, 25:45].any(axis=0).all()  # the upper edge of the disc
@@ -147,7 +150,9 @@ def _near(drawn: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
 def test_a_small_disc_is_shown_enlarged_in_the_farthest_corner() -> None:
     image = draw_field(600, 200, 420, 30)
     cup, disc = image[..., 0] == 255, image[..., 1] == 255
-    placed = PlacedMasks(np.stack([cup, disc])[:, 150:250, 370:470], 150, 370, 600, 600)
+    placed = PlacedMasks(
+        np.stack([cup, disc])[:, 150:250, 370:470], Box(150, 370, 100, 100), 600, 600
+    )
     drawn = draw_overlay(image, placed, ("cup", "disc"))
     inset = drawn[-240:, :240]  # the disc is above and to the right
     assert (drawn[-240, :240] == 255).all()  # its frame
@@ -156,7 +161,7 @@ def test_a_small_disc_is_shown_enlarged_in_the_farthest_corner() -> None:
     assert (drawn[:360] != image[:360]).any(axis=-1).mean() < 0.01  # thin lines
     large = draw_overlay(
         draw_field(90, 45, 45, 20),
-        PlacedMasks(np.ones((2, 40, 40), bool), 25, 25, 90, 90),
+        PlacedMasks(np.ones((2, 40, 40), bool), Box(25, 25, 40, 40), 90, 90),
         ("cup", "disc"),
     )
     assert (large[:25] == large[0, 0]).all(axis=-1).mean() > 0.9  # no inset

@@ -12,6 +12,7 @@ import numpy as np
 from tvseg.data.cases import Case
 from tvseg.data.check.findings import Finding
 from tvseg.data.fingerprint import picture_hash, pixel_hash
+from tvseg.data.geometry import Box
 from tvseg.data.images import MIN_SIDE_PX, pad_to_square
 
 THUMB_PX = 64  # side of the small copies of which the mean picture and the colours are taken
@@ -184,12 +185,15 @@ def _outside(inner: np.ndarray, outer: np.ndarray) -> int:
 
 def _framing(masks: np.ndarray) -> tuple[float, tuple[float, float]]:
     height, width = masks.shape[1:]
-    left, top, wide, high = cv2.boundingRect(_bytes(np.logical_or.reduce(masks)))
-    if not wide:
+    box = Box.of(masks)
+    if box.is_empty:
         return float("nan"), (float("nan"), float("nan"))
     side = max(height, width)
-    offset = (top + high / 2 - height / 2) / side, (left + wide / 2 - width / 2) / side
-    return (high + wide) / 2 / side, offset
+    row, col = box.row + box.height / 2, box.col + box.width / 2
+    return (box.height + box.width) / 2 / side, (
+        (row - height / 2) / side,
+        (col - width / 2) / side,
+    )
 
 
 def _sums(image: np.ndarray, masks: np.ndarray, thumb: np.ndarray) -> Sums:

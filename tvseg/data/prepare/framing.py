@@ -1,12 +1,12 @@
 """How much of a photograph becomes a region of interest."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tvseg.config import ConfigError
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.errors import UserError
 
 
@@ -67,7 +67,7 @@ class Framing:
             return f"{self.side_px}px"
         return "none" if self.diameters is None else f"{self.diameters:g}d"
 
-    def window(self, drawn: np.ndarray, rng: np.random.Generator) -> Window | None:
+    def window(self, drawn: np.ndarray, rng: np.random.Generator) -> Box | None:
         """Where to cut.
 
         Args:
@@ -80,25 +80,23 @@ class Framing:
         Raises:
             ValueError: The structures are larger than the window.
         """
-        top, bottom = np.flatnonzero(drawn.any(axis=1))[[0, -1]].tolist()
-        left, right = np.flatnonzero(drawn.any(axis=0))[[0, -1]].tolist()
-        extent = max(bottom - top, right - left) + 1
+        box = Box.of(drawn)
         if self.side_px is not None:
             side: float = self.side_px
         elif self.diameters is not None:
-            side = self.diameters * extent
+            side = self.diameters * box.side
         else:
             return None
-        window = Window.about((top + bottom) / 2, (left + right) / 2, side)
-        if window.side < extent:
+        window = Box.about(*box.centre, side)
+        if window.side < box.side:
             raise UserError(
-                f"the structures are {extent} px wide, more than the frame of {window.side} px; "
+                f"the structures are {box.side} px wide, more than the frame of {window.side} px; "
                 "choose a larger frame"
             )
         reach = self.jitter * window.side
         row, col = (round(shift) for shift in rng.uniform(-reach, reach, 2))
-        return Window(
-            min(max(window.row + row, bottom + 1 - window.side), top),
-            min(max(window.col + col, right + 1 - window.side), left),
-            window.side,
+        return replace(
+            window,
+            row=min(max(window.row + row, box.row + box.height - window.side), box.row),
+            col=min(max(window.col + col, box.col + box.width - window.side), box.col),
         )

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from tvseg.data.geometry import Box
 from tvseg.evaluation.plot_style import LOOK, WIDTH_IN
 from tvseg.evaluation.report.examples import Example
 from tvseg.evaluation.tables.table import SHORT
@@ -40,7 +41,9 @@ def panels(examples: Sequence[Example]) -> Figure:
     for axes, title in zip(grid[0], ("photograph", *variants), strict=True):
         axes.set_title(title, loc="center")
     for row, example in zip(grid, examples, strict=True):
-        top, bottom, left, right = window(example)
+        box = window(example)
+        top, left = box.row - 0.5, box.col - 0.5
+        bottom, right = top + box.height, left + box.width
         _show(row[0], example.image)
         row[0].set_ylabel(f"{example.rank}\n{example.name}", fontsize=8)
         frame = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="white")
@@ -60,22 +63,12 @@ def panels(examples: Sequence[Example]) -> Figure:
     return figure
 
 
-def window(example: Example) -> tuple[float, float, float, float]:
-    """The square about all contours of a case: top, bottom, left, right in px, within the image."""
-    everything = [example.truth, *example.predictions.values()]
-    marked = np.logical_or.reduce(np.concatenate(everything))  # (H, W)
-    height, width = marked.shape
+def window(example: Example) -> Box:
+    """Return the square about all contours of a case, moved into the image."""
+    marked = np.concatenate([example.truth, *example.predictions.values()])  # (S, H, W)
     if not marked.any():
-        return -0.5, height - 0.5, -0.5, width - 0.5
-    rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
-    extent = max(np.ptp(rows), np.ptp(columns)) + 1
-    side = min((1 + 2 * MARGIN) * extent, height, width)
-    edges = []
-    for places, length in ((rows, height), (columns, width)):
-        start = (places[0] + places[-1] - side) / 2
-        start = min(max(start, -0.5), length - 0.5 - side)
-        edges += [float(start), float(start + side)]
-    return edges[0], edges[1], edges[2], edges[3]
+        return Box(0, 0, *marked.shape[1:])
+    return Box.of(marked).square(MARGIN).moved_into(*marked.shape[1:])
 
 
 def _show(axes: Axes, image: np.ndarray) -> None:

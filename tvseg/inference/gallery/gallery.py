@@ -12,18 +12,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from tvseg.data.geometry import Box
 from tvseg.errors import UserError
 from tvseg.files import open_atomically
-from tvseg.inference.gallery.thumbnails import bytes_each, small_jpeg, square_about
+from tvseg.inference.gallery.thumbnails import bytes_each, small_jpeg
 from tvseg.inference.input.read import read_photograph
 from tvseg.inference.output.formats.overlay import COLOURS, OTHER_COLOURS
 from tvseg.inference.output.read_back import Polygons, WrittenFolder
-from tvseg.inference.upsampling import Extent
 from tvseg.pages import data_uri, environment
 
 GENERATOR = '<meta name="generator" content="tvseg view">'
 _KNOWN = ("id", "path", "flags", "vcdr", "roi_confidence")  # columns that a card shows at its top
 _DECIMALS = 1  # of outlines, in px of the photograph
+_MARGIN = 0.35  # about the structures, a share of their longer side
 _LEAST_GAIN = 1.25  # below this an enlargement shows nothing that the whole picture does not
 
 
@@ -31,7 +32,7 @@ class Shot(NamedTuple):
     """A picture in the page, and the rectangle of the photograph that it shows."""
 
     source: str
-    shown: Extent
+    shown: Box
 
 
 @dataclass
@@ -172,17 +173,17 @@ def _picture(card: Card, outlines: Mapping[str, Polygons], most_bytes: int) -> N
         )
     each = most_bytes * 3 // 8  # two of them, a third longer as text
     card.paths = {name: _path(polygons) for name, polygons in outlines.items()}
-    card.whole = Shot(_source(image, each), Extent(0, 0, height, width))
+    card.whole = Shot(_source(image, each), Box.frame(image))
     points = [polygon for polygons in outlines.values() for polygon in polygons]
     if not points:
         return
     low, high = np.concatenate(points).min(axis=0), np.concatenate(points).max(axis=0)
     (left, top), (cols, rows) = low.astype(int), np.ceil(high - low).astype(int)
-    square = square_about(Extent(int(top), int(left), int(rows), int(cols)), height, width)
-    if max(height, width) >= _LEAST_GAIN * max(square.rows, square.cols):
-        part = image[square.top : square.top + square.rows, square.left : square.left + square.cols]
-        card.disc = Shot(_source(part, each), square)
-        card.right = bool((low[0] + high[0]) / 2 > square.left + square.cols / 2 + 1)
+    box = Box(int(top), int(left), int(rows), int(cols))
+    square = box.square(_MARGIN).moved_into(height, width)
+    if max(height, width) >= _LEAST_GAIN * square.side:
+        card.disc = Shot(_source(image[square.slices], each), square)
+        card.right = box.centre[1] > square.centre[1] + 1
 
 
 def _source(image: np.ndarray, most_bytes: int) -> str:

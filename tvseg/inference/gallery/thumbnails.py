@@ -7,13 +7,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from tvseg.inference.upsampling import Extent
-
 PAGE_BYTES = 48_000_000
 MOST_BYTES, LEAST_BYTES = 64_000, 24_000
 _SIDES_PX = (560, 480, 400, 320, 240, 160)
 _QUALITIES = (85, 75, 60)
-_MARGIN = 0.35  # about the structures, a share of their longer side
 
 
 def bytes_each(count: int) -> int:
@@ -43,18 +40,3 @@ def small_jpeg(image: np.ndarray, most_bytes: int) -> bytes:
         if len(content) <= most_bytes:
             break
     return content
-
-
-def square_about(extent: Extent, height: int, width: int) -> Extent:
-    """The square about structures with a margin, moved and cut to lie in the photograph.
-
-    Args:
-        extent: Of the structures, in px of the photograph.
-        height: Of the photograph, in px.
-        width: Of the photograph, in px.
-    """
-    side = round(max(extent.rows, extent.cols) * (1 + 2 * _MARGIN))
-    rows, cols = min(side, height), min(side, width)
-    top = round(extent.top + (extent.rows - rows) / 2)
-    left = round(extent.left + (extent.cols - cols) / 2)
-    return Extent(min(max(0, top), height - rows), min(max(0, left), width - cols), rows, cols)

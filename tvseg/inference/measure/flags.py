@@ -4,10 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tvseg.data.geometry import Window
+from tvseg.data.geometry import Box
 from tvseg.inference.placed_masks import PlacedMasks
-from tvseg.inference.regions import extent_inside
-from tvseg.inference.upsampling import Extent
 
 LOW_CONTRAST = 20
 """Grey levels between the 5th and 95th percentile of the green channel in the region. Regions of
@@ -17,7 +15,7 @@ _SAMPLED_PX = 128  # percentiles are taken on about so many rows and columns
 
 
 def flags(
-    image: np.ndarray, window: Window | None, placed: PlacedMasks, structures: Sequence[str]
+    image: np.ndarray, window: Box | None, placed: PlacedMasks, structures: Sequence[str]
 ) -> list[str]:
     """What is the matter with a prediction.
 
@@ -44,29 +42,19 @@ def flags(
     return found
 
 
-def _touches_border(window: Window, placed: PlacedMasks) -> bool:
+def _touches_border(window: Box, placed: PlacedMasks) -> bool:
     """Whether a mask reaches the edge of what the network saw of the photograph."""
-    rows, cols = np.nonzero(placed.masks.any(axis=0))
-    if not rows.size:
-        return False
-    seen = extent_inside(window, placed.height, placed.width)
-    top, left = placed.row - window.row, placed.col - window.col
-    return (
-        int(rows.min()) + top <= seen.top
-        or int(cols.min()) + left <= seen.left
-        or int(rows.max()) + top >= seen.top + seen.rows - 1
-        or int(cols.max()) + left >= seen.left + seen.cols - 1
+    box, seen = placed.extent, window.overlap(Box(0, 0, placed.height, placed.width))
+    return not box.is_empty and (
+        box.row <= seen.row
+        or box.col <= seen.col
+        or box.row + box.height >= seen.row + seen.height
+        or box.col + box.width >= seen.col + seen.width
     )
 
 
-def _contrast(image: np.ndarray, window: Window) -> float:
-    height, width = image.shape[:2]
-    seen = Extent(window.row, window.col, window.side, window.side).within(
-        Extent(0, 0, height, width)
-    )
+def _contrast(image: np.ndarray, window: Box) -> float:
     step = max(1, window.side // _SAMPLED_PX)
-    green = image[
-        seen.top : seen.top + seen.rows : step, seen.left : seen.left + seen.cols : step, 1
-    ]
+    green = image[window.overlap(Box.frame(image)).slices][::step, ::step, 1]
     low, high = np.percentile(green, (5, 95))
     return float(high - low)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tvseg.data.centres import MaskEncoding
+from tvseg.data.geometry import Box
 from tvseg.data.images import read_labels
 from tvseg.errors import UserError
 from tvseg.inference.output.folder import FAILURE_COLUMNS, OutputFolder
@@ -149,12 +150,8 @@ def _coco(tree: Any) -> dict[str, dict[str, Polygons]]:
 
 def _trace(labels: np.ndarray, encoding: MaskEncoding) -> dict[str, Polygons]:
     masks = encoding.decode(labels)
-    rows, cols = np.nonzero(masks.any(axis=0))
-    if not rows.size:
-        return {}
-    top, left = int(rows.min()), int(cols.min())
-    small = masks[:, top : int(rows.max()) + 1, left : int(cols.max()) + 1]
-    placed = PlacedMasks(small, top, left, *labels.shape)
+    box = Box.of(masks)
+    placed = PlacedMasks(masks[:, *box.slices], box, *labels.shape)
     return {
         name: polygons
         for name, polygons in zip(encoding.structures, placed.sparse_outlines, strict=True)

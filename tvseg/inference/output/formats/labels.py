@@ -6,10 +6,9 @@ import cv2
 import nibabel as nib
 import numpy as np
 
+from tvseg.data.geometry import Box
 from tvseg.inference.output.formats.png import grey_png
 from tvseg.inference.prediction import Prediction
-from tvseg.inference.regions import extent_inside
-from tvseg.inference.upsampling import Extent
 
 
 def mask_png(prediction: Prediction) -> bytes:
@@ -48,16 +47,7 @@ def uncertainty_png(prediction: Prediction) -> bytes:
     if apart is not None and window is not None:
         small = np.round(apart.max(axis=0) * 2 * 255).clip(0, 255).astype(np.uint8)
         size = (window.side, window.side)
-        seen = extent_inside(window, height, width)
-        shown = Extent(window.row + seen.top, window.col + seen.left, seen.rows, seen.cols)
-        whole[_slices(shown)] = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)[
-            _slices(seen)
-        ]
+        shown = window.overlap(Box.frame(whole))
+        large = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
+        whole[shown.slices] = large[shown.seen_from(window).slices]
     return grey_png(whole)
-
-
-def _slices(extent: Extent) -> tuple[slice, slice]:
-    return (
-        slice(extent.top, extent.top + extent.rows),
-        slice(extent.left, extent.left + extent.cols),
-    )

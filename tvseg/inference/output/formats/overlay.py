@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from tvseg.data.geometry import Box
 from tvseg.inference.output.formats.png import photograph_png
 from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.prediction import Prediction
@@ -38,12 +39,13 @@ def draw_overlay(image: np.ndarray, placed: PlacedMasks, structures: Sequence[st
         small, they are shown enlarged in the corner farthest from them, and framed in the picture.
     """
     drawn = image.copy()
-    box = _box(placed)
-    if box is None:
+    if placed.extent.is_empty:
         return drawn
-    _draw(drawn, placed, structures, width_px=_line_px(box[2]), origin=(0, 0), scale=1.0)
-    if _zoom(box[2], image) >= LEAST_ZOOM:
-        _draw_inset(drawn, image, placed, structures, box)
+    width_px = _line_px(placed.extent.side)
+    _draw(drawn, placed, structures, width_px=width_px, origin=(0, 0), scale=1.0)
+    square = placed.extent.square(MARGIN).moved_into(*image.shape[:2])
+    if INSET * min(image.shape[:2]) >= LEAST_ZOOM * square.side:
+        _draw_inset(drawn, image, placed, structures, square)
     return drawn
 
 
@@ -68,22 +70,6 @@ def _draw(
         cv2.polylines(drawn, points, True, colour, width_px, cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def _box(placed: PlacedMasks) -> tuple[float, float, float] | None:
-    """Centre (row, col) and longer side of all structures together, in px."""
-    points = [polygon for polygons in placed.outlines for polygon in polygons]
-    if not points:
-        return None
-    low, high = np.concatenate(points).min(axis=0), np.concatenate(points).max(axis=0)
-    row, col = (low + high) / 2
-    return float(row), float(col), float((high - low).max())
-
-
-def _zoom(extent: float, image: np.ndarray) -> float:
-    """How many times larger the inset shows structures of some extent in px."""
-    shorter: int = min(image.shape[:2])
-    return INSET * shorter / max(extent * (1 + 2 * MARGIN), 1.0)
-
-
 def _line_px(extent: float) -> int:
     return max(1, round(extent / 200))
 
@@ -93,23 +79,20 @@ def _draw_inset(
     image: np.ndarray,
     placed: PlacedMasks,
     structures: Sequence[str],
-    box: tuple[float, float, float],
+    square: Box,
 ) -> None:
     height, width = image.shape[:2]
-    row, col, extent = box
-    side = max(8, round(extent * (1 + 2 * MARGIN)))
-    top = min(max(0, round(row - side / 2)), height - side)
-    left = min(max(0, round(col - side / 2)), width - side)
     size = round(INSET * min(height, width))
-    enlarged = cv2.resize(
-        image[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_CUBIC
-    )
-    scale = size / side
-    width_px = _line_px(extent * scale)
-    _draw(enlarged, placed, structures, width_px=width_px, origin=(top, left), scale=scale)
+    enlarged = cv2.resize(image[square.slices], (size, size), interpolation=cv2.INTER_CUBIC)
+    scale = size / square.side
+    width_px = _line_px(placed.extent.side * scale)
+    origin = square.row, square.col
+    _draw(enlarged, placed, structures, width_px=width_px, origin=origin, scale=scale)
     thin_px = max(1, round(max(height, width) / 1000))
     cv2.rectangle(enlarged, (0, 0), (size - 1, size - 1), FRAME, thin_px)
-    cv2.rectangle(drawn, (left, top), (left + side - 1, top + side - 1), FRAME, thin_px)
+    last = square.col + square.side - 1, square.row + square.side - 1
+    cv2.rectangle(drawn, (square.col, square.row), last, FRAME, thin_px)
+    row, col = placed.extent.centre
     first_row = 0 if row > height / 2 else height - size
     first_col = 0 if col > width / 2 else width - size
     drawn[first_row : first_row + size, first_col : first_col + size] = enlarged

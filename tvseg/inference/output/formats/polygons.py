@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tvseg.data.geometry import Box
 from tvseg.inference.prediction import Prediction
 
 _DECIMALS = 2
@@ -71,10 +72,9 @@ def coco_annotations(prediction: Prediction) -> list[dict[str, Any]]:
     for place, (mask, polygons) in enumerate(
         zip(placed.masks, placed.sparse_outlines, strict=True), start=1
     ):
-        rows, cols = np.nonzero(mask)
-        if not rows.size:
+        box = Box.of(mask).shifted(placed.box.row, placed.box.col)
+        if box.is_empty:
             continue
-        top, left = int(rows.min()) + placed.row, int(cols.min()) + placed.col
         found.append(
             {
                 "category_id": place,
@@ -82,8 +82,8 @@ def coco_annotations(prediction: Prediction) -> list[dict[str, Any]]:
                     [number for point in _points(polygon)[:-1] for number in point]
                     for polygon in polygons
                 ],
-                "area": int(rows.size),
-                "bbox": [left, top, int(np.ptp(cols)) + 1, int(np.ptp(rows)) + 1],
+                "area": int(mask.sum()),
+                "bbox": [box.col, box.row, box.width, box.height],
                 "iscrowd": 0,
             }
         )
