@@ -1,13 +1,23 @@
-"""Writing files so that a reader, a crash or a full disk never meets half of one."""
+"""Files written whole or not at all, and read within bounds."""
 
+import csv
 import json
 import os
 import re
+import stat
+import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from tvseg.errors import UserError
+
+MAX_JSON_BYTES = 2**28
+MAX_TABLE_BYTES = 2**28
+MAX_TABLE_ROWS = 1_000_000
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")
 
@@ -50,10 +60,137 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """:func:`write_bytes` for text, as UTF-8."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write text as UTF-8; bytes of file names that are no text are written escaped."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, content: Any) -> None:
     """:func:`write_bytes` for a JSON tree, indented."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_bytes(path: Path, *, limit: int) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        UserError: A device, pipe or folder, or a file of more than ``limit`` bytes.
+        OSError: The file does not exist or cannot be read.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{path}: must be a regular file, not a folder, device or pipe")
+    if status.st_size > limit:
+        raise UserError(f"{path}: must have at most {limit} bytes, has {status.st_size}")
+    return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        UserError: Not JSON, nested too deeply, or of more than ``MAX_JSON_BYTES``.
+        OSError: The file does not exist or cannot be read.
+    """
+    return parse_json(read_bytes(path, limit=MAX_JSON_BYTES), path)
+
+
+def parse_json(content: bytes | str, source: object) -> Any:
+    """Return what a JSON text holds.
+
+    Args:
+        content: The text.
+        source: Where it comes from, named in errors.
+
+    Raises:
+        UserError: Not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(content if isinstance(content, str) else content.decode("utf-8-sig"))
+    except ValueError as error:
+        raise UserError(f"{source}: cannot be read as JSON: {error}") from error
+    except RecursionError as error:
+        raise UserError(f"{source}: cannot be read as JSON: nested too deeply") from error
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """A CSV file.
+
+    Attributes:
+        columns: Names from the first row.
+        rows: Line number and cells by column, without surrounding spaces. A row of fewer cells
+            than columns lacks the last columns, cells beyond the columns are under ``""``.
+    """
+
+    columns: list[str]
+    rows: list[tuple[int, dict[str, str]]]
+
+
+def read_csv(path: Path, *, max_rows: int = MAX_TABLE_ROWS) -> CsvTable:
+    """Read a table as programs and spreadsheets write it.
+
+    A byte order mark, a first line ``sep=;``, semicolons or tabs between cells, empty columns at
+    the right and empty rows are accepted.
+
+    Raises:
+        UserError: Not a CSV file in UTF-8, a column without a name or named twice, or too long.
+        OSError: The file does not exist or cannot be read.
+    """
+    content = read_bytes(path, limit=MAX_TABLE_BYTES)
+    try:
+        lines = content.decode("utf-8-sig").splitlines(keepends=True)
+        stated = re.fullmatch(r"sep=(.)\s*", lines[0]) if lines else None
+        skipped = 1 if stated else 0
+        separator = stated[1] if stated else _separator_of(lines[0] if lines else "")
+        reader = csv.reader(lines[skipped:], delimiter=separator, skipinitialspace=True)
+        filled = [
+            (reader.line_num + skipped, [cell.strip() for cell in cells])
+            for cells in reader
+            if any(cell.strip() for cell in cells)
+        ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: must be a CSV file in UTF-8: {error}") from error
+    if len(filled) - 1 > max_rows:
+        raise UserError(f"{path}: must have at most {max_rows} rows, has {len(filled) - 1}")
+    columns = [unicodedata.normalize("NFC", name) for name in filled[0][1]] if filled else []
+    while columns and not columns[-1]:
+        columns.pop()
+    if wrong := sorted({name for name in columns if not name or columns.count(name) > 1}):
+        names = ", ".join(map(repr, wrong))
+        raise UserError(f"{path}: each column must have a name of its own, got {names} twice")
+    return CsvTable(columns, [(line, _by_column(columns, cells)) for line, cells in filled[1:]])
+
+
+def _separator_of(heads: str) -> str:
+    bare = re.sub(r'"[^"]*"', "", heads)
+    return next((mark for mark in (",", ";", "\t") if mark in bare), ",")
+
+
+def _by_column(columns: list[str], cells: list[str]) -> dict[str, str]:
+    row = dict(zip(columns, cells, strict=False))
+    if beyond := " ".join(filter(None, cells[len(columns) :])):
+        row[""] = beyond
+    return row
+
+
+def check_row(row: Mapping[str, str], columns: list[str]) -> None:
+    """Raise UserError unless a row of :func:`read_csv` has a cell in each column, and no more."""
+    if "" in row:
+        raise UserError(f"has more cells than the {len(columns)} columns")
+    if len(row) < len(columns):
+        raise UserError(f"has {len(row)} cells for {len(columns)} columns")
+
+
+def find_listed(folder: Path, name: str) -> Path:
+    """Return the path of a file that a table or an annotation names, relative to a folder.
+
+    Backslashes are read as slashes, and names in another Unicode form than the file's are found.
+    A name that is not found is returned as it is written.
+    """
+    plain = folder / name.replace("\0", "\ufffd")
+    spellings = dict.fromkeys((name, name.replace("\\", "/")))
+    forms = [form for text in spellings for form in (
+        text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))]  # fmt: skip
+    return next(
+        (folder / form for form in forms if "\0" not in form and (folder / form).exists()), plain
+    )

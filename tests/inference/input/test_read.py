@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +101,46 @@ def test_dicom_that_is_none_gets_one_clear_line(
     path = _dicom(tmp_path / "cut.dcm", WIDE, PixelData=b"12")
     with pytest.raises(ValueError, match=r"cut.dcm: cannot be read as a picture"):
         read_photograph(path)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
-    with pytest.raises(ValueError, match="at most 600 pixels, got 800"):
+    monkeypatch.setattr("tvseg.data.images.MAX_SIDE_PX", 30)
+    with pytest.raises(UserError, match="at most 30 px a side, has 40 x 20"):
         read_photograph(_dicom(tmp_path / "large.dcm", WIDE))
     assert count_pixels(tmp_path / "text.dcm") == count_pixels(tmp_path / "none.png") == 0
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r'pydicom is not installed: run pip install "tvseg.dicom'):
         read_photograph(path)
+
+
+@pytest.mark.parametrize("size", [141, 200, 332, 400, 600])
+def test_a_dicom_file_that_breaks_off_is_a_failure_of_this_file(tmp_path: Path, size: int) -> None:
+    whole = _dicom(tmp_path / "whole.dcm", WIDE).read_bytes()
+    (tmp_path / "cut.dcm").write_bytes(whole[:size])
+    with pytest.raises(UserError, match=r"cut.dcm: "):
+        read_photograph(tmp_path / "cut.dcm")
+    assert count_pixels(tmp_path / "cut.dcm") in (0, 800)
+
+
+def test_a_dicom_file_with_empty_rows_is_a_failure_of_this_file(tmp_path: Path) -> None:
+    path = _dicom(tmp_path / "a.dcm", WIDE, Rows=None)
+    with pytest.raises(UserError, match=r"a.dcm: "):
+        read_photograph(path)
+
+
+def test_signed_dicom_samples_are_refused(tmp_path: Path) -> None:
+    samples = np.array([[-50, 0, 4000]], np.int16)
+    path = _dicom(tmp_path / "a.dcm", samples, "MONOCHROME2", PixelRepresentation=1)
+    with pytest.raises(UserError, match="samples must be unsigned"):
+        read_photograph(path)
+
+
+def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.dcm")
+    (tmp_path / "zero.dcm").symlink_to("/dev/zero")
+    for name in ("pipe.dcm", "zero.dcm"):
+        with pytest.raises(UserError, match=f"{name}: must be a regular file"):
+            read_photograph(tmp_path / name)
+        assert count_pixels(tmp_path / name) == 0
+
+
+def test_a_strip_counts_as_what_its_padding_takes(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((32, 1000, 3), np.uint8)).save(tmp_path / "a.png")
+    assert count_pixels(tmp_path / "a.png") == 250_000

@@ -1,14 +1,15 @@
 """Photographs as they come from cameras and archives, as 8-bit RGB."""
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from tvseg.data.images import read_image, to_eight_bits
+from tvseg.data.images import MAX_FILE_BYTES, check_size, read_image, read_size, to_eight_bits
 from tvseg.errors import UserError
 from tvseg.extras import require
+from tvseg.files import read_bytes
 from tvseg.inference.input.find import DICOM_SUFFIXES, Laterality, parse_laterality
 
 if TYPE_CHECKING:
@@ -31,54 +32,61 @@ def read_photograph(path: Path) -> Picture:
     """Read a picture file, or a DICOM photograph (``.dcm``, ``.dicom``).
 
     Raises:
-        ValueError: No picture, a damaged or inordinately large one, or DICOM without pydicom.
-        OSError: The file cannot be read.
+        UserError: No picture, a damaged or inordinately large one, or DICOM without pydicom.
+        OSError: The file does not exist or cannot be read.
     """
     if path.suffix.lower() not in DICOM_SUFFIXES:
         return Picture(read_image(path), "unknown")
-    return _read_dicom(path)
+    content = io.BytesIO(read_bytes(path, limit=MAX_FILE_BYTES))
+    pydicom = _import_pydicom()
+    try:
+        return _read_dicom(path, pydicom.dcmread(content))
+    except UserError:
+        raise
+    except pydicom.errors.InvalidDicomError as error:
+        raise UserError(f"{path}: must be a DICOM file, it has no DICOM header") from error
+    except Exception as error:  # of pydicom and of its decoders, of any kind
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: cannot be read as a picture: {reason}") from error
 
 
 def count_pixels(path: Path) -> int:
-    """Pixels of a photograph by its header, 0 for a file that has none to read."""
+    """Return about how many pixels reading a photograph takes by its header, 0 if that is unread.
+
+    A strip, which is padded to a square, counts as a quarter of the square.
+    """
     try:
+        if not path.is_file():
+            return 0
         if path.suffix.lower() in DICOM_SUFFIXES:
-            header = _dicom(path, pixels=False)
-            return int(header.Rows) * int(header.Columns)
-        with Image.open(path) as picture:
-            return picture.width * picture.height
+            header = _import_pydicom().dcmread(path, stop_before_pixels=True)
+            width, height = int(header.Columns), int(header.Rows)
+        else:
+            width, height = read_size(path)
+        return max(width * height, max(width, height) ** 2 // 4)
     except Exception:  # whatever is wrong with it, reading it will say so
         return 0
 
 
-def _read_dicom(path: Path) -> Picture:
-    header = _dicom(path, pixels=False)
-    if "Rows" not in header or "Columns" not in header:
-        raise UserError(f"{path}: must be a DICOM photograph, this one has no picture")
-    count, limit = int(header.Rows) * int(header.Columns), 2 * (Image.MAX_IMAGE_PIXELS or 0)
-    if limit and count > limit:
-        raise UserError(f"{path}: must have at most {limit} pixels, got {count}")
-    frames = int(header.get("NumberOfFrames", 1) or 1)
-    if frames > 1:
-        raise UserError(f"{path}: must be a single photograph, got {frames} frames")
-    content = _dicom(path, pixels=True)
-    try:
-        pixels = _rgb(content)
-    except Exception as error:  # of pydicom and of its decoders, of any kind
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: cannot be read as a picture: {reason}") from error
-    told = str(header.get("ImageLaterality") or header.get("Laterality") or "")
-    return Picture(pixels, parse_laterality(told) if told in ("R", "L") else "unknown")
-
-
-def _dicom(path: Path, *, pixels: bool) -> "Dataset":
+def _import_pydicom() -> Any:
     require("pydicom")
     import pydicom
 
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=not pixels)
-    except pydicom.errors.InvalidDicomError as error:
-        raise UserError(f"{path}: must be a DICOM file, its header is none") from error
+    return pydicom
+
+
+def _read_dicom(path: Path, content: "Dataset") -> Picture:
+    if "Rows" not in content or "Columns" not in content or "PixelData" not in content:
+        raise UserError(f"{path}: must be a DICOM photograph, this one has no picture")
+    check_size(path, int(content.Columns), int(content.Rows))
+    frames = int(content.get("NumberOfFrames", 1) or 1)
+    if frames > 1:
+        raise UserError(f"{path}: must be a single photograph, got {frames} frames")
+    if content.get("PixelRepresentation", 0) != 0:
+        raise UserError(f"{path}: samples must be unsigned (PixelRepresentation 0), these are not")
+    stated = str(content.get("ImageLaterality") or content.get("Laterality") or "")
+    eye = parse_laterality(stated) if stated in ("R", "L") else "unknown"
+    return Picture(_rgb(content), eye)
 
 
 def _rgb(content: "Dataset") -> np.ndarray:
