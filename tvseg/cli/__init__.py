@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "tvseg.cli.predict:predict",
     "view": "tvseg.cli.view:view",
     "show": "tvseg.cli.show:show",
+    "faces": "tvseg.cli.faces:faces",
     "bench": "tvseg.cli.bench:bench",
 }
 

@@ -1,0 +1,1 @@
+"""Face verification, the paper's second task: pairs of pictures, embeddings, ten folds."""
