@@ -7,6 +7,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_FILE_LINES = 300
+LONG_FILE_LINES = 600
+LONG_FILES = {
+    "tvseg/evaluation/report/sections.py": "every section of a report, a function each",
+}
+"""Files of one thing that parts would tear, and what it is."""
 MAX_FUNCTION_LINES = 50
 VAGUE = {"utils", "misc", "common", "helpers"}
 
@@ -49,8 +54,10 @@ def complaints(path: Path) -> Iterator[str]:
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     lines = text.count("\n")
-    if lines > MAX_FILE_LINES:
-        yield f"{path}: {lines} lines, at most {MAX_FILE_LINES}"
+    name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else ""
+    limit = LONG_FILE_LINES if name in LONG_FILES else MAX_FILE_LINES
+    if lines > limit:
+        yield f"{path}: {lines} lines, at most {limit}"
     if path.stem in VAGUE:
         yield f"{path}: a module is named after what it holds"
     for node in ast.walk(tree):

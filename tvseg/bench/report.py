@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from rich.table import Table
 
 from tvseg.bench.measurement import FORWARD, Measurement
 from tvseg.files import write_bytes, write_text
@@ -28,14 +27,14 @@ _COLUMNS = {
 _SWEPT = {"channels": "channels", "map size": "height", "batch": "batch"}
 
 
-def tables(rows: Sequence[Measurement]) -> Iterator[Table]:
+def tables(rows: Sequence[Measurement]) -> Iterator[tuple[str, pd.DataFrame]]:
     """Lay rows out for the terminal: a table for each case and passes.
 
     Args:
         rows: Of one benchmark.
 
     Yields:
-        Tables; columns that nothing fills are left out.
+        Title and cells as text of each table; columns that nothing fills are left out.
     """
     used = {
         field: words
@@ -44,16 +43,14 @@ def tables(rows: Sequence[Measurement]) -> Iterator[Table]:
     }
     for _, group in groupby(rows, lambda row: (row.channels, row.height, row.batch, row.passes)):
         members = list(group)
-        grid = Table(title=_title(members[0]), title_justify="left", title_style="")
-        grid.add_column("variant")
-        for header, _ in used.values():
-            grid.add_column(header, justify="right")
+        lines = []
         for row in members:
             cells = [_cell(row, field, pattern) for field, (_, pattern) in used.items()]
             if row.refused:
                 cells[0] = f"refused: differs by {row.error:.1e}"
-            grid.add_row(row.variant, *cells)
-        yield grid
+            lines.append((row.variant, *cells))
+        columns = ["variant", *(header for header, _ in used.values())]
+        yield _title(members[0]), pd.DataFrame(lines, columns=columns)
 
 
 def _title(row: Measurement) -> str:

@@ -110,14 +110,13 @@ def _say(words: str) -> None:
 
 
 def _report(rows: "Sequence[Measurement]", title: str, name: str, out: Path | None) -> None:
-    from rich.console import Console
-
     from tvseg.bench.report import tables, write_csv
+    from tvseg.cli.tables import print_table
+    from tvseg.evaluation.tables.table import Table
 
-    console = Console()
-    console.print(title)
-    for grid in tables(rows):
-        console.print(grid)
+    click.echo(title)
+    for words, frame in tables(rows):
+        print_table(Table.of(words, frame))
     if out is not None:
         write_csv(rows, out / f"{name}.csv")
 

@@ -53,19 +53,22 @@ def check(
     Exit code 1 when there are problems: what training refuses, or what makes a score untrue.
     Warnings are for you to look at.
     """
+    from tvseg.cli.tables import print_table
     from tvseg.config import load_settings
     from tvseg.data.centres import centres_of
     from tvseg.data.check import check_data
     from tvseg.data.check.measures import case_table, count_table, look_table, structure_table
+    from tvseg.evaluation.tables.table import Table
     from tvseg.files import write_text
 
     settings = load_settings(configs)
     centres = centres_of(settings)
     report = check_data(root, centres)
     if report.examined:
-        _print_table("Cases", count_table(report.examined, centres))
-        _print_table("Structures: median (5-95 %)", structure_table(report.examined))
-        _print_table("Look: median (5-95 %)", look_table(report.examined))
+        print_table(Table.of("Cases", count_table(report.examined, centres), heads=3))
+        structures = structure_table(report.examined)
+        print_table(Table.of("Structures: median (5-95 %)", structures, heads=3))
+        print_table(Table.of("Appearance: median (5-95 %)", look_table(report.examined)))
     if report.left_alone:
         click.echo(f"Left alone, no centre in the settings: {', '.join(report.left_alone)}")
     if sheet is not None and report.examined:
@@ -83,16 +86,6 @@ def check(
     counts = f"{len(report.problems) or 'No'} problems, {len(report.warnings) or 'no'} warnings."
     click.echo(counts, err=bool(report.problems))
     sys.exit(1 if report.problems else 0)
-
-
-def _print_table(title: str, table: "pd.DataFrame") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    grid = Table(*table.columns, title=title, title_justify="left", title_style="bold")
-    for row in table.itertuples(index=False):
-        grid.add_row(*row)
-    Console().print(grid)
 
 
 def _print_findings(findings: "Sequence[Finding]", word: str, root: Path, lines: int) -> None:

@@ -162,16 +162,15 @@ def _encoding(text: str, settings: "Settings") -> "MaskEncoding":
 
 
 def _list_problems(outcome: "Outcome") -> None:
-    from rich.console import Console
-    from rich.table import Table
+    import pandas as pd
+
+    from tvseg.cli.tables import make_console, print_table
+    from tvseg.evaluation.tables.table import Table
 
     if outcome.problems:
-        table = Table("Centre", "File", "Problem")
-        for column in table.columns:
-            column.overflow = "fold"  # a name cut short cannot be searched for
-        for problem in outcome.problems:
-            table.add_row(problem.centre, problem.file, problem.reason)
-        Console(stderr=True).print(table)
+        rows = [(one.centre, one.file, one.reason) for one in outcome.problems]
+        text = pd.DataFrame(rows, columns=["Centre", "File", "Problem"])
+        print_table(Table.of("", text, heads=3), make_console(stderr=True))
 
 
 def _list_centres(outcome: "Outcome", root: Path, settings: "Settings") -> None:

@@ -110,16 +110,16 @@ def _evaluate_runs(
 ) -> None:
     import pandas as pd
 
-    from tvseg.cli.tables import make_console, print_shifts, print_table
+    from tvseg.cli.tables import print_table
     from tvseg.data.cases import find_root
     from tvseg.device import choose_device
     from tvseg.evaluation.report.grouping import group_runs
     from tvseg.evaluation.report.groups import Scoring, caption
     from tvseg.evaluation.scoring.runs import evaluate_run, evaluation_folder, find_runs, open_run
     from tvseg.evaluation.scoring.shifts import evaluate_shifts, summarise_shifts
+    from tvseg.evaluation.tables.layout import shift_table
     from tvseg.evaluation.tables.write import write_tables
 
-    console = make_console()
     known: dict[Path, set[str]] = {}  # fingerprints found, by data root
     for group in group_runs(find_runs(runs or (Path("runs"),))):
         rows, moved = [], []
@@ -138,11 +138,11 @@ def _evaluate_runs(
                 moved.append(evaluate_shifts(subject, protocol, shifts=shifts))
         folders = [evaluation_folder(run, protocol, images, checkpoint) for run in group]
         words = caption(group, Scoring(protocol, images, checkpoint))
-        print_table(console, write_tables(pd.concat(rows), words, folders))
+        print_table(write_tables(pd.concat(rows), words, folders))
         if moved:
-            print_shifts(console, summarise_shifts(pd.concat(moved)))
+            print_table(shift_table(summarise_shifts(pd.concat(moved))))
         for folder in folders:
-            console.print(f"{folder / 'cases.csv'}", highlight=False, soft_wrap=True)
+            click.echo(folder / "cases.csv")
 
 
 def _evaluate_folders(
@@ -152,7 +152,7 @@ def _evaluate_folders(
     encodings: tuple["MaskEncoding", "MaskEncoding"],
     out: Path | None,
 ) -> None:
-    from tvseg.cli.tables import make_console, print_table
+    from tvseg.cli.tables import print_table
     from tvseg.evaluation.scoring.folders import score_folders, write_scored
     from tvseg.evaluation.tables.write import write_tables
 
@@ -171,9 +171,7 @@ def _evaluate_folders(
         )
         if out:
             write_scored(out, scored, caption, protocol)
-        print_table(
-            make_console(), write_tables(scored.rows, caption, [out] if out is not None else [])
-        )
+        print_table(write_tables(scored.rows, caption, [out] if out else []))
     for name, reason in scored.failed.items():
         click.echo(f"{name}: {reason}", err=True)
     if scored.failed:

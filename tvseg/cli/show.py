@@ -76,23 +76,23 @@ def affinity(run: Path, checkpoint: str, out: Path | None) -> None:
 
 
 def _print_layers(table: "pd.DataFrame") -> None:
-    from tvseg.cli.tables import print_rows
+    import pandas as pd
+
+    from tvseg.cli.tables import print_table
+    from tvseg.evaluation.tables.table import Table
 
     percent = {
         "kernels vary [%]": table["kernels"],
         "with constant maps [%]": table["kernels_constant"],
     }
-    print_rows(
-        "Affinity maps, all 1 at the start",
-        {
-            "layer": table["layer"],
-            "maps": table["maps"].astype(str),
-            "least": table["low"].map("{:.4f}".format),
-            "greatest": table["high"].map("{:.4f}".format),
-            "spread": table["spread"].map("{:.4f}".format),
-        }
-        | {head: (100 * values).map("{:.2f}".format) for head, values in percent.items()},
-    )
+    columns = {
+        "layer": table["layer"],
+        "maps": table["maps"],
+        "least": table["low"].map("{:.4f}".format),
+        "greatest": table["high"].map("{:.4f}".format),
+        "spread": table["spread"].map("{:.4f}".format),
+    } | {head: (100 * values).map("{:.2f}".format) for head, values in percent.items()}
+    print_table(Table.of("Affinity maps, all 1 at the start", pd.DataFrame(columns)))
     click.echo(NOTE, nl=False)
 
 
@@ -120,7 +120,6 @@ def layout(
     """
     import torch
 
-    from tvseg.cli.tables import print_rows
     from tvseg.config import load_settings
     from tvseg.data.cases import find_cases
     from tvseg.data.centres import centres_of
@@ -144,12 +143,8 @@ def layout(
         cases, encoder, image_size=settings.image_size, device=where, seed=settings.seed
     )
     table = layout_table(found)
-    print_rows(
-        f"Variance of encoder features, as shares of each channel's\n({settings.encoder}, weights "
-        f"{Path(settings.encoder_weights).name}, {settings.image_size} px)",
-        {"centre": table["centre"], "images": table["images"].astype(str)}
-        | {head: table[column].map("{:.3f}".format) for head, column in VARIANCES.items()},
-    )
+    source = f"{settings.encoder}, weights {Path(settings.encoder_weights).name}"
+    _print_variances(table, f"{source}, {settings.image_size} px")
     click.echo(interpretation(found))
     if settings.encoder_weights == "none":
         click.echo("The encoder's weights are random: pretrained ones see more of the layout.")
@@ -159,3 +154,14 @@ def layout(
     if csv is not None:
         write_text(csv, table.to_csv(index=False))
         click.echo(f"Wrote {csv}")
+
+
+def _print_variances(table: "pd.DataFrame", source: str) -> None:
+    from tvseg.cli.tables import print_table
+    from tvseg.evaluation.tables.table import Table
+
+    shown = table[["centre", "images"]].assign(
+        **{head: table[column].map("{:.3f}".format) for head, column in VARIANCES.items()}
+    )
+    words = f"Variance of encoder features, as shares of each channel's ({source})"
+    print_table(Table.of(words, shown))

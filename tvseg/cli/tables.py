@@ -1,87 +1,80 @@
 """Tables on the terminal."""
 
 import os
-from collections.abc import Iterable, Mapping
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from tvseg.evaluation.tables.table import SHORT, Cell, Table
+from tvseg.evaluation.tables.table import Cell, Table
 
 PIPED_WIDTH = 160  # characters a line, where no terminal and no $COLUMNS says how many
+SPELT = {
+    "↑": "(higher is better)",
+    "↓": "(lower is better)",
+    "→ 0": "(0 is best)",
+    "±": "+/-",
+}
+"""What is printed instead of characters that the terminal's encoding lacks."""
 
 
-def make_console() -> Console:
-    """A console as wide as its terminal, or wide enough for the table when there is none."""
-    console = Console()
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console as wide as its terminal, or wide enough for tables when there is none."""
+    console = Console(stderr=stderr)
     if console.is_terminal or "COLUMNS" in os.environ:
         return console
-    return Console(width=PIPED_WIDTH)
+    return Console(stderr=stderr, width=PIPED_WIDTH)
 
 
-def print_table(console: Console, table: Table) -> None:
-    """Print the table of an evaluation below its caption."""
-    console.print(table.caption, highlight=False, markup=False)
-    grid = _grid(table, beside=True)
+def print_table(table: Table, console: Console | None = None) -> None:
+    """Print a table below its caption; nothing in it is read as markup."""
+    console = console or make_console()
+    if table.caption:
+        console.print(Text(printable(table.caption, console.encoding)))
+    grid = _grid(table, console.encoding, beside=True)
     wide = console.options.update(max_width=10 * PIPED_WIDTH)
     if console.measure(grid, options=wide).maximum > console.width:
-        grid = _grid(table, beside=False)
+        grid = _grid(table, console.encoding, beside=False)
     console.print(grid)
 
 
-def _grid(table: Table, *, beside: bool) -> Grid:
-    """The table, with what was missed beside each mean or below it."""
+def printable(text: str, encoding: str) -> str:
+    """Return text with the characters that an encoding lacks spelt out.
+
+    Example:
+        >>> printable("DSC ↑, 1 ± 2", "cp1252")
+        'DSC (higher is better), 1 ± 2'
+    """
+    for symbol, words in SPELT.items():
+        if symbol.encode(encoding, "ignore").decode(encoding) != symbol:
+            text = text.replace(symbol, words)
+    return text
+
+
+def _grid(table: Table, encoding: str, *, beside: bool) -> Grid:
+    """Lay a table out with the note of each cell beside its text or below it."""
+    has_notes = any(cell.note for row in table.rows for cell in row)
     grid = Grid(header_style="bold")
-    for place, head in enumerate(table.heads):
-        if place < 3:
-            grid.add_column(Text(head))
-        else:
-            grid.add_column(Text(head), justify="right", no_wrap=not beside)
-    previous = None
-    for line in table.lines:
-        if previous not in (None, line.metric):
+    for index, title in enumerate(table.columns):
+        is_head = index < table.heads
+        grid.add_column(
+            Text(printable(title, encoding)),
+            justify="left" if is_head else "right",
+            overflow="fold",  # a name cut short cannot be searched for
+            no_wrap=has_notes and not is_head and not beside,
+        )
+    for number, row in enumerate(table.rows):
+        begins = table.begins_block(number)
+        if begins and number and table.heads > 1:
             grid.add_section()
-        first = line.metric != previous
-        previous = line.metric
-        heads = [Text(text) for text in (line.metric if first else "", line.task, line.centre)]
-        grid.add_row(*heads, *(_cell(cell, beside=beside) for cell in line.cells))
+        texts = [_text(cell, encoding, beside=beside) for cell in row]
+        grid.add_row(*([] if begins else [""]), *(texts if begins else texts[1:]))
     return grid
 
 
-def print_rows(title: str, columns: Mapping[str, Iterable[str]]) -> None:
-    """Print columns of text below a title, all but the first, which stays whole, to the right."""
-    grid = Grid(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for place, head in enumerate(columns):
-        grid.add_column(Text(head), justify="right" if place else "left", no_wrap=place == 0)
-    for row in zip(*columns.values(), strict=True):
-        grid.add_row(*(Text(text) for text in row))
-    make_console().print(grid)
-
-
-def print_shifts(console: Console, means: pd.DataFrame) -> None:
-    """Print mean Dice against the shift of the region."""
-    console.print(
-        "DSC [%] when the region is moved by a share of its side: mean over four directions, "
-        "images, centres and seeds. limit: a perfect prediction, cut off by the window.",
-        highlight=False,
-        markup=False,
-    )
-    grid = Grid("Task", "Variant", header_style="bold")
-    for shift in means.columns:
-        grid.add_column(f"{100 * shift:g} %", justify="right")
-    for structure, variant, *values in means.reset_index().to_numpy().tolist():
-        grid.add_row(
-            SHORT.get(structure, structure), variant, *(f"{value:.2f}" for value in values)
-        )
-    console.print(grid)
-
-
-def _cell(cell: Cell | None, *, beside: bool) -> Text:
-    if cell is None:
-        return Text("")
-    value = (cell.value, "bold" if cell.is_best else "")
-    if beside:
-        return Text.assemble(value, " ", (cell.note, "dim"))
-    return Text.assemble(value, "\n", (cell.note.replace("; ", ";\n"), "dim"))
+def _text(cell: Cell, encoding: str, *, beside: bool) -> Text:
+    value = (printable(cell.text, encoding), "bold" if cell.bold else "")
+    if not cell.note:
+        return Text.assemble(value)
+    note = cell.note if beside else cell.note.replace("; ", ";\n")
+    return Text.assemble(value, " " if beside else "\n", (note, "dim"))

@@ -13,8 +13,9 @@ from PIL import Image
 
 from tests.evaluation.conftest import write_scored_run
 from tvseg.evaluation.report.build import chapter
+from tvseg.evaluation.report.chapter import Chapter, Section
 from tvseg.evaluation.report.groups import Scoring, gather
-from tvseg.evaluation.report.page import Chapter, Section, render
+from tvseg.evaluation.report.page import render
 from tvseg.evaluation.report.write import check_free, write_report
 from tvseg.evaluation.scoring.protocols import PROTOCOLS
 from tvseg.runs.folder import RunFolder
@@ -138,7 +139,7 @@ def test_variants_without_common_images_are_not_compared(tmp_path: Path) -> None
     (apart,) = _chapters(runs)
     section = _section(apart, "Variants compared")
     assert section.words == ["No two variants have scored the same images."]
-    assert not section.pictures
+    assert not section.illustrations
 
 
 def test_the_same_runs_give_the_same_files(

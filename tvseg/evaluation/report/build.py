@@ -1,27 +1,24 @@
-"""A group of runs as a chapter of a report: what it is, what to beware of, and its sections."""
+"""A group of runs as a chapter of a report: facts, warnings and sections."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
 import torch
-from tqdm import tqdm
 
-from tvseg.evaluation.report.examples import predict_examples, rank_cases
-from tvseg.evaluation.report.figures import training_curves
+from tvseg.evaluation.report.chapter import Chapter
 from tvseg.evaluation.report.groups import Group
-from tvseg.evaluation.report.page import Chapter, Picture, Section, Sheet
-from tvseg.evaluation.report.panels import panels
 from tvseg.evaluation.report.sections import (
     agreement_section,
     comparison_section,
     distribution_section,
+    example_section,
     failure_section,
+    run_section,
     score_section,
+    training_section,
 )
 from tvseg.evaluation.schema import MEAN_MASK
-from tvseg.runs.folder import RunFolder
 
 ENOUGH_SEEDS = 3
 
@@ -106,99 +103,3 @@ def warnings(group: Group) -> list[str]:
             f"Structures that were missed or invented: {failed}. They are listed under Failures."
         )
     return found
-
-
-def example_section(group: Group, roots: Mapping[Path, Path], device: torch.device) -> Section:
-    """Best, median and worst case of each centre, as contours of every variant."""
-    networks = group.cases[group.cases["variant"] != MEAN_MASK]
-    chosen = rank_cases(networks, group.networks)
-    by_name = {run.path.name: run for run in group.runs}
-    pictures = []
-    for centre in tqdm(group.centres, "drawing cases", leave=False):
-        runs = _shown_runs(networks[networks["centre"] == centre], group.networks, by_name)
-        examples = predict_examples(
-            chosen[chosen["centre"] == centre],
-            networks,
-            runs,
-            root=roots[next(iter(runs.values())).path],
-            scoring=group.scoring,
-            device=device,
-        )
-        names = ", ".join(f"{example.rank} {example.name}" for example in examples)
-        seeds = ", ".join(f"{variant} seed {run.settings().seed}" for variant, run in runs.items())
-        pictures.append(
-            Picture(
-                f"cases-{centre}",
-                f"Centre {centre}; {seeds}. Truth red, predicted disc green, predicted cup blue.",
-                f"Photographs of centre {centre} with contours of truth and predictions: {names}; "
-                "Dice stands below each.",
-                panels(examples),
-            )
-        )
-    words = (
-        "The case with the highest, the median and the lowest Dice of each centre, averaged over "
-        "structures, variants and seeds, predicted again by the first seed of each variant. All "
-        "variants are shown on the same cases; numbers are Dice in %. The white frame in the "
-        "photograph is what stands enlarged beside it."
-    )
-    return Section("Best, median and worst cases", [words], pictures=pictures)
-
-
-def _shown_runs(
-    cases: pd.DataFrame, networks: Sequence[str], by_name: Mapping[str, RunFolder]
-) -> dict[str, RunFolder]:
-    """Of each variant that scored a centre, the run of the first seed."""
-    first = cases.sort_values("seed", kind="stable").drop_duplicates("variant")
-    names = dict(zip(first["variant"], first["run"], strict=True))
-    return {variant: by_name[names[variant]] for variant in networks if variant in names}
-
-
-def training_section(group: Group) -> Section:
-    """Loss and validation Dice of every run."""
-    rows = []
-    for run in group.runs:
-        info = run.info()
-        about = {"variant": run.settings().run_name, "seed": run.settings().seed}
-        about |= {"holdout": info["holdout"], "best_epoch": info.get("best_epoch")}
-        rows += [about | row for row in run.read_metrics()]
-    epochs = pd.DataFrame(rows)
-    for name in ("epoch", "loss", "dice"):
-        epochs[name] = pd.to_numeric(epochs[name])
-    pictures = [
-        Picture(
-            f"training-{holdout}",
-            f"Hold-out {holdout}: a line a run; the ring marks the epoch that was kept.",
-            f"Curves of training loss and validation Dice by epoch of the runs with hold-out "
-            f"{holdout}.",
-            training_curves(own, group.networks),
-        )
-        for holdout, own in epochs.groupby("holdout")
-    ]
-    chosen = ", ".join(sorted({str(run.info().get("chosen")) for run in group.runs}))
-    words = f"DSC is that of the images by which epochs are compared ({chosen})."
-    return Section("Training", [words], pictures=pictures)
-
-
-def run_section(group: Group) -> Section:
-    """Where each number comes from."""
-    rows = []
-    for run in group.runs:
-        info = run.info()
-        rows.append(
-            {
-                "Run": run.path.name,
-                "Variant": run.settings().run_name,
-                "Hold-out": info["holdout"],
-                "Seed": info["seed"],
-                "Epoch kept": info.get("best_epoch"),
-                "Minutes": round(float(info.get("train_seconds", 0)) / 60, 1),
-                "Device": info.get("device"),
-                "Precision": info.get("precision"),
-                "tvseg": info.get("tvseg"),
-                "Commit": info.get("commit"),
-                "Finished": str(info.get("finished"))[:10],
-            }
-        )
-    numbers = pd.DataFrame(rows)
-    text = numbers.astype(object).where(numbers.notna(), "").astype(str)
-    return Section("Runs", tables=[Sheet("runs", "Every run of this report.", text, numbers, 3)])

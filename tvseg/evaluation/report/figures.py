@@ -14,8 +14,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 
 from tvseg.evaluation.plot_style import LOOK, WIDTH_IN, centre_marks, variant_colours
 from tvseg.evaluation.schema import METRICS
+from tvseg.evaluation.tables.layout import SHORT
 from tvseg.evaluation.tables.statistics import per_image
-from tvseg.evaluation.tables.table import SHORT
 
 DRAWN = ("dice", "hd95_px")
 """Metrics that are drawn image by image."""

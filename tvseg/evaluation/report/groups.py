@@ -14,7 +14,7 @@ from tvseg.evaluation.schema import IMAGE, MEAN_MASK
 from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol
 from tvseg.evaluation.scoring.rows import read_cases
 from tvseg.evaluation.scoring.runs import evaluation_folder
-from tvseg.evaluation.tables.table import ordered
+from tvseg.evaluation.tables.layout import ordered
 from tvseg.runs.folder import RunFolder
 
 NO_HOLDOUT = "none"

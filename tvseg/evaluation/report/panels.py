@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from tvseg.data.geometry import Box
 from tvseg.evaluation.plot_style import LOOK, WIDTH_IN
 from tvseg.evaluation.report.examples import Example
-from tvseg.evaluation.tables.table import SHORT
+from tvseg.evaluation.tables.layout import SHORT
 from tvseg.inference.contours import outline
 from tvseg.inference.output.formats.overlay import COLOURS, OTHER_COLOURS
 

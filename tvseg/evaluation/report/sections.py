@@ -1,82 +1,65 @@
-"""What a report says of a group's scores: tables, tests, distributions, agreement, failures."""
+"""The sections of a chapter: scores, comparisons, distributions, agreement, cases, runs."""
 
-import math
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
+import torch
+from tqdm import tqdm
 
+from tvseg.errors import UserError
 from tvseg.evaluation.report.agreement import agreement, bland_altman, ratios
+from tvseg.evaluation.report.chapter import Illustration, Section
+from tvseg.evaluation.report.examples import predict_examples, rank_cases
 from tvseg.evaluation.report.figures import (
     DRAWN,
     SIGNIFICANT,
     box_plot,
     difference_plot,
     pair_scatter,
+    training_curves,
 )
 from tvseg.evaluation.report.groups import Group, caption
-from tvseg.evaluation.report.page import Picture, Section, Sheet
+from tvseg.evaluation.report.panels import panels
 from tvseg.evaluation.schema import MEAN_MASK, METRICS
 from tvseg.evaluation.tables.differences import differences
+from tvseg.evaluation.tables.layout import SHORT, SHOWN, layout, with_interval
 from tvseg.evaluation.tables.summary import summarise
-from tvseg.evaluation.tables.table import BOTH, SHORT, SHOWN, Cell, layout
+from tvseg.evaluation.tables.table import Table
+from tvseg.runs.folder import RunFolder
 
 
 def score_section(group: Group) -> Section:
-    """The table of the paper with all metrics, and the intervals of its means."""
+    """Return the table of the paper, the intervals of its means, and all other metrics."""
     summary = summarise(group.cases)
     rest = [metric for metric in METRICS if metric not in SHOWN]
-    main = _scores("scores", summary, caption(group.runs, group.scoring), SHOWN)
-    more = _scores("more-scores", summary, "All other metrics of the same scoring.", rest)
-    return Section("Scores", tables=[main, _intervals(summary, group.variants), more])
-
-
-def _scores(name: str, summary: pd.DataFrame, words: str, metrics: Sequence[str]) -> Sheet:
-    table = layout(summary, words, metrics=metrics)
-    rows = [
-        {"Metric": line.metric, "Task": line.task, "Centre": line.centre}
-        | {variant: _cell(cell) for variant, cell in zip(table.variants, line.cells, strict=True)}
-        for line in table.lines
+    words = caption(group.runs, group.scoring)
+    bounds = "The same means with intervals: 2000 resamples, each image averaged over seeds first."
+    tables = [
+        layout(summary, words, name="scores"),
+        layout(summary, bounds, intervals=True, name="intervals"),
+        layout(summary, "All other metrics of the same scoring.", metrics=rest, name="more-scores"),
     ]
-    best = frozenset(
-        (number, variant)
-        for number, line in enumerate(table.lines)
-        for variant, cell in zip(table.variants, line.cells, strict=True)
-        if cell and cell.is_best
+    numbers = [summary[summary["metric"].isin(metrics)] for metrics in (SHOWN, SHOWN, rest)]
+    return Section(
+        "Scores",
+        tables=[replace(t, numbers=n) for t, n in zip(tables, numbers, strict=True)],
     )
-    feet = frozenset(number for number, line in enumerate(table.lines) if line.is_foot)
-    own = summary[summary["metric"].isin(metrics)]
-    return Sheet(name, table.caption, pd.DataFrame(rows), own, 3, best, feet)
-
-
-def _intervals(summary: pd.DataFrame, variants: Sequence[str]) -> Sheet:
-    rows = []
-    own = summary[summary["metric"].isin(SHOWN)]
-    for metric in SHOWN:
-        places = own[own["metric"] == metric].groupby(["structure", "centre"])
-        for (structure, centre), here in places:
-            known = here.dropna(subset="mean").to_dict("records")
-            cells = {row["variant"]: _bounded(metric, row) for row in known}
-            head = {"Metric": _name(metric), "Task": _task(metric, str(structure))}
-            head |= {"Centre": str(centre)}
-            rows.append(head | {variant: cells.get(variant, "") for variant in variants})
-    caption = (
-        "The same means with bootstrap 95 % intervals (2000 resamples of the images, each averaged "
-        "over seeds first): how far a mean would move on other images of the same centre."
-    )
-    return Sheet("intervals", caption, pd.DataFrame(rows), own, 3)
 
 
 def comparison_section(group: Group) -> Section:
-    """Every two networks on the same images: tests, effect sizes, differences, scatter plots."""
+    """Return tests, effect sizes, differences and scatter plots of every two networks."""
+    title = "Variants compared"
     networks = group.networks
     if len(networks) < 2:
-        return Section("Variants compared", ["There is one variant; nothing to compare it with."])
+        return Section(title, ["There is one variant; nothing to compare it with."])
     table = differences(group.cases, DRAWN, networks)
     if not table["n"].any():
-        return Section("Variants compared", ["No two variants have scored the same images."])
-    pictures = [
-        Picture(
+        return Section(title, ["No two variants have scored the same images."])
+    drawn = [
+        Illustration(
             f"differences-{_stem(metric)}",
             f"Mean difference of {METRICS[metric].name} over images, with bootstrap 95 % interval. "
             f"Filled marks: p after Holm below {SIGNIFICANT}.",
@@ -87,7 +70,7 @@ def comparison_section(group: Group) -> Section:
         for metric in DRAWN
     ]
     for metric in DRAWN:
-        pictures += _scatters(group, table, metric)
+        drawn += _scatters(group, table, metric)
     words = [
         "Each image is averaged over the seeds of a variant first; two variants are then compared "
         "on the images that both have scored, structure by structure and centre by centre. "
@@ -95,46 +78,41 @@ def comparison_section(group: Group) -> Section:
         "and pairs of a metric. Effect: matched-pairs rank-biserial correlation, from -1 to 1, "
         "positive where the first has the larger values. Bold: below 0.05 after correction.",
     ]
-    return Section("Variants compared", words, [_tests(table)], pictures)
+    return Section(title, words, [_tests(table)], drawn)
 
 
-def _scatters(group: Group, table: pd.DataFrame, metric: str) -> list[Picture]:
-    found = []
+def _scatters(group: Group, table: pd.DataFrame, metric: str) -> list[Illustration]:
     name = METRICS[metric].name
-    for first, second in table[["first", "second"]].drop_duplicates().to_numpy().tolist():
-        own = table[(table["metric"] == metric) & (table["first"] == first)]
-        if own[own["second"] == second]["n"].sum() == 0:
-            continue
-        better = "above" if METRICS[metric].best == "highest" else "below"
-        found.append(
-            Picture(
-                f"scatter-{_stem(metric)}-{first}-{second}",
-                f"{name} of every image: {first} against {second}; {better} the line {first} is "
-                "better.",
-                f"Scatter plot of {name} of {first} against {second}, a dot an image, marked by "
-                "centre, a panel a structure.",
-                pair_scatter(group.cases, metric, (second, first), group.centres),
-            )
+    better = "above" if METRICS[metric].best == "highest" else "below"
+    compared = table[(table["metric"] == metric) & (table["n"] > 0)]
+    pairs = compared[["first", "second"]].drop_duplicates().to_numpy().tolist()
+    return [
+        Illustration(
+            f"scatter-{_stem(metric)}-{first}-{second}",
+            f"{name} of every image: {first} against {second}; {better} the line {first} is "
+            "better.",
+            f"Scatter plot of {name} of {first} against {second}, a dot an image, marked by "
+            "centre, a panel a structure.",
+            pair_scatter(group.cases, metric, (second, first), group.centres),
         )
-    return found
+        for first, second in pairs
+    ]
 
 
-def _tests(table: pd.DataFrame) -> Sheet:
+def _tests(table: pd.DataFrame) -> Table:
     rows, bold = [], set()
-    compared = table[table["n"] > 0].to_dict("records")
-    for number, row in enumerate(compared):
+    for number, row in enumerate(table[table["n"] > 0].to_dict("records")):
         about = METRICS[row["metric"]]
-        gain, low, high = (
-            f"{about.factor * row[key]:+.{about.digits}f}" for key in ("difference", "low", "high")
-        )
+        form = f"+.{about.digits}f"
+        gain, low, high = (about.factor * row[key] for key in ("difference", "low", "high"))
         rows.append(
             {
-                "Metric": _name(row["metric"]),
+                "Metric": f"{about.name}, {about.unit}" if about.unit else about.name,
                 "Task": SHORT.get(row["structure"], row["structure"]),
                 "Centre": row["centre"],
                 "Pair": f"{row['first']} vs {row['second']}",
-                "Images": str(row["n"]),
-                "Difference": f"{gain} [{low}, {high}]",
+                "Images": row["n"],
+                "Difference": with_interval(f"{gain:{form}}", low, high, form),
                 "Effect": f"{row['effect']:+.2f}",
                 "p": _p(row["p"]),
                 "p, Holm": _p(row["p_holm"]),
@@ -142,18 +120,23 @@ def _tests(table: pd.DataFrame) -> Sheet:
         )
         if row["p_holm"] < SIGNIFICANT:
             bold |= {(number, "Difference"), (number, "p, Holm")}
-    caption = "Paired differences, first less second, in the units of the tables."
-    return Sheet("comparisons", caption, pd.DataFrame(rows), table, 4, frozenset(bold))
+    return Table.of(
+        "Paired differences, first less second, in the units of the tables.",
+        pd.DataFrame(rows),
+        numbers=table,
+        heads=4,
+        bold=bold,
+        name="comparisons",
+    )
 
 
 def distribution_section(group: Group) -> Section:
-    """Box plots over every image."""
-    pictures = [
-        Picture(
+    """Return box plots over every image."""
+    drawn = [
+        Illustration(
             f"boxes-{_stem(metric)}",
             f"{METRICS[metric].name} of every image (dots, averaged over seeds), median, quartiles "
-            "and "
-            "whiskers up to 1.5 times their distance."
+            "and whiskers up to 1.5 times their distance."
             + ("" if metric == "dice" else " Logarithmic axis; values below 1 px are drawn there."),
             f"Box plots of {METRICS[metric].name} by centre for {', '.join(group.variants)}, "
             "a panel a structure; the means are in the table of scores.",
@@ -161,40 +144,39 @@ def distribution_section(group: Group) -> Section:
         )
         for metric in DRAWN
     ]
-    return Section("Every image", pictures=pictures)
+    return Section("Every image", illustrations=drawn)
 
 
 def agreement_section(group: Group) -> Section:
-    """Predicted against true vertical cup-to-disc ratio."""
+    """Return predicted against true vertical cup-to-disc ratio."""
     title = "Vertical cup-to-disc ratio"
     if ratios(group.cases).empty:
         return Section(title, ["No image has both a true and a predicted ratio."])
     table = agreement(group.cases, group.variants)
-    text = pd.DataFrame(
+    rows = [
         {
-            "Variant": table["variant"],
-            "Centre": table["centre"],
-            "n": table["n"].astype(str),
-            "MAE": [f"{value:.3f}" for value in table["mae"]],
-            "Bias": [
-                f"{row.bias:+.3f} [{row.bias_low:+.3f}, {row.bias_high:+.3f}]"
-                for row in table.itertuples()
-            ],
-            "Limits of agreement": [
-                f"{row.limit_low:+.3f} to {row.limit_high:+.3f}" for row in table.itertuples()
-            ],
+            "Variant": row["variant"],
+            "Centre": row["centre"],
+            "n": row["n"],
+            "MAE": f"{row['mae']:.3f}",
+            "Bias": with_interval(f"{row['bias']:+.3f}", row["bias_low"], row["bias_high"], "+.3f"),
+            "Limits of agreement": f"{row['limit_low']:+.3f} to {row['limit_high']:+.3f}"
+            if row["n"] > 1
+            else "one ratio only",
         }
-    )
+        for row in table.to_dict("records")
+    ]
     words = [
         "REFUGE rule: the largest count of pixels in a column of the cup over that of the disc. "
         "Every image and seed is a row of its own. Bias: mean of prediction minus truth with its "
         "bootstrap 95 % interval over images; limits of agreement: bias ± 1.96 standard "
         "deviations, within which 19 of 20 differences are expected. Two experts differ by about "
-        "0.08. Images without a predicted disc have no ratio and are not in here.",
+        "0.08. Images without a predicted disc have no ratio and are left out.",
     ]
-    sheet = Sheet("vcdr", "Agreement of predicted and true ratios.", text, table, 2)
-    pictures = [
-        Picture(
+    words_of_table = "Agreement of predicted and true ratios."
+    text = Table.of(words_of_table, pd.DataFrame(rows), numbers=table, heads=2, name="vcdr")
+    drawn = [
+        Illustration(
             f"vcdr-{variant}",
             f"{variant}: predicted against true ratio (left), and Bland-Altman plot (right) with "
             "bias (solid) and 95 % limits of agreement (dashed) over all centres.",
@@ -205,11 +187,102 @@ def agreement_section(group: Group) -> Section:
         for variant in group.networks
         if not ratios(group.cases[group.cases["variant"] == variant]).empty
     ]
-    return Section(title, words, [sheet], pictures)
+    return Section(title, words, [text], drawn)
+
+
+def example_section(group: Group, roots: Mapping[Path, Path], device: torch.device) -> Section:
+    """Return the best, the median and the worst case of each centre with every variant's contours.
+
+    Args:
+        group: Runs with their scores.
+        roots: Data root of each run's folder.
+        device: Where to predict.
+
+    Raises:
+        UserError: The data or the predictions are not those that were scored.
+    """
+    networks = group.cases[group.cases["variant"] != MEAN_MASK]
+    chosen = rank_cases(networks, group.networks)
+    by_name = {run.path.name: run for run in group.runs}
+    drawn = []
+    for centre in tqdm(group.centres, "drawing cases", leave=False):
+        runs = _shown_runs(networks[networks["centre"] == centre], group.networks, by_name)
+        examples = predict_examples(
+            chosen[chosen["centre"] == centre],
+            networks,
+            runs,
+            root=roots[next(iter(runs.values())).path],
+            scoring=group.scoring,
+            device=device,
+        )
+        names = ", ".join(f"{example.rank} {example.name}" for example in examples)
+        seeds = ", ".join(f"{variant} seed {run.settings().seed}" for variant, run in runs.items())
+        drawn.append(
+            Illustration(
+                f"cases-{centre}",
+                f"Centre {centre}; {seeds}. Truth red, predicted disc green, predicted cup blue.",
+                f"Photographs of centre {centre} with contours of truth and predictions: {names}; "
+                "Dice is written below each.",
+                panels(examples),
+            )
+        )
+    words = (
+        "The case with the highest, the median and the lowest Dice of each centre, averaged over "
+        "structures, variants and seeds, predicted again by the first seed of each variant. All "
+        "variants are shown on the same cases; numbers are Dice in %. The white frame in the "
+        "photograph is the part that is enlarged beside it."
+    )
+    return Section("Best, median and worst cases", [words], illustrations=drawn)
+
+
+def _shown_runs(
+    cases: pd.DataFrame, networks: Sequence[str], by_name: Mapping[str, RunFolder]
+) -> dict[str, RunFolder]:
+    """Return for each variant that scored a centre the run of the first seed."""
+    first = cases.sort_values("seed", kind="stable").drop_duplicates("variant")
+    names = dict(zip(first["variant"], first["run"], strict=True))
+    return {variant: by_name[names[variant]] for variant in networks if variant in names}
+
+
+def training_section(group: Group) -> Section:
+    """Return loss and validation Dice of every run."""
+    epochs = pd.concat([_epochs(run) for run in group.runs])
+    drawn = [
+        Illustration(
+            f"training-{holdout}",
+            f"Hold-out {holdout}: a line a run; the ring marks the epoch that was kept.",
+            f"Curves of training loss and validation Dice by epoch of the runs with hold-out "
+            f"{holdout}.",
+            training_curves(rows, group.networks),
+        )
+        for holdout, rows in epochs.groupby("holdout")
+    ]
+    chosen = ", ".join(sorted({str(run.info().get("chosen")) for run in group.runs}))
+    words = f"DSC is that of the images by which epochs are compared ({chosen})."
+    return Section("Training", [words], illustrations=drawn)
+
+
+def _epochs(run: RunFolder) -> pd.DataFrame:
+    """Return the rows of a run's ``metrics.csv`` with what tells runs apart."""
+    try:
+        rows = pd.DataFrame(run.read_metrics())[["epoch", "loss", "dice"]].apply(pd.to_numeric)
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(
+            f"{run.metrics} must have a row an epoch with the columns epoch, loss and dice "
+            f"({' '.join(str(error).split())}); restore the file or leave this run out"
+        ) from error
+    info = run.info()
+    named: pd.DataFrame = rows.assign(
+        variant=run.settings().run_name,
+        seed=run.settings().seed,
+        holdout=info["holdout"],
+        best_epoch=info.get("best_epoch"),
+    )
+    return named
 
 
 def failure_section(group: Group) -> Section:
-    """Structures that a network missed, or saw where there is none."""
+    """Return the structures that a network missed, or predicted where there is none."""
     cases = group.cases[group.cases["variant"] != MEAN_MASK]
     missed = cases["missed"].astype(bool)
     spurious = cases["spurious"].astype(bool)
@@ -221,32 +294,39 @@ def failure_section(group: Group) -> Section:
     failed["failure"] = ["missed" if one else "invented" for one in failed["missed"]]
     keys = ["variant", "centre", "split", "case", "structure", "failure", "seed"]
     numbers = failed[keys].sort_values(keys[:5])
-    text = numbers.astype(str).rename(columns=str.capitalize)
-    caption = (
+    words = (
         f"{int(missed.sum())} missed (in the truth alone) and {int(spurious.sum())} invented (in "
         f"the prediction alone) of {len(cases)} structures of all networks."
     )
-    return Section(title, tables=[Sheet("failures", caption, text, numbers, 6)])
+    text = numbers.rename(columns=str.capitalize)
+    return Section(title, tables=[Table.of(words, text, numbers=numbers, heads=6, name="failures")])
 
 
-def _cell(cell: Cell | None) -> str:
-    if cell is None:
-        return ""
-    return cell.note if math.isnan(cell.mean) else f"{cell.value} {cell.note}"
-
-
-def _bounded(metric: str, row: Mapping[Hashable, Any]) -> str:
-    mean, low, high = (f"{row[key]:.{METRICS[metric].digits}f}" for key in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
-
-
-def _task(metric: str, structure: str) -> str:
-    return BOTH if metric.startswith("vcdr") else SHORT.get(structure, structure)
-
-
-def _name(metric: str) -> str:
-    about = METRICS[metric]
-    return f"{about.name}, {about.unit}" if about.unit else about.name
+def run_section(group: Group) -> Section:
+    """Return which run each number comes from."""
+    rows = []
+    for run in group.runs:
+        info = run.info()
+        seconds = pd.to_numeric(str(info.get("train_seconds", 0)), errors="coerce")
+        rows.append(
+            {
+                "Run": run.path.name,
+                "Variant": run.settings().run_name,
+                "Hold-out": info["holdout"],
+                "Seed": info["seed"],
+                "Epoch kept": info.get("best_epoch"),
+                "Minutes": round(float(seconds) / 60, 1),
+                "Device": info.get("device"),
+                "Precision": info.get("precision"),
+                "tvseg": info.get("tvseg"),
+                "Commit": info.get("commit"),
+                "Finished": str(info.get("finished"))[:10],
+            }
+        )
+    numbers = pd.DataFrame(rows)
+    text = numbers.astype(object).where(numbers.notna(), "")
+    words = "Every run of this report."
+    return Section("Runs", tables=[Table.of(words, text, numbers=numbers, heads=3, name="runs")])
 
 
 def _stem(metric: str) -> str:

@@ -8,7 +8,9 @@ from pathlib import Path
 import tvseg
 from tvseg.errors import UserError
 from tvseg.evaluation.plot_style import to_pdf, to_png
-from tvseg.evaluation.report.page import Chapter, Sheet, render
+from tvseg.evaluation.report.chapter import Chapter, Section
+from tvseg.evaluation.report.page import render
+from tvseg.evaluation.tables.table import to_csv, to_markdown
 from tvseg.files import write_bytes, write_json
 
 MANIFEST = "report.json"
@@ -16,10 +18,10 @@ PAGE = "report.html"
 
 
 def check_free(out: Path) -> None:
-    """Check that a report may be written to a folder, before anything costly is done.
+    """Raise unless a report may be written to a folder, before anything costly is done.
 
     Raises:
-        ValueError: It is no folder, or holds files and no earlier report.
+        UserError: It is no folder, or holds files and no earlier report.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"a report needs a folder; {out} is a file, give another --out")
@@ -54,13 +56,13 @@ def write_report(
     files: dict[str, bytes] = {}
     embedded: dict[str, bytes] = {}
     for section in (section for chapter in chapters for section in chapter.sections):
-        for picture in section.pictures:
-            embedded[picture.name] = to_png(picture.figure)
-            files[f"figures/{picture.name}.png"] = embedded[picture.name]
-            files[f"figures/{picture.name}.pdf"] = to_pdf(picture.figure)
-        for sheet in section.tables:
-            files[f"tables/{sheet.name}.csv"] = sheet.numbers.to_csv(index=False).encode()
-            files[f"tables/{sheet.name}.md"] = to_markdown(sheet).encode()
+        for one in section.illustrations:
+            embedded[one.name] = to_png(one.figure)
+            files[f"figures/{one.name}.png"] = embedded[one.name]
+            files[f"figures/{one.name}.pdf"] = to_pdf(one.figure)
+        for table in section.tables:
+            files[f"tables/{table.name}.csv"] = to_csv(table).encode()
+            files[f"tables/{table.name}.md"] = to_markdown(table).encode()
     files[PAGE] = render(title, chapters, embedded).encode()
     stale = set(_earlier(out)) - set(files)
     # The manifest names old and new files as long as both may lie here.
@@ -74,39 +76,24 @@ def write_report(
     return out / PAGE
 
 
-def to_markdown(sheet: Sheet) -> str:
-    """A table as Markdown, its caption before it."""
-    columns = list(sheet.text.columns)
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    for number, row in enumerate(sheet.text.to_numpy().tolist()):
-        marks = ["**" if (number, column) in sheet.bold else "" for column in columns]
-        cells = [f"{mark}{cell}{mark}" for mark, cell in zip(marks, row, strict=True)]
-        lines.append("| " + " | ".join(cells) + " |")
-    return f"{sheet.caption}\n\n" + "\n".join(lines) + "\n"
-
-
 def _distinct(chapters: Sequence[Chapter]) -> list[Chapter]:
-    """The chapters, with the group's number in all names where there are several."""
+    """Return the chapters, with the group's number in all names where there are several."""
     if len(chapters) == 1:
         return list(chapters)
+
+    def named(section: Section, prefix: str) -> Section:
+        tables = [replace(one, name=prefix + one.name) for one in section.tables]
+        drawn = [replace(one, name=prefix + one.name) for one in section.illustrations]
+        return replace(section, tables=tables, illustrations=drawn)
+
     return [
-        replace(
-            chapter,
-            sections=[
-                replace(
-                    section,
-                    tables=[replace(t, name=f"group{number}-{t.name}") for t in section.tables],
-                    pictures=[replace(p, name=f"group{number}-{p.name}") for p in section.pictures],
-                )
-                for section in chapter.sections
-            ],
-        )
+        replace(chapter, sections=[named(one, f"group{number}-") for one in chapter.sections])
         for number, chapter in enumerate(chapters, start=1)
     ]
 
 
 def _earlier(out: Path) -> list[str]:
-    """The files of the report that a folder holds."""
+    """Return the names of the files of an earlier report in a folder."""
     path = out / MANIFEST
     if not path.is_file():
         return []

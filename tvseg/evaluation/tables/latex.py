@@ -1,4 +1,6 @@
-"""The table as LaTeX, for a paper: booktabs, no other package."""
+"""A table as LaTeX, for a paper: booktabs, no other package."""
+
+import re
 
 from tvseg.evaluation.tables.table import Cell, Table
 
@@ -12,43 +14,35 @@ _SPECIAL = {
     "↓": r"$\downarrow$",
     "→": r"$\rightarrow$",
 }
+_NUMBERS = re.compile(r"[-+±\d.,\[\] ]+")
 
 
 def to_latex(table: Table) -> str:
-    r"""A table as a LaTeX ``table*`` environment that needs ``\usepackage{booktabs}``.
-
-    Args:
-        table: The table.
-
-    Returns:
-        Its caption, heads, and a block a metric with its mean at the foot.
-    """
+    r"""Return a table as a LaTeX ``table*`` environment that needs ``\usepackage{booktabs}``."""
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table*}",
         r"\centering\small\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{escape(table.caption)}}}",
-        rf"\begin{{tabular}}{{lll{'r' * len(table.variants)}}}",
+        rf"\begin{{tabular}}{{{'l' * table.heads}{'r' * (len(table.columns) - table.heads)}}}",
         r"\toprule",
-        _row([escape(head) for head in table.heads]),
+        _row([escape(column) for column in table.columns]),
     ]
-    previous = None
-    for line in table.lines:
-        first = line.metric != previous
-        if first:
+    for number, row in enumerate(table.rows):
+        begins = table.begins_block(number)
+        if begins and (number == 0 or table.heads > 1):
             lines.append(r"\midrule")
-        elif line.is_foot:
-            lines.append(rf"\cmidrule(l){{2-{len(table.heads)}}}")
-        metric = escape(line.metric) if first else ""
-        cells = [_cell(cell) for cell in line.cells]
-        lines.append(_row([metric, escape(line.task), escape(line.centre), *cells]))
-        previous = line.metric
+        elif number in table.feet:
+            lines.append(rf"\cmidrule(l){{2-{len(table.columns)}}}")
+        heads = [escape(cell.text) for cell in row[: table.heads]]
+        heads[0] = heads[0] if begins else ""
+        lines.append(_row([*heads, *map(_cell, row[table.heads :])]))
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table*}"]
     return "\n".join(lines) + "\n"
 
 
 def escape(text: str) -> str:
-    r"""Text as LaTeX prints it.
+    r"""Return text as LaTeX prints it.
 
     Example:
         >>> escape("my_net: 5 %")
@@ -61,9 +55,12 @@ def _row(cells: list[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _cell(cell: Cell | None) -> str:
-    if cell is None:
+def _cell(cell: Cell) -> str:
+    if not cell.text:
         return "--"
-    value = cell.value.replace("±", r"\pm")
-    shown = rf"\mathbf{{{value}}}" if cell.is_best else value
-    return rf"${shown}$ {{\scriptsize {cell.note}}}"
+    if _NUMBERS.fullmatch(cell.text):
+        value = cell.text.replace("±", r"\pm")
+        shown = rf"$\mathbf{{{value}}}$" if cell.bold else f"${value}$"
+    else:
+        shown = rf"\textbf{{{escape(cell.text)}}}" if cell.bold else escape(cell.text)
+    return rf"{shown} {{\scriptsize {escape(cell.note)}}}" if cell.note else shown

@@ -6,25 +6,29 @@ from pathlib import Path
 import pandas as pd
 
 from tvseg.evaluation.tables.latex import to_latex
+from tvseg.evaluation.tables.layout import layout
 from tvseg.evaluation.tables.summary import summarise
-from tvseg.evaluation.tables.table import Table, layout, to_csv, to_markdown
+from tvseg.evaluation.tables.table import Table, to_csv, to_markdown
 from tvseg.files import write_text
 
 
-def write_tables(cases: pd.DataFrame, caption: str, folders: Sequence[Path]) -> Table:
+def write_tables(
+    cases: pd.DataFrame, caption: str, folders: Sequence[Path], *, intervals: bool = False
+) -> Table:
     """Summarise rows, lay them out and write the table in every form.
 
     Args:
-        cases: Rows of all the runs that stand in the table.
+        cases: Rows of all runs of the table.
         caption: Names the protocol, the images and the data.
         folders: Each gets ``table.md``, ``table.tex`` and ``table.csv``, all laid out like the
             paper's Table 2, and ``summary.csv``, the means of every metric, one a row.
+        intervals: Whether to write the bootstrap interval beside each mean.
 
     Returns:
         The table.
     """
     summary = summarise(cases)
-    table = layout(summary, caption)
+    table = layout(summary, caption, intervals=intervals)
     forms = {
         "table.md": to_markdown(table),
         "table.tex": to_latex(table),
