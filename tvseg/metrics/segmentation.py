@@ -4,13 +4,15 @@ Functions are pure and take boolean arrays of shape (height, width); distances a
 the masks' own grid. A value that an empty mask leaves undefined is nan: what a missed structure
 costs is decided where rows are made, not here.
 
-| | both empty | one empty |
-|---|---|---|
-| `dice` (smooth 0) | nan | 0 |
-| `dice` (smooth > 0) | the formula, 1 | the formula |
-| `hd`, `hd95`, `asd`, `assd` | nan | nan |
-| `surface_dice` | nan | 0 |
-| `vcdr` | nan | empty disc: nan, empty cup: 0 |
+============================  ==============  ====================================
+metric                        both empty      one empty
+============================  ==============  ====================================
+`dice` (smooth 0)             nan             0
+`dice` (smooth > 0)           the formula, 1  the formula
+`hd`, `hd95`, `asd`, `assd`   nan             nan
+`surface_dice`                nan             0
+`vcdr`                        nan             empty disc: nan, empty cup: 0
+============================  ==============  ====================================
 
 `surface_distances(prediction, truth)` computes the distances of a pair once; its result has
 methods of the same names as the functions here.

@@ -106,7 +106,7 @@ def shared_weights(network: nn.Module) -> Iterator[None]:
     Every generator runs in the first forward pass within. Its weights serve the later ones too;
     their gradients are added up in float32 or wider and sent through the generator once, on
     leaving. Only then do generators and affinity maps have gradients. Nothing is sent when an
-    error ends the block.
+    error ends the block::
 
         with shared_weights(network):
             for part in parts:

@@ -1,0 +1,82 @@
+"""The pages of docs/: their commands and snippets run, their messages exist."""
+
+import ast
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import every_disc_counts_as_found
+from tests.documents import PROJECT, blocks, commands, parse, run
+
+DOCS = PROJECT / "docs"
+PAGES = {
+    str(page.relative_to(DOCS)): page
+    for page in sorted(DOCS.rglob("*.md"))
+    if "_build" not in page.parts
+    and page.name not in ("evaluation.md", "own-centre.md", "prepare.md")
+}
+
+LONG = {"start/reproduce-table-2.md"}
+
+
+def _pages_with(language: str) -> list[str]:
+    return [name for name, page in PAGES.items() if blocks(page, language)]
+
+
+def _slow(name: str) -> Any:
+    """A page as a parameter, in the slow tier where its commands take long."""
+    return pytest.param(name, marks=pytest.mark.slow) if name in LONG else name
+
+
+@pytest.mark.parametrize("name", map(_slow, _pages_with("bash")))
+def test_commands_run(
+    name: str, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(PROJECT / "configs")
+    shutil.copytree(phantoms / "FullField" / "image", tmp_path / "photos")
+    every_disc_counts_as_found(monkeypatch)
+    for words in commands(PAGES[name], "bash"):
+        run(words)
+
+
+@pytest.mark.parametrize("name", _pages_with("python"))
+def test_snippets_run(name: str) -> None:
+    exec("".join(blocks(PAGES[name], "python")), {})  # the page's own text
+
+
+@pytest.mark.parametrize("name", _pages_with("sh"))
+def test_commands_that_need_downloads_parse(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("data", "runs"):
+        (tmp_path / folder).mkdir()
+    for words in commands(PAGES[name], "sh"):
+        parse(words)
+
+
+def test_there_are_pages_of_every_kind() -> None:
+    assert len(_pages_with("bash")) >= 5
+    assert _pages_with("python")
+    assert _pages_with("sh")
+
+
+def _messages() -> str:
+    texts = []
+    for path in (PROJECT / "tvseg").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(texts)
+
+
+def test_quoted_messages_exist() -> None:
+    text = PAGES["troubleshooting.md"].read_text()
+    quoted = re.findall(r"^`([^`]+)`[^\n]*\n: ", text, flags=re.MULTILINE)
+    assert len(quoted) >= 8
+    messages = _messages()
+    assert not [message for message in quoted if message not in messages]
