@@ -31,7 +31,7 @@ def _slow(name: str) -> Any:
     return pytest.param(name, marks=pytest.mark.slow) if name in LONG else name
 
 
-@pytest.mark.parametrize("name", map(_slow, _pages_with("bash")))
+@pytest.mark.parametrize("name", [_slow(name) for name in _pages_with("bash")])
 def test_commands_run(
     name: str, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,10 +7,9 @@ costs is decided where rows are made, not here.
 ============================  ==============  ====================================
 metric                        both empty      one empty
 ============================  ==============  ====================================
-`dice` (smooth 0)             nan             0
-`dice` (smooth > 0)           the formula, 1  the formula
+`dice` with smooth > 0        the formula, 1  the formula
 `hd`, `hd95`, `asd`, `assd`   nan             nan
-`surface_dice`                nan             0
+`dice`, `surface_dice`        nan             0
 `vcdr`                        nan             empty disc: nan, empty cup: 0
 ============================  ==============  ====================================
 
