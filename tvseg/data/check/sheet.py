@@ -40,7 +40,8 @@ def draw_sheet(path: Path, report: Report, centres: Mapping[str, Centre]) -> Non
     if not letters:
         raise UserError("a sheet needs at least one case that can be read; there is none")
     size = (COLUMN_INCHES * len(COLUMNS), ROW_INCHES * len(letters) + 0.4)
-    with matplotlib.rc_context({"font.size": 8, "axes.titlesize": 9}):
+    style = {"font.size": 8, "axes.titlesize": 9, "text.parse_math": False}  # names hold "$"
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(len(letters), len(COLUMNS), squeeze=False)
         for row, letter in zip(grid, letters, strict=True):
