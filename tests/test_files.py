@@ -1,9 +1,20 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tvseg.files import write_text
+from tvseg.errors import UserError
+from tvseg.files import (
+    check_row,
+    find_listed,
+    read_bytes,
+    read_csv,
+    read_json,
+    temporary_folder,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file(
@@ -34,3 +45,114 @@ def test_the_umask_is_obeyed(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o600
+
+
+def test_names_that_are_no_text_can_be_written(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.csv", os.fsdecode(b"M\xfcller.png") + "\n")
+    assert (tmp_path / "a.csv").read_text("utf-8") == "M\\udcfcller.png\n"
+
+
+def test_only_regular_files_of_a_bounded_size_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    assert read_bytes(tmp_path / "a", limit=5) == b"12345"
+    with pytest.raises(UserError, match="a: must have at most 4 bytes, has 5"):
+        read_bytes(tmp_path / "a", limit=4)
+    for path in (tmp_path, tmp_path / "zero", tmp_path / "pipe"):
+        with pytest.raises(UserError, match="must be a regular file"):
+            read_bytes(path, limit=5)
+
+
+def test_json_has_a_mark_or_none_and_a_bounded_depth(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": [1]}', encoding="utf-8-sig")
+    assert read_json(path) == {"a": [1]}
+    for content in (b"[" * 100_000, b'{"a": ', b"\xff\xfe", b"1" * 5000):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"a.json: cannot be read as JSON: "):
+            read_json(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"id,path\na b,c\n",
+        b"\xef\xbb\xbfid,path\r\na b,c\r\n",
+        b"id;path\na b;c\n",
+        b"id\tpath\na b\tc\n",
+        b"sep=;\nid;path\na b;c\n",
+        b"sep=,\r\nid,path\r\na b,c\r\n",
+        b" id , path\n a b , c \n",
+        b"id,path,,\n,,,\na b,c,,\n,,,\n\n",
+        b'"id","path"\n"a b","c"\n',
+    ],
+)
+def test_tables_of_spreadsheets(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    table = read_csv(tmp_path / "a.csv")
+    assert table.columns == ["id", "path"]
+    assert [row for _, row in table.rows] == [{"id": "a b", "path": "c"}]
+
+
+def test_lines_are_counted_as_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('sep=,\nid,path\n,\n"a\nb",c\nd,e,f\ng\n')
+    table = read_csv(tmp_path / "a.csv")
+    assert [line for line, _ in table.rows] == [5, 6, 7]
+    check_row(table.rows[0][1], table.columns)
+    with pytest.raises(UserError, match="has more cells than the 2 columns"):
+        check_row(table.rows[1][1], table.columns)
+    with pytest.raises(UserError, match="has 1 cells for 2 columns"):
+        check_row(table.rows[2][1], table.columns)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"id,id\na,b\n", "'id' twice"),
+        (b"id,,path\na,b,c\n", "a name of its own"),
+        ("id\nM\u00fcller\n".encode("latin-1"), "must be a CSV file in UTF-8"),
+        ("id\nM\u00fcller\n".encode("utf-16"), "must be a CSV file in UTF-8"),
+        (b"id\n1\n2\n3\n", "must have at most 2 rows, has 3"),
+        (b"id\n" + b"x" * 200_000 + b"\n", "field larger than"),
+    ],
+)
+def test_tables_that_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(UserError, match=f"a.csv: .*{words}"):
+        read_csv(tmp_path / "a.csv", max_rows=2)
+
+
+def test_tables_of_programs_are_read_exactly(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('id,path\n a ,"b\r"\n\u2028,c\n')
+    rows = [row for _, row in read_csv(tmp_path / "a.csv", trim=False).rows]
+    assert rows == [{"id": " a ", "path": "b\r"}, {"id": "\u2028", "path": "c"}]
+
+
+def test_an_empty_table_has_no_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"")
+    assert read_csv(tmp_path / "a.csv").columns == []
+
+
+def test_files_are_recognised_in_other_spellings(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "Mu\u0308ller.png").touch()
+    assert find_listed(tmp_path, "a\\M\u00fcller.png").exists()
+    assert find_listed(tmp_path, "a/none.png") == tmp_path / "a" / "none.png"
+    assert not find_listed(tmp_path, "a\0b").exists()
+
+
+def test_a_temporary_folder_goes_and_so_does_what_a_killed_process_left(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from tvseg.files import temporary_folder\n"
+        "with temporary_folder(Path(sys.argv[1]), 'work') as folder:\n"
+        "    (folder / 'large').write_bytes(b'x'); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert len(list(tmp_path.glob(".work-*/large"))) == 1
+    with temporary_folder(tmp_path, "work") as one:
+        assert [path for path in tmp_path.iterdir() if path.is_dir()] == [one]
+        with temporary_folder(tmp_path, "work") as other:
+            assert one.is_dir()
+            assert other.is_dir()
+    assert list(tmp_path.iterdir()) == []

@@ -1,17 +1,21 @@
 """Files written whole or not at all, and read within bounds."""
 
 import csv
+import io
 import json
 import os
 import re
+import shutil
 import stat
 import unicodedata
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
 
 from tvseg.errors import UserError
 
@@ -76,12 +80,47 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
         UserError: A device, pipe or folder, or a file of more than ``limit`` bytes.
         OSError: The file does not exist or cannot be read.
     """
+    size = check_regular(path)
+    if size > limit:
+        raise UserError(f"{path}: must have at most {limit} bytes, has {size}")
+    return path.read_bytes()
+
+
+def check_regular(path: Path) -> int:
+    """Return the size of a regular file in bytes, or of one that a link leads to.
+
+    Raises:
+        UserError: A device, pipe or folder, which may never end.
+        OSError: The file does not exist.
+    """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise UserError(f"{path}: must be a regular file, not a folder, device or pipe")
-    if status.st_size > limit:
-        raise UserError(f"{path}: must have at most {limit} bytes, has {status.st_size}")
-    return path.read_bytes()
+    return status.st_size
+
+
+@contextmanager
+def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Make a folder ``.NAME-...`` for unfinished work and remove it at the end.
+
+    Folders of this name that killed processes left are removed first.
+
+    Args:
+        parent: An existing folder.
+        name: What the work is called.
+    """
+    for left in parent.glob(f".{name}-*/"):
+        with suppress(Timeout), FileLock(f"{left}.lock", timeout=0):
+            shutil.rmtree(left)
+            Path(f"{left}.lock").unlink()
+    folder = parent / f".{name}-{uuid.uuid4().hex[:8]}"
+    try:
+        with FileLock(f"{folder}.lock"):
+            folder.mkdir()
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(f"{folder}.lock").unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:
@@ -118,7 +157,7 @@ class CsvTable:
 
     Attributes:
         columns: Names from the first row.
-        rows: Line number and cells by column, without surrounding spaces. A row of fewer cells
+        rows: Line number and cells by column. A row of fewer cells
             than columns lacks the last columns, cells beyond the columns are under ``""``.
     """
 
@@ -126,11 +165,16 @@ class CsvTable:
     rows: list[tuple[int, dict[str, str]]]
 
 
-def read_csv(path: Path, *, max_rows: int = MAX_TABLE_ROWS) -> CsvTable:
+def read_csv(path: Path, *, max_rows: int = MAX_TABLE_ROWS, trim: bool = True) -> CsvTable:
     """Read a table as programs and spreadsheets write it.
 
     A byte order mark, a first line ``sep=;``, semicolons or tabs between cells, empty columns at
     the right and empty rows are accepted.
+
+    Args:
+        path: The file.
+        max_rows: More are refused.
+        trim: Whether to drop spaces around cells, which people type and programs mean.
 
     Raises:
         UserError: Not a CSV file in UTF-8, a column without a name or named twice, or too long.
@@ -138,13 +182,15 @@ def read_csv(path: Path, *, max_rows: int = MAX_TABLE_ROWS) -> CsvTable:
     """
     content = read_bytes(path, limit=MAX_TABLE_BYTES)
     try:
-        lines = content.decode("utf-8-sig").splitlines(keepends=True)
-        stated = re.fullmatch(r"sep=(.)\s*", lines[0]) if lines else None
-        skipped = 1 if stated else 0
-        separator = stated[1] if stated else _separator_of(lines[0] if lines else "")
-        reader = csv.reader(lines[skipped:], delimiter=separator, skipinitialspace=True)
+        lines = io.StringIO(content.decode("utf-8-sig"), newline="")
+        first = lines.readline()
+        stated = re.fullmatch(r"sep=(.)\s*", first)
+        if not stated:
+            lines.seek(0)
+        separator = stated[1] if stated else _separator_of(first)
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=trim, strict=not trim)
         filled = [
-            (reader.line_num + skipped, [cell.strip() for cell in cells])
+            (reader.line_num + bool(stated), [cell.strip() if trim else cell for cell in cells])
             for cells in reader
             if any(cell.strip() for cell in cells)
         ]

@@ -8,6 +8,8 @@ import numpy as np
 from tvseg.config import Settings
 from tvseg.errors import UserError
 
+CUP_AND_DISC = ("cup", "disc")
+
 
 class MaskEncoding:
     """Pixel values of label images and the structures that each value belongs to.
@@ -84,6 +86,21 @@ class MaskEncoding:
         value_of = np.zeros(max(codes) + 1, dtype=np.uint8)
         value_of[list(codes)] = list(codes.values())
         return value_of[of_pixel]
+
+    def inverted(self, masks: np.ndarray) -> list[str]:
+        """Return whether cup or disc touch all four borders of a photograph, by name.
+
+        Inverted masks do, and those whose shape is in another channel than was read.
+
+        Args:
+            masks: bool (S, H, W).
+        """
+        return [
+            name
+            for name, mask in zip(self.structures, masks, strict=True)
+            if name in CUP_AND_DISC
+            and all(border.any() for border in (mask[0], mask[-1], mask[:, 0], mask[:, -1]))
+        ]
 
     def nested(self) -> list[tuple[int, int]]:
         """Pairs (inner, outer) of channels, e.g. cup in disc, the widest outer structures first."""

@@ -6,7 +6,8 @@ from functools import cached_property
 import numpy as np
 
 from tvseg.data.centres import MaskEncoding
-from tvseg.inference.input.find import Laterality, Photograph
+from tvseg.data.laterality import Laterality
+from tvseg.inference.input.find import Photograph
 from tvseg.inference.input.read import Picture
 from tvseg.inference.measure.flags import flags
 from tvseg.inference.measure.measurements import in_micrometres, measure

@@ -135,7 +135,7 @@ def test_half_an_archive_misses_a_split(drishti: Path) -> None:
 def test_half_a_download_is_refused(drishti: Path) -> None:
     archive = miniatures.zip_up(drishti, drishti.parent / "download.zip")
     cut_in_half(archive)
-    with pytest.raises(ValueError, match=r"download.zip must be a whole zip archive"):
+    with pytest.raises(ValueError, match=r"download.zip: must be a whole zip archive"):
         run(archive)
     assert not (drishti.parent / "out").exists()
 

@@ -11,8 +11,7 @@ from tests.data.prepare.test_archives import SMALL, assert_cut_from, manifest
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.images import read_labels
 from tvseg.data.prepare.pipeline import Outcome, Recipe, prepare
-from tvseg.data.prepare.polygons import read_polygons
-from tvseg.data.prepare.raw_files import RawFile
+from tvseg.errors import UserError
 
 FIELDS = miniatures.fields("D", 4)
 NAMES = [f"eye {index}" for index in range(4)]
@@ -107,46 +106,6 @@ def test_polygons(folder: Path, form: str) -> None:
     assert_cut_from(folder.parent / "out", "own", FIELDS)
 
 
-def test_a_polygon_encloses_the_pixels_whose_centres_it_holds(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text(
-        '{"imageHeight": 9, "imageWidth": 12, "shapes": ['
-        '{"label": "disc", "points": [[2, 3], [6, 3], [6, 8], [2, 8]]},'
-        '{"label": "disc", "points": [[9, 0], [12, 0], [12, 1], [9, 1]]},'
-        '{"label": "fovea", "points": [[0, 0], [1, 0], [1, 1]]}]}'
-    )
-    mask = read_polygons(RawFile("a.json", path), "a.png", ("disc",))["disc"]
-    expected = np.zeros((9, 12), bool)
-    expected[3:8, 2:6] = True
-    expected[0, 9:12] = True
-    assert (mask == expected).all()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("no json", "cannot be read as JSON"),
-        ("[1]", "must hold a JSON object, got a list"),
-        ('{"a": 1}', "neither LabelMe's nor COCO's format: KeyError"),
-        ('{"imageHeight": 9, "imageWidth": 9, "shapes": [{"label": "disc", "points": [[1, 2]]}]}',
-         "three corners or more"),
-        ('{"imageHeight": 9, "imageWidth": 9, "shapes": [{"label": "disc", "shape_type": "circle",'
-         ' "points": [[1, 2], [3, 4]]}]}', "disc is a circle"),
-        ('{"imageHeight": 9, "imageWidth": 9, "shapes": [{"label": "Disk", "points": '
-         '[[1, 2], [5, 2], [5, 6]]}]}', "no polygon of disc; labels here: Disk"),
-        ('{"images": [], "annotations": [], "categories": []}', "images must hold a.png once"),
-        ('{"images": [{"id": 1, "file_name": "a.png", "height": 4, "width": 4}], "categories": '
-         '[{"id": 2, "name": "disc"}], "annotations": [{"image_id": 1, "category_id": 2, '
-         '"segmentation": {"counts": "x"}}]}', "run-length encoded"),
-    ],
-)  # fmt: skip
-def test_polygons_that_cannot_be_read_say_why(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "a.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=f"a.json: .*{message}"):
-        read_polygons(RawFile("a.json", path), "a.png", ("disc",))
-
-
 def test_patients_stay_together(folder: Path) -> None:
     for name, phantom in zip(NAMES, FIELDS, strict=True):
         miniatures.save(miniatures.labels(phantom, 0, 128, 255), folder / f"{name}.png")
@@ -186,14 +145,14 @@ def test_rows_that_are_wrong_in_themselves_are_named(folder: Path) -> None:
     rows.append({**rows[0], "name": "../x"})
     rows.append({**rows[0], "centre": ".hidden"})
     rows[0]["photograph"] = "photos/gone.png"
-    rows[1].update(eye="left")
+    rows[1].update(eye="up")
     rows[2].update(cup="photos/eye 2.png")
     rows[3].update(mask="", cup="photos/eye 2.png")
     problems = run(folder, rows, Recipe()).problems
     for number, words in enumerate(
         (
             "photograph: there is no file photos/gone.png",
-            "eye must be L, R or empty, got 'left'",
+            "laterality must be R, OD, right, L, OS, left or empty, got 'up'",
             "this one has mask, cup",
             "this one has cup",
             "name must be a plain name, got '../x'",
@@ -201,7 +160,7 @@ def test_rows_that_are_wrong_in_themselves_are_named(folder: Path) -> None:
         )
     ):
         assert words in problems[number].reason
-        assert problems[number].file == f"own.csv, row {number + 1}"
+        assert problems[number].file == f"own.csv, line {number + 2}"
 
 
 def test_a_row_with_a_cell_too_many_is_named(folder: Path) -> None:
@@ -210,16 +169,43 @@ def test_a_row_with_a_cell_too_many_is_named(folder: Path) -> None:
     assert problem.reason == "has more cells than the 2 columns"
 
 
-@pytest.mark.parametrize("columns", ["photograph,mask,pateint", "photograph,mask,mask", "mask"])
-def test_columns_that_are_misspelt_or_double_or_missing_are_refused(
-    folder: Path, columns: str
-) -> None:
+@pytest.mark.parametrize("columns", ["photograph,mask,pateint", "mask"])
+def test_columns_that_are_misspelt_or_missing_are_refused(folder: Path, columns: str) -> None:
     (folder / "own.csv").write_text(f"{columns}\na,b,c\n")
-    with pytest.raises(ValueError, match=rf"each once; it has {columns.replace(',', ', ')}"):
+    with pytest.raises(
+        UserError, match=rf"own.csv must have .*; it has {columns.replace(',', ', ')}"
+    ):
         prepare("own", [folder / "own.csv"], folder / "out", Recipe())
 
 
 def test_a_table_in_another_code_is_named(folder: Path) -> None:
     (folder / "own.csv").write_bytes("photograph,mask\né.png,b.png\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"own.csv must be a CSV file in UTF-8"):
+    with pytest.raises(ValueError, match=r"own.csv: must be a CSV file in UTF-8"):
         prepare("own", [folder / "own.csv"], folder / "out", Recipe())
+
+
+def test_a_table_may_name_folders_and_umlauts_as_other_systems_do(folder: Path) -> None:
+    for name, phantom in zip(NAMES, FIELDS, strict=True):
+        miniatures.save(miniatures.labels(phantom, 0, 128, 255), folder / f"{name}.png")
+    (folder / "photos" / "eye 0.png").rename(folder / "photos" / "Mu\u0308ller.png")
+    listed, eyes = ["M\u00fcller", *NAMES[1:]], ("OD", "os", "Right", "")
+    rows = [
+        f"photos\\{photograph}.png;{name}.png;{eye}"
+        for photograph, name, eye in zip(listed, NAMES, eyes, strict=True)
+    ]
+    text = "sep=;\n" + "\n".join(["photograph;mask;eye;;", *rows, ";;", ""])
+    (folder / "own.csv").write_text(text, encoding="utf-8-sig")
+    outcome = prepare("own", [folder / "own.csv"], folder / "out", Recipe(framing=SMALL))
+    assert outcome.problems == []
+    assert sorted(row.eye for row in outcome.rows) == ["", "L", "R", "R"]
+
+
+def test_a_mask_that_is_inverted_is_a_problem(folder: Path) -> None:
+    for name, phantom in zip(NAMES, FIELDS, strict=True):
+        cup, disc = (
+            np.where(mask, 0, 255).astype(np.uint8) for mask in (phantom.cup, phantom.disc)
+        )
+        miniatures.save(cup, folder / f"{name}.cup.png")
+        miniatures.save(disc, folder / f"{name}.disc.png")
+    problems = run(folder, rows_of(cup="{}.cup.png", disc="{}.disc.png"), Recipe()).problems
+    assert "cup and disc must not touch all four borders" in problems[0].reason

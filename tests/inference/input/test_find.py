@@ -68,7 +68,7 @@ def test_a_list_names_photographs_and_says_what_is_known(tmp_path: Path) -> None
         ("id,path\n../a,b.png\n", "line 2: an id must be usable as a file's name"),
         ("id,path\nx/y,b.png\n", "line 2: an id must be usable as a file's name"),
         ("id,path\na,b.png\n,c.png\n", "line 3: an id must be usable"),
-        ("id,path\na\n", "line 2: must have as many fields"),
+        ("id,path\na\n", "line 2: has 1 cells for 2 columns"),
         ("id,path,laterality\na,b.png,up\n", "line 2: laterality must be R, OD, right"),
         ("id,path,um_per_px\na,b.png,-3\n", "line 2: um_per_px must be a number above 0"),
         ("id,path,um_per_px\na,b.png,inf\n", "line 2: um_per_px must be a number above 0"),

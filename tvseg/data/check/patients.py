@@ -1,6 +1,5 @@
 """Whose eye a case shows: from the manifest of a data root, or from the names of its files."""
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,8 @@ from pathlib import Path
 from tvseg.data.cases import Case
 from tvseg.data.centres import Centre
 from tvseg.data.check.findings import Finding
+from tvseg.errors import UserError
+from tvseg.files import read_csv
 
 MANIFEST = "manifest.csv"
 
@@ -91,11 +92,11 @@ def _read_manifests(
     listed: dict[Place, str] = {}
     for row in _read(root / MANIFEST, ("centre", "split", "name", "patient"), findings):
         if letter := letters.get(row["centre"]):
-            listed[letter, row["split"], row["name"]] = row["patient"].strip()
+            listed[letter, row["split"], row["name"]] = row["patient"]
     for centre in centres.values():
         path = root / centre.folder / MANIFEST
         for row in _read(path, ("split", "name", "patient"), findings):
-            listed[centre.letter, row["split"], row["name"]] = row["patient"].strip()
+            listed[centre.letter, row["split"], row["name"]] = row["patient"]
     return listed
 
 
@@ -104,13 +105,12 @@ def _read(path: Path, columns: Sequence[str], findings: list[Finding]) -> list[d
     if not path.is_file():
         return []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            if lacking := [name for name in columns if name not in (reader.fieldnames or ())]:
-                words = f"must have the columns {', '.join(columns)}; lacks {', '.join(lacking)}"
-                findings.append(Finding("manifest", str(path), words))
-                return []
-            return list(reader)
-    except (OSError, ValueError, csv.Error) as error:
+        table = read_csv(path)
+    except (UserError, OSError) as error:
         findings.append(Finding("manifest", str(path), f"cannot be read: {error}"))
         return []
+    if lacking := [name for name in columns if name not in table.columns]:
+        words = f"must have the columns {', '.join(columns)}; lacks {', '.join(lacking)}"
+        findings.append(Finding("manifest", str(path), words))
+        return []
+    return [{name: row.get(name, "") for name in columns} for _, row in table.rows]

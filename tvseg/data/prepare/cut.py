@@ -56,6 +56,15 @@ class Row:
     width_px: int
     cut_off_px: int
 
+    def share_inside(self) -> float:
+        """Return the share of the region that lies in its photograph; beyond it is black."""
+        sides = (
+            (self.row, self.height_px, self.source_height_px),
+            (self.col, self.width_px, self.source_width_px),
+        )
+        inside = [min(first + side, whole) - max(first, 0) for first, side, whole in sides]
+        return inside[0] * inside[1] / (self.height_px * self.width_px)
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -147,7 +156,13 @@ def _masks_of(case: RawCase, shape: tuple[int, int], encoding: MaskEncoding) -> 
             )
         if not read[name].any():
             raise UserError(f"no pixel of {name} is marked")
-    return np.stack([read[name] for name in encoding.structures])
+    masks = np.stack([read[name] for name in encoding.structures])
+    if wrong := encoding.inverted(masks):
+        raise UserError(
+            f"{' and '.join(wrong)} must not touch all four borders of the photograph; is the "
+            "mask inverted?"
+        )
+    return masks
 
 
 def _drawn_half(image: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:

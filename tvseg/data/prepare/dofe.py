@@ -20,7 +20,7 @@ from tvseg.data.prepare.refuge import ENCODING
 
 LAYOUT = "Domain1/train/ROIs/image/*.png and Domain1/train/ROIs/mask/*.png, and others alike"
 
-_FILE = re.compile(r"(?:^|/)(Domain\d+)/(train|test)/ROIs/(image|mask)/([^/]+)\.png$")
+_FILE = re.compile(r"(?:^|/)(Domain\d+)/(train|test)/ROIs/(image|mask)/([^/]+)\.(?i:png)$")
 
 
 def find(files: Sequence[RawFile], choices: Choices) -> Found:

@@ -19,8 +19,9 @@ from functools import partial
 
 import numpy as np
 
+from tvseg.data.centres import CUP_AND_DISC
 from tvseg.data.images import read_labels
-from tvseg.data.prepare.raw_case import CUP_AND_DISC, Choices, Found, Masks, RawCase, pair
+from tvseg.data.prepare.raw_case import Choices, Found, Masks, RawCase, pair
 from tvseg.data.prepare.raw_files import RawFile
 from tvseg.errors import UserError
 
@@ -31,9 +32,9 @@ LEVELS = {"4of4": 255, "3of4": 191, "2of4": 128, "1of4": 64}
 
 _STEPS = (0, 64, 128, 191, 255)
 _ROUNDING = 1  # 63.75 and 191.25 are stored either way
-_PHOTOGRAPH = re.compile(r"(?:^|/)(Training|Test)/Images/(?:[^/]+/)?([^/]+)\.png$")
+_PHOTOGRAPH = re.compile(r"(?:^|/)(Training|Test)/Images/(?:[^/]+/)?([^/]+)\.(?i:png)$")
 _SOFT_MAP = re.compile(
-    r"(?:^|/)(Training|Test)/(?:Test_)?GT/[^/]+/SoftMap/([^/]+)_(ODseg|cupseg)Softmap\.png$"
+    r"(?:^|/)(Training|Test)/(?:Test_)?GT/[^/]+/SoftMap/([^/]+)_(ODseg|cupseg)Softmap\.(?i:png)$"
 )
 _SPLITS = {"Training": "train", "Test": "test"}
 _PARTS = {"ODseg": "disc", "cupseg": "cup"}

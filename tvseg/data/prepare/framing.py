@@ -7,6 +7,7 @@ import numpy as np
 
 from tvseg.config import ConfigError
 from tvseg.data.geometry import Box
+from tvseg.data.images import MAX_SIDE_PX
 from tvseg.errors import UserError
 
 
@@ -88,6 +89,11 @@ class Framing:
         else:
             return None
         window = Box.about(*box.centre, side)
+        if window.side > MAX_SIDE_PX:
+            raise UserError(
+                f"a frame must have at most {MAX_SIDE_PX} px a side, {self.describe()} takes "
+                f"{window.side} px here"
+            )
         if window.side < box.side:
             raise UserError(
                 f"the structures are {box.side} px wide, more than the frame of {window.side} px; "

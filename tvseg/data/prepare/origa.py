@@ -15,18 +15,15 @@ and research", EMBC 2010; names and variables as in published readers of the arc
 """
 
 import re
-import zlib
 from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import pandas as pd
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
+from scipy.io import loadmat, whosmat
 
-from tvseg.data.centres import MaskEncoding
+from tvseg.data.centres import CUP_AND_DISC, MaskEncoding
+from tvseg.data.images import MAX_SIDE_PX
 from tvseg.data.prepare.raw_case import (
-    CUP_AND_DISC,
     Choices,
     Found,
     Masks,
@@ -37,6 +34,7 @@ from tvseg.data.prepare.raw_case import (
 )
 from tvseg.data.prepare.raw_files import RawFile
 from tvseg.errors import UserError
+from tvseg.files import check_regular, read_csv
 
 CENTRE = "ORIGA"
 LAYOUT = "Images/*.jpg and Semi-automatic-annotations/*.mat, or 650image/*.jpg and 650mask/*.mat"
@@ -80,38 +78,49 @@ def find(files: Sequence[RawFile], choices: Choices) -> Found:
 
 
 def _owners_list(files: Sequence[RawFile]) -> tuple[dict[str, str], dict[str, str]]:
-    """Eyes and splits by name, empty without a list."""
+    """Return eyes and splits by name, empty without a list."""
     listing = next((file for file in files if file.name.endswith("/OrigaList.csv")), None)
     if listing is None:
         return {}, {}
-    table = pd.read_csv(listing.path, dtype=str, keep_default_na=False)
+    table = read_csv(listing.path)
     if lacking := {"Filename", "Eye", "Set"} - set(table.columns):
         raise UserError(f"{listing.name} must have columns Eye, Filename, Set; no {lacking}")
-    bare = table.map(lambda cell: cell.strip(" '\""))  # some copies quote twice
-    names = [name.rpartition(".")[0] for name in bare["Filename"]]
-    if strange := (set(bare["Eye"]) - _EYES.keys()) | (set(bare["Set"]) - _SPLITS.keys()):
-        raise UserError(
-            f"{listing.name}: Eye must be OD or OS and Set A or B, got {', '.join(sorted(strange))}"
-        )
-    eyes = {name: _EYES[eye] for name, eye in zip(names, bare["Eye"], strict=True)}
-    return eyes, {name: _SPLITS[half] for name, half in zip(names, bare["Set"], strict=True)}
+    eyes, splits = {}, {}
+    for line, row in table.rows:
+        name, eye, half = (row.get(key, "").strip(" '\"") for key in ("Filename", "Eye", "Set"))
+        if eye not in _EYES or half not in _SPLITS:  # some copies quote twice
+            where = f"{listing.name}, line {line}"
+            raise UserError(f"{where}: Eye must be OD or OS and Set A or B, got {eye} and {half}")
+        stem = name.rpartition(".")[0]
+        eyes[stem], splits[stem] = _EYES[eye], _SPLITS[half]
+    return eyes, splits
 
 
 def _read_mat(file: RawFile) -> Masks:
+    check_regular(file.path)
     try:
-        variables = loadmat(file.path)
-    except (ValueError, TypeError, OSError, NotImplementedError, MatReadError, zlib.error) as error:
-        raise UserError(f"{file.path}: cannot be read as a MATLAB file: {error}") from error
-    name = next((name for name in _VARIABLES if name in variables), None)
-    if name is None:
-        own = [name for name in variables if not name.startswith("__")]
+        shapes = {name: shape for name, shape, _ in whosmat(file.path)}
+        name = next((name for name in _VARIABLES if name in shapes), None)
+        if name is None:
+            raise UserError(
+                f"{file.path}: must hold a variable {' or '.join(_VARIABLES)}, has "
+                f"{', '.join(shapes) or 'none'}"
+            )
+        if len(shapes[name]) != 2 or max(shapes[name]) > MAX_SIDE_PX:
+            raise UserError(
+                f"{file.path}: {name} must be a matrix of at most {MAX_SIDE_PX} rows and columns, "
+                f"has the shape {shapes[name]}"
+            )
+        labels = loadmat(file.path, variable_names=[name])[name]
+        known = np.isin(labels, list(ENCODING.values)).all()
+    except UserError:
+        raise
+    except Exception as error:  # on damaged files scipy raises errors of any kind
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{file.path}: cannot be read as a MATLAB file: {reason}") from error
+    if not known:
         raise UserError(
-            f"{file.path}: must hold a variable {' or '.join(_VARIABLES)}, has {', '.join(own)}"
-        )
-    labels = variables[name]
-    if labels.ndim != 2 or not np.isin(labels, list(ENCODING.values)).all():
-        raise UserError(
-            f"{file.path}: {name} must be a matrix of 0, 1 and 2, got shape {labels.shape} "
-            f"and values up to {labels.max(initial=0)}"
+            f"{file.path}: {name} must be a matrix of 0, 1 and 2, got values up to "
+            f"{labels.max(initial=0)}"
         )
     return decode(labels.astype(np.uint8), ENCODING, file)

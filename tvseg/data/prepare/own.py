@@ -9,15 +9,17 @@ Columns, in any order; only ``photograph`` and one of the three kinds of drawing
     centre                folder to write to
     name                  name to write under, by default the photograph's
     patient, eye          whose eye it is: patients are kept on one side of a split; L or R
+                          (or OS, OD, left, right)
     split                 train or test
 """
 
-import csv
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from tqdm import tqdm
+
+from tvseg.data.laterality import LETTERS, parse_laterality
 from tvseg.data.prepare.polygons import read_polygons
 from tvseg.data.prepare.raw_case import (
     Choices,
@@ -30,61 +32,49 @@ from tvseg.data.prepare.raw_case import (
 )
 from tvseg.data.prepare.raw_files import RawFile
 from tvseg.errors import UserError
+from tvseg.files import find_listed, read_csv
 
 CENTRE = "own"
 LAYOUT = "a CSV file with the columns photograph, cup and disc (or mask, or polygons)"
 
 _ABOUT = ("photograph", "centre", "name", "patient", "eye", "split")
-_ALLOWED = {"eye": ("", "L", "R"), "split": ("", "train", "test")}
+MAX_ROWS = 100_000
+"""Of a table; each row is a photograph to be read and cut."""
 
 
 def find(files: Sequence[RawFile], choices: Choices) -> Found:
-    """A case a row; a row that is wrong in itself is a problem.
+    """Return a case for each row, and a problem for each row that is wrong in itself.
 
     Raises:
-        ValueError: Not exactly one CSV file, or columns missing or unknown.
+        UserError: Not exactly one CSV file, or columns missing or unknown.
     """
     listings = [file for file in files if file.name.lower().endswith(".csv")]
     if len(listings) != 1:
         raise UserError(f"the source must be one CSV file, it holds {len(listings)}")
     (listing,) = listings
-    structures = choices.structures
-    known = (*_ABOUT, *structures, "mask", "polygons")
-    columns, rows = _read_rows(listing)
-    if "photograph" not in columns or sorted(set(columns) & set(known)) != sorted(columns):
+    known = (*_ABOUT, *choices.structures, "mask", "polygons")
+    table = read_csv(listing.path, max_rows=MAX_ROWS)
+    if "photograph" not in table.columns or set(table.columns) - set(known):
         raise UserError(
-            f"{listing.name} must have a column photograph, and may have {', '.join(known[1:])}, "
-            f"each once; it has {', '.join(columns) or 'none'}"
+            f"{listing.name} must have a column photograph, and may have {', '.join(known[1:])}; "
+            f"it has {', '.join(table.columns) or 'none'}"
         )
     found = Found([], [])
-    for index, row in enumerate(rows):
-        cells = {column: (row[column] or "").strip() for column in columns}
+    for line, cells in tqdm(table.rows, "reading the table", leave=False):
         try:
-            if None in row:
-                raise UserError(f"has more cells than the {len(columns)} columns")
+            if "" in cells:
+                raise UserError(f"has more cells than the {len(table.columns)} columns")
             found.cases.append(_case(cells, listing.path.parent, choices))
-        except ValueError as error:
-            line = f"{listing.name}, row {index + 1}"
-            centre = cells.get("centre") or CENTRE
-            found.problems.append(Problem(centre, line, str(error), cells.get("name", "")))
+        except UserError as error:
+            where, centre = f"{listing.name}, line {line}", cells.get("centre") or CENTRE
+            found.problems.append(Problem(centre, where, str(error), cells.get("name", "")))
     return found
 
 
-def _read_rows(listing: RawFile) -> tuple[list[str], list[dict[Any, Any]]]:
-    """Columns, and rows by column; cells beyond the columns stand under ``None``."""
-    try:
-        with listing.path.open(encoding="utf-8-sig", newline="") as file:  # as spreadsheets write
-            table = csv.DictReader(file, skipinitialspace=True)
-            return list(table.fieldnames or []), list(table)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{listing.name} must be a CSV file in UTF-8: {error}") from error
-
-
 def _case(cells: dict[str, str], folder: Path, choices: Choices) -> RawCase:
-    for column, allowed in _ALLOWED.items():
-        if cells.get(column, "") not in allowed:
-            options = ", ".join(filter(None, allowed))
-            raise UserError(f"{column} must be {options} or empty, got {cells[column]!r}")
+    if cells.get("split", "") not in ("", "train", "test"):
+        raise UserError(f"split must be train, test or empty, got {cells['split']!r}")
+    eye = LETTERS[parse_laterality(cells.get("eye", ""))]
     for column in ("centre", "name"):
         if not is_plain(cells.get(column, "")):
             raise UserError(f"{column} must be a plain name, got {cells[column]!r}")
@@ -96,7 +86,7 @@ def _case(cells: dict[str, str], folder: Path, choices: Choices) -> RawCase:
         read = partial(read_encoded, _file(cells, "mask", folder), choices.encoding_of(centre))
     elif drawn == ["polygons"]:
         drawing = _file(cells, "polygons", folder)
-        read = partial(read_polygons, drawing, photograph.path.name, structures)
+        read = partial(read_polygons, drawing, photograph.name, structures)
     elif sorted(drawn) == sorted(structures):
         read = partial(read_binaries, {name: _file(cells, name, folder) for name in structures})
     else:
@@ -110,13 +100,14 @@ def _case(cells: dict[str, str], folder: Path, choices: Choices) -> RawCase:
         photograph,
         read,
         patient=cells.get("patient", ""),
-        eye=cells.get("eye", ""),
+        eye=eye,
         split=cells.get("split", ""),
     )
 
 
 def _file(cells: dict[str, str], column: str, folder: Path) -> RawFile:
-    path = folder / cells[column]
-    if not cells[column] or not path.is_file():
-        raise UserError(f"{column}: there is no file {cells[column] or '(empty)'}")
-    return RawFile(cells[column], path)
+    name = cells.get(column, "")
+    path = find_listed(folder, name)
+    if not name or not path.is_file():
+        raise UserError(f"{column}: there is no file {name or '(empty)'} in the table's folder")
+    return RawFile(name, path)

@@ -1,7 +1,6 @@
 """Raw material in, centres out: find, split, cut, and move into place when all is well."""
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,6 +22,7 @@ from tvseg.data.prepare.raw_files import RawFile, gather
 from tvseg.data.prepare.refuge import ENCODING
 from tvseg.data.prepare.splits import split_cases
 from tvseg.errors import UserError
+from tvseg.files import temporary_folder, write_text
 
 THREADS = 2
 
@@ -105,12 +105,12 @@ def prepare(kind: str, sources: Sequence[Path], root: Path, recipe: Recipe) -> O
     is_new = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(dir=root, prefix=".prepare-") as beside:
-            files = gather(sources, Path(beside) / "unpacked")
+        with temporary_folder(root, "prepare") as beside:
+            files = gather(sources, beside / "unpacked")
             choices = Choices(truth, recipe.encoding.structures, recipe.source_encoding_of)
             cases, problems = _select(adapter, files, choices, recipe)
             _check_targets(root, cases)
-            ready = Path(beside) / "ready"
+            ready = beside / "ready"
             framing = recipe.framing or Framing.parse(adapter.frame)
             rows, failed = _write_all(cases, ready, framing, recipe, files)
             problems += failed
@@ -183,7 +183,7 @@ def _write_all(
         encoding = recipe.encoding_of(case.centre)
         try:
             cut = cut_case(case, encoding=encoding, framing=framing, seed=recipe.seed)
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             return _problem_of(case, error, names)
         cut.write(folder)
         return cut.row, cut.digest(), cut.paths(folder)
@@ -230,12 +230,10 @@ def _lacking_splits(rows: Sequence[Row], cases: Sequence[RawCase]) -> list[Probl
 
 
 def _add_tables(folder: Path, rows: Sequence[Row], problems: Sequence[Problem]) -> None:
-    for centre in dict.fromkeys(row.centre for row in rows):
-        own = [dataclasses.asdict(row) for row in rows if row.centre == centre]
-        pd.DataFrame(own).to_csv(folder / centre / "manifest.csv", index=False)
-        bad = [dataclasses.asdict(problem) for problem in problems if problem.centre == centre]
-        if bad:
-            pd.DataFrame(bad).to_csv(folder / centre / "problems.csv", index=False)
+    for name, lines in (("manifest.csv", rows), ("problems.csv", problems)):
+        for centre in dict.fromkeys(row.centre for row in rows):
+            if chosen := [dataclasses.asdict(line) for line in lines if line.centre == centre]:
+                write_text(folder / centre / name, pd.DataFrame(chosen).to_csv(index=False))
 
 
 def _move(ready: Path, root: Path) -> None:

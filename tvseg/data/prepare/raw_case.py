@@ -15,8 +15,6 @@ from tvseg.errors import UserError
 Masks = dict[str, np.ndarray]
 """Structure -> bool (H, W)."""
 
-CUP_AND_DISC = ("cup", "disc")
-
 
 @dataclass(frozen=True)
 class RawCase:
@@ -127,8 +125,8 @@ def pair(
 
 
 def is_plain(name: str) -> bool:
-    """Whether a file or folder may be called so: no folders in it, and not hidden."""
-    return Path(name).name == name and not name.startswith(".")
+    """Return whether a file or folder may be called so: no folders in it, and not hidden."""
+    return Path(name).name == name and not name.startswith(".") and not set(name) & {"\\", "\0"}
 
 
 def _name_of(key: str) -> str:

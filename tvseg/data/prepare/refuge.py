@@ -21,8 +21,8 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from tvseg.data.centres import MaskEncoding
-from tvseg.data.prepare.raw_case import CUP_AND_DISC, Choices, Found, RawCase, pair, read_encoded
+from tvseg.data.centres import CUP_AND_DISC, MaskEncoding
+from tvseg.data.prepare.raw_case import Choices, Found, RawCase, pair, read_encoded
 from tvseg.data.prepare.raw_files import RawFile
 
 ENCODING = MaskEncoding({0: CUP_AND_DISC, 128: ("disc",), 255: ()}, CUP_AND_DISC)
@@ -31,14 +31,14 @@ LAYOUT = "**/{0}0001.jpg and **/Disc_Cup_Masks/**/{0}0001.bmp"
 
 def finder(letters: str, centre: str) -> Callable[[Sequence[RawFile], Choices], Found]:
     """The adapter of one part: names that begin with one of the letters, and their centre."""
-    return partial(_find, re.compile(rf"(?:^|/)([{letters}]\d+)\.(jpg|bmp)$"), centre)
+    return partial(_find, re.compile(rf"(?:^|/)([{letters}]\d+)\.(?i:(jpe?g)|bmp|png)$"), centre)
 
 
 def _find(names: re.Pattern[str], centre: str, files: Sequence[RawFile], choices: Choices) -> Found:
     photographs, masks = [], []
     for file in files:
         if match := names.search(file.name):
-            if match[2] == "jpg":
+            if match[2]:
                 photographs.append((match[1], file))
             elif "Disc_Cup_Masks/" in file.name:
                 masks.append((match[1], "labels", file))

@@ -25,8 +25,8 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 
+from tvseg.data.centres import CUP_AND_DISC
 from tvseg.data.prepare.raw_case import (
-    CUP_AND_DISC,
     Choices,
     Found,
     Problem,
@@ -47,15 +47,15 @@ FOLDERS = {"average": "Average", "expert1": "Expert1", "expert2": "Expert2"}
 
 _STEREO = re.compile(r"(?:^|/)Stereo Images/([^/]+)\.jpg$", re.IGNORECASE)
 _R3_MASK = re.compile(
-    r"(?:^|/)(Average|Expert1|Expert2)_masks/([^/]+?)(?:-\d)?-(Cup|Disc)-(?:Avg|exp\d)\.png$"
+    r"(?:^|/)(Average|Expert1|Expert2)_masks/([^/]+?)(?:-\d)?-(Cup|Disc)-(?:Avg|exp\d)\.(?i:png)$"
 )
 _EYE = re.compile(r"[NGS]-\d+-([LR])(?:_|$)")
 
 _PARTITIONED = re.compile(
     r"(?:^|/)(partitioned_randomly|partitioned_by_hospital)/(?:.+/)?(train|test)[^/]*/(?:.+/)?"
-    r"([^/]+)\.png$"
+    r"([^/]+)\.(?i:png)$"
 )
-_DL_MASK = re.compile(r"_reference_segmentations/(?:.+/)?([^/]+?)(?:-\d)?-(Cup|Disc)-T\.png$")
+_DL_MASK = re.compile(r"_reference_segmentations/(?:.+/)?([^/]+?)(?:-\d)?-(Cup|Disc)-T\.(?i:png)$")
 
 
 def find_r3(files: Sequence[RawFile], choices: Choices) -> Found:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from tvseg.errors import UserError
 from tvseg.runs.folder import RunFolder
@@ -13,17 +12,16 @@ VARYING: dict[str, bool | dict[str, bool]] = {
     "seed": True,
     "aspp": True,
     "aspp_dilation": True,
-    "precision": True,
     "train": {"log_affinity": True},
 }
-"""Settings in which the runs of one table may differ: variant, seed, where the data are, what was
-only logged, and the wish for a precision: the one that was used counts."""
+"""Settings in which the runs of one table may differ: variant, seed, where the data lie, and what
+was only watched."""
 
 
 def group_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
-    """Group runs by data fingerprint, precision, and all settings but variant and seed.
+    """Group runs by data fingerprint and by all settings but variant and seed.
 
-    Runs without a held-out centre are scored on centres they know, and form groups without others.
+    Runs without a held-out centre are scored on centres they know, and stay apart from the others.
 
     Args:
         runs: Finished runs.
@@ -32,29 +30,18 @@ def group_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
         Groups in the order of their first run.
 
     Raises:
-        UserError: Two runs of one group have the same variant, hold-out and seed, or runs of one
-            name are of several variants.
+        ValueError: Two runs of one group would stand in the same column, row and seed, or one
+            column would mix variants.
     """
     groups: dict[str, list[RunFolder]] = {}
     for run in runs:
-        groups.setdefault(json.dumps(conditions(run), sort_keys=True), []).append(run)
+        settings = run.settings().model_dump(mode="json", exclude=VARYING)
+        info = run.info()
+        key = json.dumps([info["fingerprint"], info["holdout"] == "none", settings], sort_keys=True)
+        groups.setdefault(key, []).append(run)
     for group in groups.values():
         _check_distinct(group)
     return list(groups.values())
-
-
-def conditions(run: RunFolder) -> dict[str, Any]:
-    """Return what the runs of one table share, nested keys joined with a dot."""
-    info, settings = run.info(), run.settings()
-    tree = settings.model_dump(mode="json", exclude=VARYING)
-    nested = tree.pop("train")
-    return {
-        "data": info["fingerprint"],
-        "holdout": "none" if info["holdout"] == "none" else "one",
-        "precision": info.get("precision", settings.precision),
-        **tree,
-        **{f"train.{key}": value for key, value in nested.items()},
-    }
 
 
 def _check_distinct(group: Sequence[RunFolder]) -> None:
@@ -65,14 +52,14 @@ def _check_distinct(group: Sequence[RunFolder]) -> None:
         variant = (settings.aspp, settings.aspp_dilation)
         if variants.setdefault(settings.run_name, variant) != variant:
             raise UserError(
-                f"runs named {settings.run_name} must be of one variant to share a column: "
+                f"runs named {settings.run_name} must be of one variant to stand in one column: "
                 f"{run.path} is {' '.join(variant)}, another is "
-                f"{' '.join(variants[settings.run_name])}; evaluate them one by one"
+                f"{' '.join(variants[settings.run_name])}; evaluate them apart"
             )
-        key = (settings.run_name, str(run.info()["holdout"]), settings.seed)
-        if key in seen:
+        place = (settings.run_name, str(run.info()["holdout"]), settings.seed)
+        if place in seen:
             raise UserError(
-                f"runs of one table must differ in name, holdout or seed: {seen[key].path} and "
-                f"{run.path} do not; evaluate them one by one"
+                f"runs of one table must differ in name, holdout or seed: {seen[place].path} and "
+                f"{run.path} do not; evaluate them apart"
             )
-        seen[key] = run
+        seen[place] = run

@@ -1,24 +1,18 @@
 """Which photographs to predict: files, folders and CSV lists, each under an id of its own."""
 
-import csv
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tvseg.data.images import IMAGE_SUFFIXES
+from tvseg.data.laterality import Laterality, parse_laterality
 from tvseg.errors import UserError
+from tvseg.files import check_row, find_listed, read_csv
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 SUFFIXES = (*IMAGE_SUFFIXES, *DICOM_SUFFIXES)
 COLUMNS = ("id", "path", "laterality", "um_per_px")
-
-Laterality = Literal["right", "left", "unknown"]
-_LATERALITIES: dict[str, Laterality] = {
-    "": "unknown", "unknown": "unknown", "r": "right", "od": "right", "right": "right",
-    "l": "left", "os": "left", "left": "left",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,17 +30,6 @@ class Photograph:
     path: Path
     laterality: Laterality = "unknown"
     um_per_px: float | None = None
-
-
-def parse_laterality(text: str) -> Laterality:
-    """``right`` for R, OD or right, ``left`` for L, OS or left, ``unknown`` for nothing.
-
-    Raises:
-        ValueError: Another word.
-    """
-    if text.strip().lower() not in _LATERALITIES:
-        raise UserError(f"laterality must be R, OD, right, L, OS, left or empty, got {text!r}")
-    return _LATERALITIES[text.strip().lower()]
 
 
 def find_photographs(
@@ -124,42 +107,31 @@ def _twice(names: Iterable[str]) -> list[str]:
 
 
 def _read_list(path: Path, um_per_px: float | None) -> list[Photograph]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # a sheet program's mark or none
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} must be a CSV in UTF-8: {error}") from error
-    unknown = [str(name) for name in columns if name not in COLUMNS]
-    if unknown or not {"id", "path"} <= set(columns):
+    table = read_csv(path)
+    if set(table.columns) - set(COLUMNS) or not {"id", "path"} <= set(table.columns):
         raise UserError(
             f"{path} must have the columns id and path and may have laterality and um_per_px, "
-            f"got {', '.join(columns) or 'none'}"
+            f"got {', '.join(table.columns) or 'none'}"
         )
-    photographs = list(_entries(path, rows, um_per_px))
+    photographs = []
+    for line, row in table.rows:
+        try:
+            check_row(row, table.columns)
+            photographs.append(
+                Photograph(
+                    id=_file_name(row["id"]),
+                    path=find_listed(path.parent, row["path"]),
+                    laterality=parse_laterality(row.get("laterality", "")),
+                    um_per_px=_scale(row.get("um_per_px", ""), um_per_px),
+                )
+            )
+        except UserError as error:
+            raise UserError(f"{path}, line {line}: {error}") from error
     if twice := _twice(photograph.id for photograph in photographs):
         raise UserError(f"{path} must name each photograph once; {twice[0]!r} is there twice")
     if not photographs:
         raise UserError(f"{path} lists no photographs")
     return photographs
-
-
-def _entries(
-    path: Path, rows: Sequence[dict[str, str]], um_per_px: float | None
-) -> Iterator[Photograph]:
-    for line, row in enumerate(rows, start=2):
-        try:
-            if None in row or None in row.values():
-                raise UserError("must have as many fields as there are columns")
-            yield Photograph(
-                id=_file_name(row["id"]),
-                path=path.parent / row["path"],
-                laterality=parse_laterality(row.get("laterality", "")),
-                um_per_px=_scale(row.get("um_per_px", ""), um_per_px),
-            )
-        except ValueError as error:
-            raise UserError(f"{path}, line {line}: {error}") from error
 
 
 def _file_name(name: str) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tvseg.data.images import MAX_FILE_BYTES, check_size, read_image, read_size, to_eight_bits
+from tvseg.data.laterality import Laterality, parse_laterality
 from tvseg.errors import UserError
 from tvseg.extras import require
 from tvseg.files import read_bytes
-from tvseg.inference.input.find import DICOM_SUFFIXES, Laterality, parse_laterality
+from tvseg.inference.input.find import DICOM_SUFFIXES
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tvseg.inference.input.find import Laterality
+from tvseg.data.laterality import Laterality
 from tvseg.inference.measure.rim_width import rim_widths
 from tvseg.metrics.segmentation import vcdr
 

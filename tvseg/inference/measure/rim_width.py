@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from tvseg.inference.input.find import Laterality
+from tvseg.data.laterality import Laterality
 
 DIRECTIONS = 360
 SIDES = ("superior", "inferior", "left", "right", "nasal", "temporal")

@@ -1,6 +1,5 @@
 """A folder of predictions, read back: its tables, and each photograph's outlines."""
 
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from tvseg.data.centres import MaskEncoding
 from tvseg.data.geometry import Box
 from tvseg.data.images import read_labels
 from tvseg.errors import UserError
+from tvseg.files import read_csv
 from tvseg.inference.output.folder import FAILURE_COLUMNS, OutputFolder
 from tvseg.inference.output.formats import COCO, FORMATS
 from tvseg.inference.placed_masks import PlacedMasks
@@ -78,11 +78,11 @@ def _read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is damaged ({error}); predict into a new folder") from error
-    if any(set(columns) - row.keys() or None in row.values() for row in rows):
+        table = read_csv(path, trim=False)
+    except UserError as error:
+        raise UserError(f"{error}; predict into a new folder") from error
+    rows = [row for _, row in table.rows]
+    if any(set(columns) - row.keys() or len(row) != len(table.columns) for row in rows):
         raise UserError(
             f"{path} must have the columns {', '.join(columns)} in all rows; predict into a new "
             "folder"
