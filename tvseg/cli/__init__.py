@@ -1,6 +1,7 @@
 """The command line. Sub-commands load when they are called, so that help answers at once."""
 
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -41,6 +42,15 @@ class _Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for arg in args:
+            option, separator, value = arg.partition("=") if arg.startswith("--") else ("", "", arg)
+            if not value and (separator or not option):
+                raise click.UsageError(
+                    f"{option or 'an argument'} is empty; is a shell variable unset?", ctx
+                )
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -58,17 +68,20 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(tvseg.__version__, prog_name="tvseg")
-@click.option("-v", "--verbose", is_flag=True, help="Show where an error comes from.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
+@click.option("-q", "--quiet", is_flag=True, help="Hide progress bars.")
 def cli(verbose: bool, quiet: bool) -> None:
-    """Optic disc and cup segmentation with translation-variant convolution (TVConv).
+    """Segment optic disc and cup with translation-variant convolution (TVConv).
 
-    Try it on photographs that it draws itself: tvseg data synth DIR, then
-    tvseg train --holdout A --data DIR --config configs/smoke.yaml.
+    To try it on synthetic photographs, run tvseg data synth DIR, then
+    tvseg train --holdout A --data DIR --config smoke.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some inputs failed and are listed.
+    Exit codes: 0 success, 1 failure, 2 wrong usage, 3 some inputs failed and are listed.
     """
-    if quiet or not sys.stderr.isatty():
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where it is closed
+            stream.reconfigure(errors="backslashreplace")  # names that no encoding has
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported, by a sub-command
 
 
