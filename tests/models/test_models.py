@@ -191,7 +191,7 @@ def test_variants_are_checked_before_the_encoder_is_made(monkeypatch: pytest.Mon
     monkeypatch.setattr(deeplab, "make_encoder", None)
     with pytest.raises(UsageError, match="aspp must be one of"):
         TVDeepLabV3Plus(aspp="")
-    with pytest.raises(UsageError, match="operator must be one of depthwise, tvconv"):
+    with pytest.raises(UsageError, match="operator must be one of depthwise, tvconv, "):
         spatial_operator("")
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torchvision.ops.misc import Conv2dNormActivation
 
 from tvseg.errors import UsageError
-from tvseg.models.spatial import SPATIAL, SpatialOperator
+from tvseg.models.spatial import POINTWISE, SPATIAL, SpatialOperator, depthwise, operator_names
 
 EXPANSION = 6  # of an inverted residual's channels
 
@@ -64,8 +64,8 @@ def make_branch(aspp: str, *, aspp_dilation: str, size: tuple[int, int]) -> Bran
     """Return the maker of a variant's wide branches.
 
     Args:
-        aspp: ``dense``, or a name of :data:`tvseg.models.spatial.SPATIAL` for inverted residuals
-            with that operator.
+        aspp: ``dense``, or an operator of :mod:`tvseg.models.spatial` for inverted residuals with
+            it.
         aspp_dilation: ``none`` leaves the inverted residuals undilated, ``atrous`` dilates them by
             the rates; ``dense`` branches are atrous either way.
         size: (height, width) of the maps that the operators are made for.
@@ -77,14 +77,20 @@ def make_branch(aspp: str, *, aspp_dilation: str, size: tuple[int, int]) -> Bran
         raise UsageError(f"aspp_dilation must be none or atrous, got {aspp_dilation!r}")
     if aspp == "dense":
         return dense_branch
-    if aspp not in SPATIAL:
-        raise UsageError(f"aspp must be one of dense, {', '.join(SPATIAL)}, got {aspp!r}")
+    if aspp not in operator_names():
+        raise UsageError(f"aspp must be one of dense, {', '.join(operator_names())}, got {aspp!r}")
 
     def inverted(in_channels: int, out_channels: int, rate: int) -> nn.Module:
         dilation = rate if aspp_dilation == "atrous" else 1
-        return InvertedResidual(
-            in_channels, out_channels, spatial=SPATIAL[aspp], size=size, dilation=dilation
+        spatial = SPATIAL.get(aspp, depthwise)
+        block = InvertedResidual(
+            in_channels, out_channels, spatial=spatial, size=size, dilation=dilation
         )
+        if aspp in POINTWISE:
+            hidden = in_channels * EXPANSION
+            block.set_submodule("0.0", POINTWISE[aspp](in_channels, hidden))
+            block.set_submodule("4.0", POINTWISE[aspp](hidden, out_channels))
+        return block
 
     return inverted
 

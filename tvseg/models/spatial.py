@@ -4,11 +4,19 @@ A spatial operator filters maps in space and keeps their number. Networks of thi
 an argument; settings and commands name it.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from torch import nn
 
 from tvseg.errors import UsageError
+from tvseg.models.operators.axial import AxialAttention
+from tvseg.models.operators.condconv import CondConv
+from tvseg.models.operators.ddf import DecoupledDynamicFilter
+from tvseg.models.operators.dynamic_conv import DynamicDepthwise, DynamicPointwise
+from tvseg.models.operators.involution import Involution
+from tvseg.models.operators.sasa import StandAloneSelfAttention
+from tvseg.models.operators.weightnet import WeightNet
 from tvseg.ops import TVConv2d
 
 
@@ -76,15 +84,33 @@ def tvconv(
     )
 
 
-SPATIAL: dict[str, SpatialOperator] = {"depthwise": depthwise, "tvconv": tvconv}
+SPATIAL: dict[str, SpatialOperator] = {
+    "depthwise": depthwise,
+    "tvconv": tvconv,
+    "condconv": CondConv,
+    "weightnet": WeightNet,
+    "dyconv_dw": DynamicDepthwise,
+    "involution": Involution,
+    "ddf": DecoupledDynamicFilter,
+    "sasa": StandAloneSelfAttention,
+    "axial": AxialAttention,
+}
+
+POINTWISE: dict[str, Callable[[int, int], nn.Module]] = {"dyconv_pw": DynamicPointwise}
+"""Operators (in_channels, out_channels) that replace the 1x1 convolutions about a depthwise one."""
+
+
+def operator_names() -> tuple[str, ...]:
+    """Return the names of all operators, spatial ones first."""
+    return *SPATIAL, *POINTWISE
 
 
 def spatial_operator(name: str) -> SpatialOperator:
-    """Return the operator of a name.
+    """Return the spatial operator of a name.
 
     Raises:
         UsageError: There is none of this name; the message lists those that exist.
     """
     if name not in SPATIAL:
-        raise UsageError(f"operator must be one of {', '.join(SPATIAL)}, got {name!r}")
+        raise UsageError(f"operator must be one of {', '.join(operator_names())}, got {name!r}")
     return SPATIAL[name]
