@@ -12,7 +12,7 @@ from tvseg.errors import UsageError, UserError
 from tvseg.models import TVDeepLabV3Plus, build_model, deeplab, freeze
 from tvseg.models import encoder as encoder_module
 from tvseg.models.aspp import InvertedResidual
-from tvseg.models.spatial import SPATIAL, spatial_operator
+from tvseg.models.spatial import SPATIAL, operator_names, spatial_operator
 from tvseg.ops import TVConv2d
 
 PARAMETERS = {"dense": 5_220_834, "depthwise": 6_401_634, "tvconv": 36_944_610}
@@ -172,7 +172,7 @@ def test_other_encoders_and_strides_work() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"aspp": "wide"}, f"dense, {', '.join(SPATIAL)}, got 'wide'"),
+        ({"aspp": "wide"}, f"dense, {', '.join(operator_names())}, got 'wide'"),
         ({"aspp_dilation": "all"}, "none or atrous, got 'all'"),
         ({"encoder": "tu-nope"}, "segmentation_models_pytorch's .*got 'tu-nope'"),
         ({"encoder": "vgg99"}, "segmentation_models_pytorch's .*got 'vgg99'"),
@@ -199,7 +199,10 @@ def test_train_refuses_an_unknown_variant_before_it_reads_data(tmp_path: Path) -
     arguments = ["train", "--holdout", "A", "--data", str(tmp_path), "--out", str(tmp_path / "r")]
     result = CliRunner().invoke(cli, [*arguments, "aspp=wide", "encoder_weights=none"])
     assert result.exit_code == 2, result.output
-    assert result.output == f"Error: aspp must be one of dense, {', '.join(SPATIAL)}, got 'wide'\n"
+    assert (
+        result.output
+        == f"Error: aspp must be one of dense, {', '.join(operator_names())}, got 'wide'\n"
+    )
     assert not (tmp_path / "r").exists()
 
 
