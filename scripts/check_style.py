@@ -25,7 +25,8 @@ FLOORS = [
     {"training"},
     {"runs"},
     {"data", "models"},
-    {"config", "device", "extras", "files", "pages", "metrics", "ops"},
+    {"config", "device", "extras", "pages"},
+    {"documents", "files", "settings", "metrics", "ops"},
     {"errors"},
 ]
 HEIGHTS = {name: -floor for floor, names in enumerate(FLOORS) for name in names}

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
-from tvseg.config import Settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import MaskEncoding, centres_of
 from tvseg.data.geometry import Box
@@ -29,6 +28,7 @@ from tvseg.inference.predictor import Predictor
 from tvseg.localizer.locate import Localizer, Location
 from tvseg.metrics.segmentation import dice
 from tvseg.runs.folder import RunFolder
+from tvseg.settings import SegmentationSettings
 
 SHEET_PX = 256
 
@@ -52,7 +52,7 @@ class Photograph:
         return *box.centre, box.height, box.width
 
 
-def read_photographs(root: Path, pattern: str, settings: Settings) -> list[Photograph]:
+def read_photographs(root: Path, pattern: str, settings: SegmentationSettings) -> list[Photograph]:
     """The full photographs whose names match."""
     encoding = MaskEncoding(settings.encoding, settings.structures)
     found = []

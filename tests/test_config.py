@@ -2,15 +2,19 @@ from pathlib import Path
 
 import pytest
 
-from tvseg.config import ConfigError, Settings, dump_settings, load_settings
+from tvseg.config import ConfigError, dump_settings, load_settings, read_settings
+from tvseg.settings import SegmentationSettings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def test_base_yaml_states_every_default() -> None:
-    assert load_settings(CONFIGS / "base.yaml") == Settings()
+    assert load_settings(CONFIGS / "base.yaml") == SegmentationSettings()
     text = (CONFIGS / "base.yaml").read_text()
-    for key in (*Settings.model_fields, *type(Settings().train).model_fields):
+    for key in (
+        *SegmentationSettings.model_fields,
+        *type(SegmentationSettings().train).model_fields,
+    ):
         assert f"{key}:" in text
 
 
@@ -53,7 +57,15 @@ def test_overrides_win_over_the_file() -> None:
         ("seed", ["key=value", "'seed'"]),
         ("centres={A: {name: a, folder: b}}", ["two centres"]),
         ("structures=[cup]", ["encoding", "cup", "disc"]),
-        ("train.learning_rate=inf", ["train.learning_rate", "inf"]),
+        ("train.learning_rate=.inf", ["train.learning_rate", "inf"]),
+        ("seed=99999999999999999999", ["seed", "9223372036854775807", "99999999999999999999"]),
+        ("image_size=16384", ["image_size", "4096", "16384"]),
+        ("name=''", ["name", "pattern"]),
+        ("data=''", ["data", "at least 1 character"]),
+        ("train.=3", ["key=value", "'train.=3'"]),
+        ("=3", ["key=value"]),
+        ("encoding=[" + "[" * 3000, ["encoding", "50 levels"]),
+        ("train=3", ["train", "3"]),
         ("encoding={300: [cup, disc], 1: [disc]}", ["0 to 255", "300"]),
     ],
 )
@@ -67,7 +79,7 @@ def test_wrong_settings_get_one_line(override: str, words: list[str]) -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Settings().seed = 1  # type: ignore[misc]
+        SegmentationSettings().seed = 1  # type: ignore[misc]
 
 
 def _write(folder: Path, **texts: str) -> list[Path]:
@@ -139,10 +151,50 @@ def test_centres_and_variants_go_together(path: Path, variant: str) -> None:
     assert settings.aspp == variant
     assert settings == load_settings([path, CONFIGS / f"{variant}.yaml"])
     if path.stem == "benchmark":
-        assert settings.centres == Settings().centres
+        assert settings.centres == SegmentationSettings().centres
 
 
 def test_the_clinic_is_a_fifth_centre() -> None:
     centres = load_settings(CONFIGS / "centres" / "clinic.yaml").centres
-    assert {k: v for k, v in centres.items() if k != "E"} == Settings().centres
+    assert {k: v for k, v in centres.items() if k != "E"} == SegmentationSettings().centres
     assert centres["E"].encoding == {0: (), 1: ("disc",), 2: ("cup", "disc")}
+
+
+def test_what_looks_like_a_variable_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "leaked")
+    assert load_settings(None, ["data=${oc.env:SECRET}"]).data == "${oc.env:SECRET}"
+    assert load_settings(None, ["data=$SECRET"]).data == "$SECRET"
+
+
+def test_numbers_may_be_written_with_an_exponent() -> None:
+    assert load_settings(None, ["train.learning_rate=1e-4"]).train.learning_rate == 1e-4
+
+
+@pytest.mark.parametrize(("old", "new"), [("honest", "sources"), ("paper", "target")])
+def test_the_former_key_protocol_is_read_with_a_notice(
+    old: str, new: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert load_settings(None, [f"protocol={old}"]).selection == new
+    assert "protocol is now selection" in caplog.text
+    caplog.clear()
+    path = tmp_path / "config.yaml"
+    path.write_text(f"protocol: {old}")
+    assert read_settings(path).selection == new  # of a run: nothing to be done about it
+    assert not caplog.text
+    with pytest.raises(ConfigError, match="must not both be given"):
+        load_settings(None, [f"protocol={old}", "selection=sources"])
+
+
+def test_shipped_configs_are_known_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(["depthwise", "centres/clinic"])
+    assert (settings.aspp, len(settings.centres)) == ("depthwise", 5)
+    Path("dense").mkdir()  # a folder of the name is not in the way
+    assert load_settings("dense").aspp == "dense"
+    with pytest.raises(ConfigError, match=r"'nowhere.yaml' must be .* base, centres/benchmark"):
+        load_settings("nowhere.yaml")
+
+
+def test_a_device_is_no_config() -> None:
+    with pytest.raises(ConfigError, match="'/dev/zero' must be a YAML file"):
+        load_settings("/dev/zero")

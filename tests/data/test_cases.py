@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tvseg.config import Settings
 from tvseg.data.cases import find_cases, find_root
 from tvseg.data.centres import Centre, centres_of
 from tvseg.data.images import read_labels
+from tvseg.settings import SegmentationSettings
 
-A = centres_of(Settings())["A"]
+A = centres_of(SegmentationSettings())["A"]
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_samples_of_the_original_download_load_as_they_are(fundus4: Path) -> Non
     if not samples.is_dir():
         pytest.skip(f"needs samples of the original benchmark in {samples}")
     read = 0
-    for centre in centres_of(Settings()).values():
+    for centre in centres_of(SegmentationSettings()).values():
         rois = samples / centre.folder / "test" / "ROIs"
         for path in sorted((rois / "mask").iterdir()):
             cup, disc = centre.encoding.decode(read_labels(path))

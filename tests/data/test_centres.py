@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tvseg.config import Settings
 from tvseg.data.centres import MaskEncoding, centres_of
+from tvseg.settings import SegmentationSettings
 
 STRUCTURES = ("cup", "disc")
 BENCHMARK = MaskEncoding({0: ("cup", "disc"), 128: ("disc",), 255: ()}, STRUCTURES)
@@ -54,7 +54,7 @@ def test_encoding_rejects_what_cannot_be() -> None:
 
 
 def test_the_default_centres_are_the_benchmark() -> None:
-    centres = centres_of(Settings())
+    centres = centres_of(SegmentationSettings())
     assert {c.letter: c.folder for c in centres.values()} == {
         "A": "Domain1", "B": "Domain2", "C": "Domain3", "D": "Domain4",
     }  # fmt: skip

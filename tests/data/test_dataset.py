@@ -5,18 +5,22 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from tvseg.config import Settings
 from tvseg.data.augment import Augmentation, ScaleCrop
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.dataset import BalancedDraws, LoadedCases, TrainingSet, load_cases
+from tvseg.settings import SegmentationSettings
 
 CENTRES = ["A"] * 50 + ["B"] * 3 + ["C"] * 9
 
 
 @pytest.fixture(scope="module")
 def loaded(phantoms: Path) -> LoadedCases:
-    cases = [c for centre in centres_of(Settings()).values() for c in find_cases(phantoms, centre)]
+    cases = [
+        c
+        for centre in centres_of(SegmentationSettings()).values()
+        for c in find_cases(phantoms, centre)
+    ]
     return load_cases(cases, image_size=64)[0]
 
 

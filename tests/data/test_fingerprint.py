@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tvseg.config import Settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.fingerprint import fingerprint, identify_all, picture_hash, pixel_hash
 from tvseg.data.folds import COPY_BITS
+from tvseg.settings import SegmentationSettings
 
 
 def test_the_pixel_hash_sees_pixels_only() -> None:
@@ -18,7 +18,9 @@ def test_the_pixel_hash_sees_pixels_only() -> None:
 
 
 def test_copies_look_alike_and_others_do_not(phantoms: Path) -> None:
-    images = [case.read()[0] for case in find_cases(phantoms, centres_of(Settings())["A"])]
+    images = [
+        case.read()[0] for case in find_cases(phantoms, centres_of(SegmentationSettings())["A"])
+    ]
     looks = [picture_hash(image) for image in images]
     for index, image in enumerate(images):
         buffer = io.BytesIO()
@@ -29,7 +31,7 @@ def test_copies_look_alike_and_others_do_not(phantoms: Path) -> None:
 
 
 def test_the_fingerprint_follows_pixels_masks_and_names(phantoms: Path) -> None:
-    identities = identify_all(find_cases(phantoms, centres_of(Settings())["A"]))
+    identities = identify_all(find_cases(phantoms, centres_of(SegmentationSettings())["A"]))
     whole = fingerprint(identities)
     assert whole == fingerprint(dict(reversed(identities.items())))
     (first, one), *rest = identities.items()

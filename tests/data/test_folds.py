@@ -4,15 +4,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tvseg.config import Settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.fingerprint import Identities, identify_all
 from tvseg.data.folds import Fold, check_leaks, make_fold
+from tvseg.settings import SegmentationSettings
 
 
 def _fold(root: Path, holdout: str) -> Fold:
-    cases = {letter: find_cases(root, c) for letter, c in centres_of(Settings()).items()}
+    cases = {
+        letter: find_cases(root, c) for letter, c in centres_of(SegmentationSettings()).items()
+    }
     return make_fold(cases, holdout)
 
 

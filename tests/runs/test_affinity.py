@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from torch import nn
 
-from tvseg.config import Settings, load_settings
+from tvseg.config import load_settings
 from tvseg.ops import TVConv2d
 from tvseg.runs.affinity import affinity_maps, read_course, record_affinity
 from tvseg.runs.checkpoint import Card, load_network
 from tvseg.runs.folder import RunFolder
+from tvseg.settings import SegmentationSettings
 from tvseg.training import train as train_module
 from tvseg.training.train import train
 
 
-def _settings(*overrides: str) -> Settings:
+def _settings(*overrides: str) -> SegmentationSettings:
     tiny = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=2",
             "train.steps_per_epoch=2", "train.images_per_centre=2"]  # fmt: skip
     return load_settings(None, [*tiny, "train.log_affinity=true", *overrides])

@@ -8,21 +8,18 @@ import torch
 from ignite.engine import Engine
 from PIL import Image
 
-from tvseg.config import Settings, load_settings
-from tvseg.data.cases import find_cases
-from tvseg.data.centres import centres_of
-from tvseg.data.folds import make_fold
+from tvseg.config import load_settings
 from tvseg.runs.checkpoint import load_network, load_training
 from tvseg.runs.folder import RunFolder
+from tvseg.settings import SegmentationSettings
 from tvseg.training import train as train_module
-from tvseg.training.selection import make_selection
 from tvseg.training.train import TrainingDiverged, train
 
 TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=2",
         "train.steps_per_epoch=2", "train.images_per_centre=2"]  # fmt: skip
 
 
-def _tiny(*overrides: str) -> Settings:
+def _tiny(*overrides: str) -> SegmentationSettings:
     return load_settings(None, [*TINY, *overrides])
 
 
@@ -129,17 +126,6 @@ def test_the_target_centre_changes_nothing(
     assert other.info()["fingerprint"] != finished.info()["fingerprint"]
 
 
-def test_only_the_paper_selects_on_the_target(phantoms: Path) -> None:
-    cases = {letter: find_cases(phantoms, c) for letter, c in centres_of(Settings()).items()}
-    fold = make_fold(cases, "A")
-    honest, paper = make_selection("honest", fold), make_selection("paper", fold)
-    assert {case.centre.letter for case in honest.cases} == {"B", "C", "D"}
-    assert {(case.centre.letter, case.split) for case in paper.cases} == {("A", "test")}
-    assert paper.words == "selected on target"
-    with pytest.raises(ValueError, match="protocol=honest"):
-        make_selection("paper", make_fold(cases, "none"))
-
-
 def test_a_resumed_training_ends_where_an_uninterrupted_one_does(
     finished: RunFolder, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +209,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
 ) -> None:
     make = train_module.network_of
 
-    def ruined(settings: Settings, *, pretrained: bool) -> torch.nn.Module:
+    def ruined(settings: SegmentationSettings, *, pretrained: bool) -> torch.nn.Module:
         network = make(settings, pretrained=pretrained)
         calls = {"n": 0}
 

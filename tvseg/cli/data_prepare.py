@@ -9,9 +9,9 @@ import click
 from tvseg.cli import options
 
 if TYPE_CHECKING:
-    from tvseg.config import Settings
     from tvseg.data.centres import MaskEncoding
     from tvseg.data.prepare.pipeline import Outcome
+    from tvseg.settings import SegmentationSettings
 
 
 @click.command()
@@ -143,7 +143,7 @@ def prepare(
         sys.exit(3)
 
 
-def _encoding(text: str, settings: "Settings") -> "MaskEncoding":
+def _encoding(text: str, settings: "SegmentationSettings") -> "MaskEncoding":
     import yaml
     from pydantic import TypeAdapter
 
@@ -173,7 +173,7 @@ def _list_problems(outcome: "Outcome") -> None:
         print_table(Table.of("", text, heads=3), make_console(stderr=True))
 
 
-def _list_centres(outcome: "Outcome", root: Path, settings: "Settings") -> None:
+def _list_centres(outcome: "Outcome", root: Path, settings: "SegmentationSettings") -> None:
     known = {centre.folder for centre in settings.centres.values()}
     for centre in dict.fromkeys(row.centre for row in outcome.rows):
         splits = [row.split for row in outcome.rows if row.centre == centre]

@@ -9,10 +9,22 @@ import click
 
 Command = Callable[..., Any]
 
-SETTINGS = "YAML file of settings; may be given again, e.g. for the centres, later files winning."
+SETTINGS = (
+    "YAML file of settings, or a shipped one's name, such as tvconv; repeatable, later ones win."
+)
 """Help of ``--config`` where a run is set up."""
 
-device = click.option("--device", help="cuda, cpu, ...; chosen by itself when not given.")
+device = click.option("--device", help="Device (cuda, mps, cpu); auto-detected by default.")
+
+
+class GivenPath(click.Path):
+    """A path that is not empty, as that of an unset shell variable would be."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not str(value):
+            self.fail("must not be empty", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def config_files(words: str) -> Callable[[Command], Command]:
@@ -25,7 +37,7 @@ def config_files(words: str) -> Callable[[Command], Command]:
         "--config",
         "configs",
         multiple=True,
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=GivenPath(path_type=Path),
         help=words,
     )
 
@@ -33,7 +45,7 @@ def config_files(words: str) -> Callable[[Command], Command]:
 _SCORING = (
     click.option(
         "--data",
-        type=click.Path(path_type=Path),
+        type=GivenPath(path_type=Path),
         help="Data root; else that of each run, else $TVSEG_DATA.",
     ),
     click.option(

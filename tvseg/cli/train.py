@@ -15,22 +15,22 @@ from tvseg.cli import options
     "--holdout",
     required=True,
     metavar="LETTER",
-    help="Centre to leave out and never look at; none trains on all, for a model to deploy.",
+    help="Centre held out as the unseen target; none trains on all centres, for deployment.",
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=options.GivenPath(path_type=Path),
     help="Data root; else the key data, else $TVSEG_DATA.",
 )
 @options.config_files(options.SETTINGS)
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.GivenPath(file_okay=False, path_type=Path),
     default=Path("runs"),
     show_default=True,
     help="Folder that gets the run folder.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Same as seed=N.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Same as seed=N.")
 @options.device
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run of the same settings.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")

@@ -9,13 +9,19 @@ from tvseg.cli import options
 
 
 @click.command("train-localizer")
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run", type=options.GivenPath(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=options.GivenPath(path_type=Path),
     help="Data root that the run was trained on; else the run's key data, else $TVSEG_DATA.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Random seed of draws, composition and initial weights.",
+)
 @click.option(
     "--steps", type=click.IntRange(min=1), default=150, show_default=True, help="Training steps."
 )
@@ -23,10 +29,10 @@ from tvseg.cli import options
 def train_localizer(
     run: Path, data: Path | None, seed: int, steps: int, device: str | None
 ) -> None:
-    """Train what finds the disc in full photographs, for the run folder RUN, and keep it there.
+    """Train a localizer, which finds the disc in full photographs, and store it in the run RUN.
 
     It learns from the run's source centres alone: their regions of interest, set into drawn
-    retinas. A few minutes on two cores. An older localiser of the run is replaced.
+    retinas. A few minutes on two cores. An older localizer of the run is replaced.
     """
     from tvseg.data.cases import find_root
     from tvseg.runs.folder import RunFolder

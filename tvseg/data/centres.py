@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tvseg.config import Settings
 from tvseg.errors import UserError
+from tvseg.settings import SegmentationSettings
 
 CUP_AND_DISC = ("cup", "disc")
 
@@ -143,12 +143,12 @@ class Centre:
     patient_pattern: str | None = None
 
 
-def output_encoding(settings: Settings) -> MaskEncoding:
+def output_encoding(settings: SegmentationSettings) -> MaskEncoding:
     """The encoding of the label images that predictions write: that of all centres."""
     return MaskEncoding(settings.encoding, settings.structures, scattered=settings.scattered)
 
 
-def centres_of(settings: Settings) -> dict[str, Centre]:
+def centres_of(settings: SegmentationSettings) -> dict[str, Centre]:
     """The centres that the settings describe, by letter."""
     return {
         letter: Centre(

@@ -27,7 +27,7 @@ LOOK: dict[Any, Any] = {
     "lines.linewidth": 1.4,
     "pdf.fonttype": 42,  # letters stay letters, which journals ask for
 }
-"""Settings of matplotlib, for ``rc_context`` around the drawing."""
+"""SegmentationSettings of matplotlib, for ``rc_context`` around the drawing."""
 
 # Okabe and Ito's colours, which people with any colour vision tell apart; the two lists share none.
 _VARIANT_COLOURS = {

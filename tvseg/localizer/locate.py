@@ -19,6 +19,7 @@ from tvseg.errors import UserError
 from tvseg.localizer.checkpoint import LocalizerCard, load_localizer
 from tvseg.localizer.network import Sighting, sight
 from tvseg.runs.folder import RunFolder
+from tvseg.settings import run_name
 
 MIN_CONFIDENCE = 0.5
 """Below this probability a photograph is said to hold no disc."""
@@ -75,7 +76,7 @@ class Localizer:
             raise UserError(f"{run.path} must hold {run.localizer.name}; make it with '{command}'")
         network, card = load_localizer(run.localizer)
         about = run.info()
-        name = RunFolder.of(Path(), run.settings(), about["holdout"]).path.name
+        name = run_name(run.settings(), about["holdout"])
         for what, own, expected in (
             ("run", card.run, name),
             ("hold-out", card.holdout, about["holdout"]),

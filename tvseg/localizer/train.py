@@ -23,6 +23,7 @@ from tvseg.localizer.composites import Composites, draw_retinas
 from tvseg.localizer.network import STRIDE, LocalizerNetwork, Sighting, sight
 from tvseg.runs.checkpoint import load_network
 from tvseg.runs.folder import RunFolder
+from tvseg.settings import run_name
 from tvseg.training.data import read_everything
 from tvseg.training.fit import Numerics, make_optimizer, make_schedule
 
@@ -90,7 +91,7 @@ def train_localizer(
     network.to(chosen).to(memory_format=torch.channels_last)
     _fit(network, train, seed=seed, numerics=numerics, plan=plan)
     card = LocalizerCard(
-        run=RunFolder.of(Path(), model.settings, model.holdout).path.name,
+        run=run_name(model.settings, model.holdout),
         holdout=model.holdout,
         fingerprint=model.fingerprint,
         framing=framing_of(train),

@@ -13,11 +13,12 @@ from safetensors.torch import save
 from torch import nn
 
 import tvseg
-from tvseg.config import Settings, parse_settings
+from tvseg.config import parse_settings
 from tvseg.data.normalisation import Normalisation
 from tvseg.errors import UserError
 from tvseg.files import write_bytes
 from tvseg.models import TVDeepLabV3Plus, build_model
+from tvseg.settings import SegmentationSettings
 
 METADATA_KEY = "tvseg"
 
@@ -36,7 +37,7 @@ class Card:
         version: Version of tvseg that wrote it.
     """
 
-    settings: Settings
+    settings: SegmentationSettings
     holdout: str
     fingerprint: str
     epoch: int
@@ -61,7 +62,7 @@ class Card:
         return Card(settings=settings, normalisation=normalisation, **tree)
 
 
-def network_of(settings: Settings, *, pretrained: bool) -> TVDeepLabV3Plus:
+def network_of(settings: SegmentationSettings, *, pretrained: bool) -> TVDeepLabV3Plus:
     """The network that settings describe, its encoder pretrained as they say or left random."""
     return build_model(
         aspp=settings.aspp,

@@ -15,9 +15,10 @@ from typing import Any
 from filelock import BaseFileLock, FileLock
 
 import tvseg
-from tvseg.config import Settings, dump_settings, load_settings
+from tvseg.config import dump_settings, read_settings
 from tvseg.errors import UserError
 from tvseg.files import write_json, write_text
+from tvseg.settings import SegmentationSettings, run_name
 
 PACKAGES = (
     "torch",
@@ -37,9 +38,9 @@ class RunFolder:
     path: Path
 
     @staticmethod
-    def of(runs: Path, settings: Settings, holdout: str) -> "RunFolder":
+    def of(runs: Path, settings: SegmentationSettings, holdout: str) -> "RunFolder":
         """The folder that a training with these settings writes."""
-        return RunFolder(runs / f"{settings.run_name}-holdout-{holdout}-seed{settings.seed}")
+        return RunFolder(runs / run_name(settings, holdout))
 
     @property
     def last(self) -> Path:
@@ -91,19 +92,19 @@ class RunFolder:
             raise UserError(f"{path} is damaged (no {', '.join(missing)}); train this run again")
         return content
 
-    def settings(self) -> Settings:
+    def settings(self) -> SegmentationSettings:
         """The resolved settings of the run."""
-        return load_settings(self.path / "config.yaml")
+        return read_settings(self.path / "config.yaml")
 
     def is_finished(self) -> bool:
         """Whether training came to its end."""
         return bool(self.info().get("finished"))
 
-    def check_free(self, settings: Settings, *, resume: bool) -> bool:
+    def check_free(self, settings: SegmentationSettings, *, resume: bool) -> bool:
         """Check that a training may write here, before anything costly is done.
 
         Args:
-            settings: Settings of the training that wants the folder.
+            settings: SegmentationSettings of the training that wants the folder.
             resume: Whether an unfinished training is to go on.
 
         Returns:
@@ -134,7 +135,9 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path / ".lock", timeout=0)
 
-    def begin(self, settings: Settings, splits: Mapping[str, list[str]], **info: Any) -> None:
+    def begin(
+        self, settings: SegmentationSettings, splits: Mapping[str, list[str]], **info: Any
+    ) -> None:
         """Write what is known before the first step: settings, every case by id, ``run.json``."""
         write_text(self.path / "config.yaml", dump_settings(settings))
         write_json(self.path / "splits.json", dict(splits))
@@ -194,7 +197,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _identity(settings: Settings) -> dict[str, Any]:
+def _identity(settings: SegmentationSettings) -> dict[str, Any]:
     """The settings that make two runs the same; where data lie and what is watched do not."""
     return settings.model_dump(exclude={"data": True, "train": {"log_affinity"}})
 

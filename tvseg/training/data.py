@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tvseg.config import Settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.dataset import LoadedCases, load_cases
 from tvseg.data.fingerprint import fingerprint
 from tvseg.data.folds import Fold, check_holdout, check_leaks, make_fold
+from tvseg.settings import SegmentationSettings
 from tvseg.training.selection import Selection, make_selection
 
 
@@ -32,7 +32,7 @@ class Data:
     fingerprint: str
 
 
-def read_everything(root: Path, settings: Settings, holdout: str) -> Everything:
+def read_everything(root: Path, settings: SegmentationSettings, holdout: str) -> Everything:
     """Find, decode and check every centre's cases, and split them.
 
     The held-out centre is decoded too, for the leak check and the fingerprint.
@@ -50,15 +50,15 @@ def read_everything(root: Path, settings: Settings, holdout: str) -> Everything:
     return Everything(fold, loaded, fingerprint(identities))
 
 
-def read_data(root: Path, settings: Settings, holdout: str) -> Data:
-    """What a training reads; of the held-out centre nothing, unless the protocol selects on it.
+def read_data(root: Path, settings: SegmentationSettings, holdout: str) -> Data:
+    """What a training reads; of the held-out centre nothing, unless the epoch is selected on it.
 
     Raises:
         ValueError: Missing, damaged or leaking data.
     """
     everything = read_everything(root, settings, holdout)
     fold, loaded = everything.fold, everything.loaded
-    selection = make_selection(settings.protocol, fold)
+    selection = make_selection(settings.selection, fold)
     return Data(
         fold=fold,
         train=loaded.subset(fold.train),

@@ -1,4 +1,4 @@
-"""On which cases the best epoch is chosen: two named rules, of which one is honest."""
+"""Rules that select the best epoch: by the source centres, or by the unseen target (a leak)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,35 +10,35 @@ from tvseg.errors import UserError
 
 @dataclass(frozen=True)
 class Selection:
-    """Cases to choose the epoch on, and words for it that go into every table."""
+    """Cases on which the epoch is selected, and words for it that go into every table."""
 
     cases: tuple[Case, ...]
     words: str
 
 
 def select_on_sources(source_test_splits: Sequence[Case]) -> Selection:
-    """The honest rule: mean Dice on the source centres' test splits.
+    """Select by mean Dice on the source centres' test splits.
 
-    It is given the sources' cases and nothing else, so it cannot touch the target centre.
+    The rule receives the sources' cases and nothing else, so it cannot use the target centre.
     """
     return Selection(tuple(source_test_splits), "selected on sources")
 
 
 def select_on_target(target_test_split: Sequence[Case]) -> Selection:
-    """The published code's rule: mean Dice on the unseen centre's own test split, a leak."""
+    """Select by mean Dice on the unseen centre's test split, as the published code does: a leak."""
     return Selection(tuple(target_test_split), "selected on target")
 
 
-def make_selection(protocol: str, fold: Fold) -> Selection:
-    """The rule of a protocol, applied to a fold.
+def make_selection(name: str, fold: Fold) -> Selection:
+    """Apply a rule, ``sources`` or ``target``, to a fold.
 
     Raises:
-        ValueError: The paper's rule without a held-out centre.
+        UserError: ``target`` without a held-out centre.
     """
-    if protocol == "honest":
+    if name == "sources":
         return select_on_sources(fold.validation)
     if fold.holdout == "none":
         raise UserError(
-            "protocol=paper selects on the held-out centre; with --holdout none use protocol=honest"
+            "selection=target needs a held-out centre; with --holdout none use selection=sources"
         )
     return select_on_target([case for case in fold.target if case.split == "test"])

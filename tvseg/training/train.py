@@ -15,7 +15,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from tvseg.config import Settings
 from tvseg.data.augment import Augmentation
 from tvseg.data.dataset import BalancedDraws, TrainingSet, ValidationSet
 from tvseg.data.normalisation import Normalisation
@@ -25,6 +24,7 @@ from tvseg.extras import require
 from tvseg.runs.affinity import affinity_maps, record_affinity
 from tvseg.runs.checkpoint import Card, load_training, network_of, save_training, save_weights
 from tvseg.runs.folder import RunFolder, now, provenance
+from tvseg.settings import SegmentationSettings
 from tvseg.training.data import Data, read_data
 from tvseg.training.fit import Numerics, make_optimizer, make_schedule, make_trainer, make_validator
 
@@ -34,7 +34,7 @@ class TrainingDiverged(UserError):  # noqa: N818  (a state of the training, and 
 
 
 def train(
-    settings: Settings,
+    settings: SegmentationSettings,
     *,
     holdout: str,
     root: Path,
@@ -95,7 +95,7 @@ def train(
 
 def _open_run(
     run: RunFolder,
-    settings: Settings,
+    settings: SegmentationSettings,
     holdout: str,
     data: Data,
     numerics: Numerics,
@@ -120,7 +120,7 @@ class _Training:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SegmentationSettings,
         holdout: str,
         data: Data,
         run: RunFolder,

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from tvseg.config import Settings
 from tvseg.data.cases import Case
 from tvseg.data.centres import centres_of
 from tvseg.data.check.patients import find_patients, split_patients
+from tvseg.settings import SegmentationSettings
 
-CENTRES = centres_of(Settings())
+CENTRES = centres_of(SegmentationSettings())
 A, B = CENTRES["A"], CENTRES["B"]
 
 

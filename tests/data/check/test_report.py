@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tvseg.config import Settings
 from tvseg.data.centres import centres_of
 from tvseg.data.check import Report, check_data
 from tvseg.data.check.findings import KINDS, Finding
+from tvseg.settings import SegmentationSettings
 
-CENTRES = centres_of(Settings())
+CENTRES = centres_of(SegmentationSettings())
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def root(phantoms: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(phantoms, tmp_path / "root"))
 
 
-def _found(root: Path, *, config: Settings | None = None) -> list[Finding]:
-    return check_data(root, centres_of(config or Settings())).findings
+def _found(root: Path, *, config: SegmentationSettings | None = None) -> list[Finding]:
+    return check_data(root, centres_of(config or SegmentationSettings())).findings
 
 
 def _edit(path: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -151,7 +151,7 @@ def test_pieces_of_a_scattered_structure_are_not_told(root: Path) -> None:
 
     _edit(_mask(root, "phantom-A-0000"), second_disc)
     assert [one.kind for one in check_data(root, CENTRES).findings] == ["pieces"]
-    assert _found(root, config=Settings(scattered=("disc",))) == []
+    assert _found(root, config=SegmentationSettings(scattered=("disc",))) == []
 
 
 def test_a_tiny_photograph_is_a_problem(root: Path) -> None:

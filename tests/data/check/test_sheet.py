@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tvseg.config import Settings
 from tvseg.data.centres import centres_of
 from tvseg.data.check import Report, check_data
 from tvseg.data.check.measures import framed
 from tvseg.data.check.sheet import draw_sheet
+from tvseg.settings import SegmentationSettings
 
-CENTRES = centres_of(Settings())
+CENTRES = centres_of(SegmentationSettings())
 
 
 def test_the_sheet_has_a_row_a_centre(phantoms: Path, tmp_path: Path) -> None:
@@ -41,5 +41,5 @@ def test_the_mean_picture_is_that_of_the_centre(phantoms: Path) -> None:
 
 def test_framing_is_told_by_what_holds_the_rest() -> None:
     assert framed(CENTRES["A"].encoding) == "disc"
-    settings = Settings(structures=("a", "b"), encoding={0: (), 1: ("a",), 2: ("b",)})
+    settings = SegmentationSettings(structures=("a", "b"), encoding={0: (), 1: ("a",), 2: ("b",)})
     assert framed(centres_of(settings)["A"].encoding) == "marked region"

@@ -12,7 +12,6 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from tests.data.prepare import miniatures
-from tvseg.config import Settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import Centre, MaskEncoding, centres_of
 from tvseg.data.check import check_data
@@ -24,8 +23,9 @@ from tvseg.data.prepare.framing import Framing
 from tvseg.data.prepare.pipeline import Recipe, prepare
 from tvseg.data.prepare.raw_case import Choices
 from tvseg.data.prepare.raw_files import gather
+from tvseg.settings import SegmentationSettings
 
-A = centres_of(Settings())["A"]
+A = centres_of(SegmentationSettings())["A"]
 SMALL = Framing(side_px=miniatures.FRAME_PX)
 FIELDS = miniatures.fields("A", 4)
 

@@ -8,14 +8,14 @@ from PIL import Image
 
 from tests.conftest import SHARED
 from tests.data.prepare.test_archives import manifest, written
-from tvseg.config import Settings
 from tvseg.data.cases import Case
 from tvseg.data.centres import centres_of
 from tvseg.data.check import check_data
 from tvseg.data.images import read_image, read_labels
 from tvseg.data.prepare.pipeline import Recipe, prepare
+from tvseg.settings import SegmentationSettings
 
-CENTRES = centres_of(Settings())
+CENTRES = centres_of(SegmentationSettings())
 SHIFT_PX = 8
 
 

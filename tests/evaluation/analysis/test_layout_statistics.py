@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tvseg.config import Settings
 from tvseg.data.cases import Case
 from tvseg.data.centres import centres_of
 from tvseg.evaluation.analysis.layout_statistics import (
@@ -19,6 +18,7 @@ from tvseg.evaluation.analysis.layout_statistics import (
     layout_table,
     layouts,
 )
+from tvseg.settings import SegmentationSettings
 
 SIDE_PX = 32
 
@@ -31,7 +31,7 @@ class Pixels(nn.Module):
 
 
 def _cases(folder: Path, letter: str, pictures: Sequence[np.ndarray]) -> list[Case]:
-    centre = centres_of(Settings())[letter]
+    centre = centres_of(SegmentationSettings())[letter]
     cases = []
     for index, picture in enumerate(pictures):
         path = folder / f"{letter}{index}.png"

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tvseg.config import Settings
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
 from tvseg.evaluation.scoring import shifts as module
@@ -15,6 +14,7 @@ from tvseg.evaluation.scoring.shifts import (
     shift_region,
     summarise_shifts,
 )
+from tvseg.settings import SegmentationSettings
 
 HONEST = PROTOCOLS["honest"]
 STEPS = [(0, 0), (3, 0), (-3, 0), (0, 5), (0, -5), (2, -4)]
@@ -55,8 +55,8 @@ class _Perfect:
     """Stands in for a run: its network always finds the truth of the image that it is shown."""
 
     def __init__(self, root: Path) -> None:
-        self.cases = find_cases(root, centres_of(Settings())["B"])[:2]
-        self.card = type("Card", (), {"settings": Settings()})
+        self.cases = find_cases(root, centres_of(SegmentationSettings())["B"])[:2]
+        self.card = type("Card", (), {"settings": SegmentationSettings()})
         self.run = type("Run", (), {"path": root / "run"})
         self.images, self.checkpoint = "test", "best"
 

@@ -50,13 +50,13 @@ def _check_distinct(group: Sequence[RunFolder]) -> None:
     for run in group:
         settings = run.settings()
         variant = (settings.aspp, settings.aspp_dilation)
-        if variants.setdefault(settings.run_name, variant) != variant:
+        if variants.setdefault(settings.display_name, variant) != variant:
             raise UserError(
-                f"runs named {settings.run_name} must be of one variant to stand in one column: "
+                f"runs named {settings.display_name} must be of one variant to share a column: "
                 f"{run.path} is {' '.join(variant)}, another is "
-                f"{' '.join(variants[settings.run_name])}; evaluate them apart"
+                f"{' '.join(variants[settings.display_name])}; evaluate them apart"
             )
-        place = (settings.run_name, str(run.info()["holdout"]), settings.seed)
+        place = (settings.display_name, str(run.info()["holdout"]), settings.seed)
         if place in seen:
             raise UserError(
                 f"runs of one table must differ in name, holdout or seed: {seen[place].path} and "

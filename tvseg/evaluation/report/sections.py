@@ -273,7 +273,7 @@ def _epochs(run: RunFolder) -> pd.DataFrame:
         ) from error
     info = run.info()
     named: pd.DataFrame = rows.assign(
-        variant=run.settings().run_name,
+        variant=run.settings().display_name,
         seed=run.settings().seed,
         holdout=info["holdout"],
         best_epoch=info.get("best_epoch"),
@@ -311,7 +311,7 @@ def run_section(group: Group) -> Section:
         rows.append(
             {
                 "Run": run.path.name,
-                "Variant": run.settings().run_name,
+                "Variant": run.settings().display_name,
                 "Hold-out": info["holdout"],
                 "Seed": info["seed"],
                 "Epoch kept": info.get("best_epoch"),

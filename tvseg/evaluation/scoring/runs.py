@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from tvseg.config import Settings
 from tvseg.data.cases import Case, find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.fingerprint import fingerprint, identify_all
@@ -26,6 +25,7 @@ from tvseg.files import write_json, write_text
 from tvseg.inference.predictor import Predictor, find_checkpoint
 from tvseg.runs.checkpoint import Card
 from tvseg.runs.folder import RunFolder
+from tvseg.settings import SegmentationSettings
 
 IMAGES = ("test", "all")
 
@@ -91,7 +91,7 @@ class Subject:
         masks = self.predictor.masks(
             image, postprocessing=protocol.postprocessing, side_px=protocol.grid_px
         )
-        yield self.card.settings.run_name, masks
+        yield self.card.settings.display_name, masks
         yield MEAN_MASK, mean_mask_at(self.mean_mask, *masks.shape[1:])
 
     def about(self, case: Case, variant: str) -> Score:
@@ -188,7 +188,7 @@ def scored_cases(fold: Fold, images: str) -> list[Case]:
     return [case for case in fold.target if images == "all" or case.split == "test"]
 
 
-def cases_by_centre(root: Path, settings: Settings) -> dict[str, list[Case]]:
+def cases_by_centre(root: Path, settings: SegmentationSettings) -> dict[str, list[Case]]:
     """Every centre's cases below a data root."""
     return {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
 

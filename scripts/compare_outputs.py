@@ -1,0 +1,44 @@
+"""Compare what two versions of the package predicted and scored; used by check_old_runs.sh."""
+
+import csv
+import sys
+from pathlib import Path
+
+RENAMED: dict[str, str] = {}
+"""Column of the older version -> its name today."""
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table under today's column names."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{RENAMED.get(k, k): v for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def differences(old: Path, new: Path, patterns: tuple[str, ...]) -> list[str]:
+    """Return a line per file below ``old`` that ``new`` lacks or has with other content.
+
+    Raises:
+        ValueError: if nothing below ``old`` matches one of the patterns.
+    """
+    lines = []
+    for pattern in patterns:
+        paths = sorted(old.glob(pattern))
+        if not paths:
+            raise ValueError(f"{old} has no {pattern}: nothing was compared")
+        for path in paths:
+            other = new / path.relative_to(old)
+            if not other.is_file():
+                lines.append(f"missing: {other}")
+            elif (path.suffix == ".csv" and table(path) != table(other)) or (
+                path.suffix != ".csv" and path.read_bytes() != other.read_bytes()
+            ):
+                lines.append(f"differs: {path} {other}")
+        print(f"{len(paths)} files compared: {pattern}")
+    return lines
+
+
+if __name__ == "__main__":
+    old_outputs, new_outputs, old_runs, new_runs = map(Path, sys.argv[1:])
+    found = differences(old_outputs, new_outputs, ("*/masks/*.png", "*/measurements.csv"))
+    found += differences(old_runs, new_runs, ("*/eval/*/cases.csv",))
+    sys.exit("\n".join(found) or 0)

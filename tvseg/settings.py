@@ -1,0 +1,167 @@
+"""What a run can be told: one frozen, typed class of settings a task.
+
+``configs/base.yaml`` lists every key with its default and its meaning; a test compares both.
+"""
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tvseg.errors import UserError
+
+OLD_SELECTIONS = {"honest": "sources", "paper": "target"}
+"""Values of the former key ``protocol``, and today's of ``selection``."""
+
+MAX_SEED = 2**63 - 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CentreSettings(_Frozen):
+    """One centre: its display name, its folder below the data root, and its mask encoding."""
+
+    name: str
+    folder: str
+    encoding: dict[int, tuple[str, ...]] | None = None  # None: the encoding of all centres
+    patient_pattern: str | None = None  # None: names do not tell the patient
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def _is_an_expression(cls, pattern: str | None) -> str | None:
+        try:
+            groups = 1 if pattern is None else re.compile(pattern).groups
+        except re.error as error:
+            raise UserError(f"must be a regular expression ({error})") from error
+        if groups != 1:
+            raise UserError("must have one group (...), the patient's part of a file name")
+        return pattern
+
+
+class ScheduleSettings(_Frozen):
+    """Epochs of a fixed number of steps, and one drop of the learning rate."""
+
+    epochs: int = Field(default=40, ge=1, le=1_000_000)
+    steps_per_epoch: int = Field(default=20, ge=1, le=1_000_000)
+    micro_batches: int = Field(default=1, ge=1, le=4096)
+    learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    drop_at: float = Field(default=0.75, gt=0, le=1)
+    drop_factor: float = Field(default=0.2, gt=0, le=1)
+    workers: int = Field(default=0, ge=0, le=256)
+
+
+class TrainSettings(ScheduleSettings):
+    """The schedule of a segmentation network, whose steps draw as many images of each centre."""
+
+    images_per_centre: int = Field(default=16, ge=1, le=4096)
+    log_affinity: bool = False
+
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> "TrainSettings":
+        if self.images_per_centre % self.micro_batches:
+            raise UserError(
+                f"micro_batches must divide images_per_centre ({self.images_per_centre}), so that "
+                f"all parts of a step hold as many images of each centre; it is "
+                f"{self.micro_batches}"
+            )
+        return self
+
+
+def _benchmark_centres() -> dict[str, CentreSettings]:
+    names = {"A": "Drishti-GS", "B": "RIM-ONE r3", "C": "REFUGE train", "D": "REFUGE val"}
+    return {
+        letter: CentreSettings(name=name, folder=f"Domain{number}")
+        for number, (letter, name) in enumerate(names.items(), start=1)
+    }
+
+
+class RunSettings(_Frozen):
+    """Settings of a run that every task has."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$", max_length=100)
+    data: str | None = Field(default=None, min_length=1)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    train: ScheduleSettings = ScheduleSettings()
+
+
+class SegmentationSettings(RunSettings):
+    """Everything that decides what a segmentation run computes, except the held-out centre."""
+
+    selection: Literal["sources", "target"] = "sources"
+    aspp: str = "tvconv"  # checked by the builder, which knows the operators
+    aspp_dilation: Literal["none", "atrous"] = "none"
+    encoder: str = "mobilenet_v2_320"
+    encoder_weights: str = "imagenet"
+    image_size: int = Field(default=256, ge=32, le=4096, multiple_of=16)
+    augment: Literal["none", "scale_crop", "strong"] = "scale_crop"
+    structures: tuple[str, ...] = Field(default=("cup", "disc"), min_length=1, max_length=64)
+    scattered: tuple[str, ...] = ()
+    encoding: dict[int, tuple[str, ...]] = {0: ("cup", "disc"), 128: ("disc",), 255: ()}
+    centres: dict[str, CentreSettings] = Field(default_factory=_benchmark_centres)
+    train: TrainSettings = TrainSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _protocol_was_renamed(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict) or "protocol" not in tree:
+            return tree
+        if "selection" in tree:
+            raise UserError("selection and its former name protocol must not both be given")
+        value = tree["protocol"]
+        kept = {key: value for key, value in tree.items() if key != "protocol"}
+        return kept | {
+            "selection": OLD_SELECTIONS.get(value, value) if isinstance(value, str) else value
+        }
+
+    @field_validator("centres")
+    @classmethod
+    def _letters_are_short_names(cls, centres: dict[str, CentreSettings]) -> Any:
+        wrong = [letter for letter in centres if not letter.isalnum() or letter.lower() == "none"]
+        if wrong or len(centres) < 2:
+            raise UserError(
+                "needs at least two centres, each under a letter or short name of letters and "
+                f"digits other than 'none'; got {', '.join(centres) or 'no centre'}"
+            )
+        return centres
+
+    @model_validator(mode="after")
+    def _names_and_folders_differ(self) -> "SegmentationSettings":
+        folders = [centre.folder for centre in self.centres.values()]
+        if len(set(folders)) < len(folders):
+            raise UserError(f"each centre must have a folder of its own, got {', '.join(folders)}")
+        if len(set(self.structures)) < len(self.structures):
+            raise UserError(f"structures must differ, got {', '.join(self.structures)}")
+        if strange := set(self.scattered) - set(self.structures):
+            raise UserError(f"scattered must name structures, got {', '.join(sorted(strange))}")
+        return self
+
+    @model_validator(mode="after")
+    def _encodings_name_known_structures(self) -> "SegmentationSettings":
+        own = {f"centres.{letter}.encoding": c.encoding for letter, c in self.centres.items()}
+        for key, encoding in {"encoding": self.encoding, **own}.items():
+            if encoding is None:
+                continue
+            if not all(0 <= value <= 255 for value in encoding):
+                raise UserError(f"{key} must map pixel values from 0 to 255, has {[*encoding]}")
+            marked = {structure for structures in encoding.values() for structure in structures}
+            if marked != set(self.structures):
+                raise UserError(
+                    f"{key} must mark each of the structures {', '.join(self.structures)} and "
+                    f"no other; it marks {', '.join(sorted(marked)) or 'none'}"
+                )
+        if () not in self.encoding.values():
+            raise UserError("encoding must have a value for the background, such as 255: []")
+        return self
+
+    @property
+    def display_name(self) -> str:
+        """The ``name`` key, by default the variant."""
+        return self.name or self.aspp
+
+
+def run_name(settings: SegmentationSettings, holdout: str) -> str:
+    """Return the name of a run's folder, ``<name>-holdout-<letter>-seed<k>``."""
+    return f"{settings.display_name}-holdout-{holdout}-seed{settings.seed}"
