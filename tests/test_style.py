@@ -17,7 +17,7 @@ spec.loader.exec_module(check_style)
         ("tvseg/config.py", "from tvseg.training import fit"),
         ("tvseg/config.py", "from tvseg import training"),
         ("tvseg/config.py", "from . import train"),
-        ("tvseg/config.py", "import tvseg.ops"),
+        ("tvseg/settings.py", "import tvseg.ops"),
         ("tvseg/data/cases.py", "def f():\n    import tvseg.models.aspp"),
         ("tvseg/ops/reference.py", "from tvseg.files import write_text"),
         ("tvseg/metrics/surface.py", "from tvseg.evaluation.tables.table import layout"),
