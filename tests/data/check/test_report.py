@@ -166,6 +166,7 @@ def test_a_tiny_photograph_is_a_problem(root: Path) -> None:
 def test_measures_do_not_depend_on_threads(phantoms: Path) -> None:
     one, three = (check_data(phantoms, CENTRES, threads=threads) for threads in (1, 3))
     assert one.examined == three.examined
+    assert one.sums.keys() == three.sums.keys() == CENTRES.keys()
     assert all(np.array_equal(one.sums[k].image, three.sums[k].image) for k in one.sums)
 
 

@@ -96,7 +96,9 @@ def test_layout(tmp_path: Path, per_centre: int, test: list[int]) -> None:
 
 def test_written_masks_encode_the_drawn_ones(tmp_path: Path) -> None:
     write_small(tmp_path / "out")
-    for path in (tmp_path / "out").rglob("mask/*.png"):
+    masks = [*(tmp_path / "out").rglob("mask/*.png")]
+    assert len(masks) == 4 * (2 + 1)  # two regions and a field per centre
+    for path in masks:
         mask = Image.open(path)
         image = Image.open(path.parent.parent / "image" / path.name)
         assert (mask.mode, image.mode) == ("L", "RGB")

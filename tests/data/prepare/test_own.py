@@ -74,7 +74,9 @@ def test_one_mask_in_the_encoding_that_the_settings_give_the_centre(
         framing=SMALL, encodings={"clinic": encoding}, centre="clinic" if by_option else None
     )
     assert run(folder, rows, recipe).problems == []
-    for path in (folder.parent / "out" / "clinic").rglob("mask/*.png"):
+    written = [*(folder.parent / "out" / "clinic").rglob("mask/*.png")]
+    assert len(written) == len(NAMES)
+    for path in written:
         assert np.unique(read_labels(path)).tolist() == [0, 1, 2]
 
 
