@@ -17,6 +17,10 @@ from tvseg.ops.geometry import output_size_of
 from tvseg.ops.kernels import kernel_for
 from tvseg.ops.memory_layout import empty_map, memory_format_of, weight_layout
 
+_AUTOCAST_DEVICES = frozenset(
+    name for name in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(name)
+)  # asked once: torch 2.11's compiler cannot trace the question
+
 
 def in_autocast_dtype(tensor: Tensor) -> Tensor:
     """The tensor in the dtype that autocast asks for on its device, if it is switched on.
