@@ -81,3 +81,26 @@ def test_bars_and_maps_show_the_numbers(found: dict[str, Layout]) -> None:
     drawn = {axes.get_title(): axes for axes in below.axes if axes.images}
     shown = drawn["B"].images[0].get_array()
     assert np.array_equal(shown, found["B"].placed.cross_map)
+
+
+def test_batches_of_any_size_give_the_same_variances(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (8, 8, 3), dtype=np.uint8) for _ in range(5)]
+    sizes = []
+
+    class Watched(Pixels):
+        def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+            sizes.append(len(x))
+            return super().forward(x)
+
+    cases = {"A": _cases(tmp_path, "A", pictures), "B": _cases(tmp_path, "B", pictures[:2])}
+    whole = layouts(cases, Pixels(), image_size=8, device=torch.device("cpu"))
+    monkeypatch.setattr("tvseg.evaluation.analysis.layout_statistics.BATCH", 2)
+    found = layouts(cases, Watched(), image_size=8, device=torch.device("cpu"))
+    assert max(sizes) == 2
+    for name, layout in found.items():
+        assert layout.images == whole[name].images
+        assert layout.moved.cross == pytest.approx(whole[name].moved.cross)
+        assert layout.placed.cross_map == pytest.approx(whole[name].placed.cross_map)

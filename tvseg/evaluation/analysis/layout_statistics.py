@@ -1,7 +1,9 @@
 """Whether pictures share a layout: variances of an encoder's features, centre by centre."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from tqdm import tqdm
 from tvseg.data.cases import Case
 from tvseg.data.images import pad_to_square, read_image, resize_image
 from tvseg.data.normalisation import Normalisation
-from tvseg.evaluation.analysis.variances import Variances, layout_variances
+from tvseg.evaluation.analysis.variances import FeatureSums, Variances
 from tvseg.evaluation.plot_style import LOOK, WIDTH_IN
 
 TOGETHER = "all"
@@ -24,7 +26,7 @@ MAPS_A_ROW = 5
 _BARS = {"intra": "#E69F00", "cross": "#0072B2", "cross_moved": "#9ecae1"}
 _WORDS = {
     "intra": "within a picture",
-    "cross": "between pictures, at one place",
+    "cross": "between pictures, at one position",
     "cross_moved": "the same, pictures moved at random",
 }
 
@@ -54,7 +56,9 @@ def layouts(
     device: torch.device,
     seed: int = 0,
 ) -> dict[str, Layout]:
-    """Variances of the encoder's last map, which the ASPP reads: of each centre, and of all.
+    """Return variances of the encoder's last map, which the ASPP reads, of each centre and of all.
+
+    Memory does not grow with the number of pictures.
 
     Args:
         cases: Centre letter -> its cases, at least two each.
@@ -70,52 +74,48 @@ def layouts(
         ValueError: A picture that cannot be read, or a centre with fewer than two.
     """
     rng = np.random.default_rng(seed)
-    found: dict[str, Layout] = {}
-    maps: list[tuple[np.ndarray, np.ndarray]] = []
-    total = sum(len(own) for own in cases.values())
+    sums: dict[str, tuple[FeatureSums, FeatureSums]] = {}
+    total = sum(len(of_centre) for of_centre in cases.values())
     with tqdm(total=total, desc="computing features", leave=False) as bar:
-        for letter, own in cases.items():
-            images = np.stack([_square(case, image_size) for case in own])  # (N, S, S, 3)
-            placed = _features(images, encoder, device)
-            moved = _features(_moved(images, rng), encoder, device)
-            found[letter] = _layout(placed, moved)
-            maps.append((placed, moved))
-            bar.update(len(own))
-    everything = [np.concatenate(kind) for kind in zip(*maps, strict=True)]
-    return found | {TOGETHER: _layout(everything[0], everything[1])}
+        for letter, of_centre in cases.items():
+            shifts = rng.integers((image_size, image_size), size=(len(of_centre), 2))  # in px
+            parts = []
+            for start in range(0, len(of_centre), BATCH):
+                batch = of_centre[start : start + BATCH]
+                images = [_square(case, image_size) for case in batch]
+                moved = [
+                    np.roll(image, tuple(shift.tolist()), axis=(0, 1))
+                    for image, shift in zip(images, shifts[start : start + BATCH], strict=True)
+                ]
+                parts.append([_sums(kind, encoder, device) for kind in (images, moved)])
+                bar.update(len(batch))
+            sums[letter] = _together(parts)
+    sums[TOGETHER] = _together(list(sums.values()))
+    return {
+        name: Layout(placed.count, placed.variances(), moved.variances())
+        for name, (placed, moved) in sums.items()
+    }
 
 
-def _layout(placed: np.ndarray, moved: np.ndarray) -> Layout:
-    return Layout(len(placed), layout_variances(placed), layout_variances(moved))
+def _together(parts: Sequence[Sequence[FeatureSums]]) -> tuple[FeatureSums, FeatureSums]:
+    placed, moved = zip(*parts, strict=True)
+    return reduce(operator.add, placed), reduce(operator.add, moved)
 
 
 def _square(case: Case, side_px: int) -> np.ndarray:
     return resize_image(pad_to_square(read_image(case.image_path)), side_px)
 
 
-def _moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    shifts = rng.integers(images.shape[1:3], size=(len(images), 2))  # rows, columns, in px
-    return np.stack(
-        [
-            np.roll(image, tuple(shift.tolist()), axis=(0, 1))
-            for image, shift in zip(images, shifts, strict=True)
-        ]
-    )
-
-
-def _features(images: np.ndarray, encoder: nn.Module, device: torch.device) -> np.ndarray:
-    """uint8 (N, S, S, 3) -> float32 (N, C, S / stride, S / stride)."""
-    normalise = Normalisation()
-    parts = []
+def _sums(images: Sequence[np.ndarray], encoder: nn.Module, device: torch.device) -> FeatureSums:
+    """Return the sums of the encoder's last map of a batch of uint8 (S, S, 3)."""
     with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            batch = torch.from_numpy(images[start : start + BATCH]).permute(0, 3, 1, 2)
-            parts.append(encoder(normalise(batch.to(device)))[-1].float().cpu().numpy())
-    return np.concatenate(parts)
+        batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+        maps = encoder(Normalisation()(batch.to(device)))[-1]  # (N, C, S / stride, S / stride)
+        return FeatureSums.of(maps.float().cpu().numpy())
 
 
 def layout_table(found: Mapping[str, Layout]) -> pd.DataFrame:
-    """One row a centre.
+    """Return one row a centre.
 
     Columns are ``centre``, ``images``, ``intra``, ``cross`` and their ``ratio``, and of the
     pictures moved at random ``cross_moved`` and ``ratio_moved``.
@@ -135,7 +135,7 @@ def layout_table(found: Mapping[str, Layout]) -> pd.DataFrame:
 
 
 def interpretation(found: Mapping[str, Layout]) -> str:
-    """What the numbers say, in a sentence or two, without a threshold."""
+    """Return what the numbers say, in a sentence or two, without a threshold."""
     one = found[TOGETHER]
     share, by_chance = (100 * (1 - v.cross) for v in (one.placed, one.moved))
     centres = {name: layout for name, layout in found.items() if name != TOGETHER}
@@ -153,7 +153,7 @@ def interpretation(found: Mapping[str, Layout]) -> str:
 
 @rc_context(LOOK)
 def layout_figure(found: Mapping[str, Layout]) -> Figure:
-    """Variances of each centre as bars, and below where in the picture it is that pictures agree.
+    """Draw variances of each centre as bars, and below them a map of where pictures agree.
 
     Args:
         found: Of :func:`layouts`.
@@ -172,7 +172,7 @@ def layout_figure(found: Mapping[str, Layout]) -> Figure:
             one.placed.cross_map, vmin=0, vmax=top, cmap="viridis", interpolation="nearest"
         )
         axes.set_title(name, loc="center")
-    below.suptitle("variance between pictures at each place: low where they agree", fontsize=10)
+    below.suptitle("variance between pictures at each position: low where they agree", fontsize=10)
     below.colorbar(image, ax=grid.tolist(), label="share", shrink=0.9)
     return figure
 
