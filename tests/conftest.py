@@ -9,7 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from tvseg.runs.folder import RunFolder
 
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the suite is for the CPU; so are its figures
+if os.environ.get("TVSEG_TEST_CUDA") != "1":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the suite is for the CPU; so are its figures
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

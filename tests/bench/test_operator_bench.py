@@ -1,6 +1,8 @@
 """The operator's benchmark in sizes that take milliseconds."""
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -72,7 +74,8 @@ def test_rows_of_a_tiny_shape() -> None:
         scale = 1 if row.passes == FORWARD else 3
         assert row.macs == scale * 9 * maps
         of_weight = 2 if "bf16" in row.variant else 4
-        assert row.megabytes == scale * (4 * 2 * maps + of_weight * weights) / 1e6
+        moved = 9 * 5 if "depthwise" in row.variant else weights
+        assert row.megabytes == scale * (4 * 2 * maps + of_weight * moved) / 1e6
         assert row.milliseconds > 0
         share = row.megabytes * 1e6 / (1e-3 * row.milliseconds) / 1e9
         assert row.bandwidth_share == pytest.approx(share)
@@ -83,6 +86,40 @@ def test_rows_of_a_tiny_shape() -> None:
     assert by_name["unfold"].memory_to_unfold == 1
     assert by_name["unfold"].peak_mb * 1e6 >= 4 * 18 * maps  # the copies and their products
     assert by_name["compiled"].peak_mb * 1e6 == 4 * (2 * maps + weights)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, and TVSEG_TEST_CUDA=1")
+def test_rows_on_a_gpu() -> None:
+    device, used = torch.device("cuda"), []
+    rows = list(measure_operator([TINY], bandwidth=1e12, rounds=2, say=used.append, device=device))
+    assert not refusals(rows)
+    assert all(0 < row.milliseconds < 10 and row.peak_mb > 0 for row in rows)
+
+
+_BLOCKED = ("monai", "ignite", "segmentation_models_pytorch", "albumentations", "omegaconf",
+            "nibabel", "pydantic")  # fmt: skip
+_WITHOUT_THEM = f"""
+import sys
+for name in {_BLOCKED}:
+    sys.modules[name] = None
+import tests.conftest, tests.ops.conftest, tests.ops.kernels.triton_numerics
+from click.testing import CliRunner
+from tvseg.bench import operator
+from tvseg.bench.forms import Shape
+operator.ASPP, operator.MOBILENET = (Shape("tiny", 2, 5, 6, 4),), ()
+from tvseg.cli import cli
+result = CliRunner().invoke(cli, ["bench", "operator", "--rounds", "1"])
+assert result.exit_code == 0, (result.output, result.exception)
+assert "tiny, batch 2" in result.output
+"""
+
+
+def test_a_machine_with_torch_alone_measures_the_operator() -> None:
+    """As those with GPUs that are lent: scripts/gpu_check.sh installs nothing."""
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_THEM], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.mark.parametrize("broken", ["compiled", "depthwise", "unfold"])

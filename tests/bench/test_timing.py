@@ -37,6 +37,6 @@ def test_peak_memory_counts_what_lives_at_once() -> None:
 def test_bandwidth_and_peak_are_those_of_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "_STREAM_ELEMENTS", 1 << 12)
     monkeypatch.setattr(timing, "_PRODUCT_SIDE", 8)
-    monkeypatch.setattr(timing, "interleave", lambda calls, rounds: {key: [2.0] for key in calls})
+    monkeypatch.setattr(timing, "interleave", lambda calls, **_: {key: [2.0] for key in calls})
     assert timing.stream_bandwidth() == 2 * 4 * (1 << 12) / 2
     assert timing.arithmetic_peak() == 2 * 8**3 / 2

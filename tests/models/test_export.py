@@ -53,7 +53,9 @@ def test_the_logits_depend_on_the_frozen_weights(
     spoiled = copy.deepcopy(network)
     for layer in spoiled.modules():
         if isinstance(layer, TVConv2d):
-            layer.frozen_weight = layer.frozen_weight.roll(1, dims=3)
+            layer.frozen_weights.keep(
+                lambda layer=layer: layer.weight().roll(1, dims=3), layer.parameters()
+            )
     with torch.inference_mode(), pytest.raises(AssertionError):
         torch.testing.assert_close(spoiled(image), logits, rtol=0, atol=1e-2)
 

@@ -18,5 +18,4 @@ def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if request.param == "many blocks":
         monkeypatch.setattr(torch_kernel, "_BLOCK_ELEMENTS", 16)
         monkeypatch.setattr(numba_threads, "TILE_ELEMENTS", 64)
-        monkeypatch.setattr(numba_threads, "FEW_IMAGES", 0)
     return request.param

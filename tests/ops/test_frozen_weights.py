@@ -1,6 +1,7 @@
 """The frozen copy: what keeps it, what drops it, how it lies in memory."""
 
 import copy
+import io
 import pickle
 from collections.abc import Callable
 
@@ -105,7 +106,7 @@ def test_old_weights_are_not_used(
     change: Callable[[TVConv2d], TVConv2d], size: tuple[int, int]
 ) -> None:
     built, x = change(module(resize="bilinear")), maps(*size)
-    assert built.frozen_weight.numel()
+    assert built.frozen_bytes
     assert not built.frozen
     for changed in (built, copy.deepcopy(built), pickle.loads(pickle.dumps(built))):
         torch.testing.assert_close(changed(x), fresh(built, x))
@@ -113,33 +114,44 @@ def test_old_weights_are_not_used(
         torch.testing.assert_close(changed(x), fresh(built, x))
 
 
+def copy_for(built: TVConv2d, x: Tensor) -> Tensor:
+    """The frozen copy that a forward pass of x reads."""
+    return built.frozen_weights.copy_for(x, tuple(x.shape[2:]), built._resample)
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("batch", [1, 5])
-def test_copies_lie_as_the_first_maps_and_the_kernel_ask(
-    batch: int, layout: torch.memory_format, kernel: str
+@pytest.mark.parametrize("first", [1, 5])
+def test_copies_are_laid_out_as_the_maps_and_the_kernel_ask(
+    first: int, layout: torch.memory_format, kernel: str
 ) -> None:
     built = module(resize="bilinear").to(memory_format=layout).eval().freeze()
     innermost = {torch.contiguous_format: 3, torch.channels_last: 0}[layout]
     for size in ((6, 4), (9, 10)):
-        x = maps(*size)[:1].expand(batch, -1, -1, -1).contiguous(memory_format=layout)
-        torch.testing.assert_close(built(x), fresh(built, x))
-        kept = built._resized.get(size, built.frozen_weight)
-        assert kept.stride(innermost) == 1
-        taps_together = (kernel, layout, batch) == ("numba", torch.channels_last, 5)
-        assert (kept.stride(1) == kept.shape[0]) == taps_together
-        assert (kept.stride(1) == max(kept.stride())) != taps_together
-        pointer = kept.data_ptr()
-        for images in (x, maps(*size).contiguous(memory_format=layout)):
-            built(images)
-            kept = built._resized.get(size, built.frozen_weight)
-            assert kept.data_ptr() == pointer  # laid out once
+        for batch in (first, 6 - first):  # a warm-up of one image decides nothing for five
+            x = maps(*size)[:1].expand(batch, -1, -1, -1).contiguous(memory_format=layout)
+            torch.testing.assert_close(built(x), fresh(built, x))
+            kept = copy_for(built, x)
+            assert kept.stride(innermost) == 1
+            taps_together = (kernel, layout, batch) == ("numba", torch.channels_last, 5)
+            assert (kept.stride(1) == kept.shape[0]) == taps_together
+            assert (kept.stride(1) == max(kept.stride())) != taps_together
+            assert copy_for(built, x).data_ptr() == kept.data_ptr()  # laid out once
+
+
+def test_one_layout_takes_the_memory_of_one_copy() -> None:
+    built, x = module().eval().freeze(), maps().to(memory_format=torch.channels_last)
+    before = built.frozen_bytes
+    built(x)
+    assert built.frozen_bytes == before
+    built(maps())  # contiguous beside channels_last
+    assert built.frozen_bytes == 2 * before
 
 
 def test_a_new_copy_is_laid_out_like_the_first() -> None:
     built, x = module().eval().freeze(), maps().to(memory_format=torch.channels_last)
     built(x)
     built.freeze()(x)
-    assert built.frozen_weight.stride(0) == 1
+    assert copy_for(built, x).stride(0) == 1
 
 
 def test_a_compiled_module_reads_the_copy_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +182,7 @@ def test_bfloat16_copies_take_half_the_memory_and_round_weights_alone(
         assert built.frozen_bytes == half + 2 * 5 * 9 * 90
         weight = functional.interpolate(weight, size, mode="bilinear").bfloat16().float()
     torch.testing.assert_close(out, tv_conv2d(x, weight), rtol=2**-8, atol=1e-3)
-    assert copy.deepcopy(built).frozen_weight.dtype == torch.bfloat16
+    assert copy.deepcopy(built).frozen_weights.weight.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
@@ -194,14 +206,9 @@ def test_half_recasts_the_weights() -> None:
     assert built(maps().half()).dtype == torch.float16
 
 
-@pytest.mark.parametrize(
-    "copied",
-    [copy.deepcopy, lambda built: pickle.loads(pickle.dumps(built))],
-    ids=["deepcopy", "pickle"],
-)
-def test_a_copy_is_frozen_by_itself(copied: Callable[[TVConv2d], TVConv2d]) -> None:
+def test_a_deep_copy_is_frozen_by_itself() -> None:
     built = frozen()
-    twin = copied(built)
+    twin = copy.deepcopy(built)
     assert twin.frozen
     assert torch.equal(twin(maps()), built(maps()))
     twin.load_state_dict(twin.state_dict())
@@ -211,8 +218,27 @@ def test_a_copy_is_frozen_by_itself(copied: Callable[[TVConv2d], TVConv2d]) -> N
     assert not torch.allclose(twin(maps()), built(maps()))
 
 
-def test_copies_are_never_saved() -> None:
-    assert set(frozen().state_dict()) == {name for name, _ in module().named_parameters()}
+def save(built: nn.Module) -> bytes:
+    stream = io.BytesIO()
+    torch.save(built, stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_copies_are_never_saved(layout: torch.memory_format) -> None:
+    built = module().to(memory_format=layout).eval()
+    plain, plain_pickle = save(built), pickle.dumps(built)
+    x = maps().to(memory_format=layout)
+    wanted = built.freeze()(x)
+    assert set(built.state_dict()) == {name for name, _ in module().named_parameters()}
+    saved, pickled = save(built), pickle.dumps(built)
+    assert built.frozen
+    assert (len(saved), len(pickled)) == (len(plain), len(plain_pickle))
+    loads = (torch.load(io.BytesIO(saved), weights_only=False), pickle.loads(pickled))
+    for loaded in loads:
+        assert not loaded.frozen
+        torch.testing.assert_close(loaded(x), wanted)
+        torch.testing.assert_close(loaded.freeze()(x), wanted)
 
 
 def test_frozen_module_still_hands_gradients_to_its_input() -> None:
@@ -227,11 +253,12 @@ def test_frozen_module_still_hands_gradients_to_its_input() -> None:
     assert built.affinity.grad is None
 
 
-def test_only_the_last_sizes_are_kept() -> None:
+def test_only_the_last_copies_are_kept() -> None:
     built = module(resize="bilinear").eval().freeze()
+    before = built.frozen_bytes
     for width in range(5, 15):
         built(maps(6, width))
-    assert list(built._resized) == [(6, 11), (6, 12), (6, 13), (6, 14)]
+    assert built.frozen_bytes - before == 4 * 5 * 9 * 6 * (11 + 12 + 13 + 14)
 
 
 def test_freeze_ignores_autocast() -> None:

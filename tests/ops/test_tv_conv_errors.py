@@ -1,5 +1,6 @@
 """Every refusal of the function and the module, by its message."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -48,9 +49,21 @@ def test_function_refuses(
     ("changed", "message"),
     [
         ({"kernel_size": 4}, r"kernel_size must be odd and positive.*got 4"),
-        ({"kernel_size": -1}, r"kernel_size must be odd and positive.*got -1"),
+        ({"kernel_size": -1}, "kernel_size must be a whole number from 1 on, got -1"),
+        (
+            {"kernel_size": (3, 5)},
+            r"kernel_size must be the same for rows and columns, got \(3, 5\)",
+        ),
+        ({"kernel_size": 3.0}, r"kernel_size must be a whole number from 1 on, got 3\.0"),
         ({"output_size": (6, 4, 2)}, r"output_size must be one int or \(height, width\)"),
-        ({"output_size": 0}, r"output_size must be .* from 1 on, got \(0, 0\)"),
+        ({"output_size": 0}, "output_size must be .* from 1 on, got 0"),
+        ({"output_size": 6.0}, r"output_size must be one int or .*, got 6\.0"),
+        ({"output_size": (6, 4.0)}, r"output_size must be one int or .*, got \(6, 4\.0\)"),
+        ({"output_size": "6"}, "output_size must be one int or .*, got '6'"),
+        ({"channels": 3.0}, r"channels must be a whole number from 1 on, got 3\.0"),
+        ({"stride": (1, 2)}, r"stride must be the same for rows and columns, got \(1, 2\)"),
+        ({"stride": (1, 1, 1)}, r"stride must be a whole number from 1 on, got \(1, 1, 1\)"),
+        ({"dilation": None}, "dilation must be a whole number from 1 on, got None"),
         ({"channels": 0}, "channels must be a whole number from 1 on, got 0"),
         ({"affinity_channels": 0}, "affinity_channels must be"),
         ({"hidden_channels": 0}, "hidden_channels must be"),
@@ -64,6 +77,20 @@ def test_module_refuses_to_be_built(changed: dict[str, object], message: str) ->
     arguments: dict[str, object] = {"channels": 3, "output_size": (6, 4)}
     with pytest.raises(ValueError, match=message):
         TVConv2d(**(arguments | changed))
+
+
+@pytest.mark.parametrize("seven", [7, (7, 7), [7, 7], np.int64(7), (np.int32(7), 7)], ids=repr)
+def test_module_takes_what_other_layers_keep(seven: object) -> None:
+    step = type(seven)((2, 2)) if isinstance(seven, tuple | list) else type(seven)(2)
+    given = TVConv2d(np.int64(3), seven, kernel_size=seven, stride=step, dilation=step)
+    plain = TVConv2d(3, 7, kernel_size=7, stride=2, dilation=2)
+    assert repr(given) == repr(plain)
+    assert given.output_size == (7, 7)
+    x = torch.ones(1, 3, 13, 14)
+    assert given(x).shape == plain(x).shape
+    weight = plain.weight()
+    out = tv_conv2d(x, weight, stride=step, dilation=step)
+    assert torch.equal(out, tv_conv2d(x, weight, stride=2, dilation=2))
 
 
 @pytest.mark.parametrize(

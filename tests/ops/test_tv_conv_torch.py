@@ -79,13 +79,14 @@ def test_module_compiles_and_exports(frozen: bool, size: tuple[int, int]) -> Non
     if frozen:
         module.freeze()
     x = torch.randn(2, 3, *size)
-    wanted = copy.deepcopy(module)(x)  # a copy: the module itself has met no other size yet
+    wanted = copy.deepcopy(module)(x)  # a copy: the module itself has seen no other size yet
+    before = module.frozen_bytes
     compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(x), wanted, rtol=1e-4, atol=1e-5)
     program = torch.export.export(module, (x,)).run_decompositions()
     assert not [n for n in program.graph.nodes if "tvseg" in str(n.target)]
     torch.testing.assert_close(program.module()(x), wanted, rtol=1e-4, atol=1e-5)
-    assert not module._resized  # tracing leaves nothing of its own behind
+    assert module.frozen_bytes == before  # tracing leaves no tensors behind
     convolutions = [n for n in program.graph.nodes if "convolution" in str(n.target)]
     assert bool(convolutions) != frozen
 

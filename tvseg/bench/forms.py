@@ -1,4 +1,4 @@
-"""The ways to compute the operator that are measured against one another, and their check."""
+"""The ways to compute the operator that are compared in benchmarks, and their check."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tvseg.bench.timing import CPU
 from tvseg.ops import WeightGenerator, kernels, tv_conv2d
 from tvseg.ops.export_form import tv_conv2d_plain
 from tvseg.ops.memory_layout import pixel_major, tap_major
@@ -31,24 +32,27 @@ class Shape:
 
     @property
     def out_size(self) -> tuple[int, int]:
-        """(height, width) of the output map."""
+        """Return (height, width) of the output map."""
         return (self.height - 1) // self.stride + 1, (self.width - 1) // self.stride + 1
 
     @property
     def macs(self) -> int:
-        """Multiplications of the forward pass."""
+        """Count the multiplications of the forward pass."""
         height, width = self.out_size
         return 9 * self.batch * self.channels * height * width
 
-    def bytes_moved(self, weight_dtype: torch.dtype = torch.float32) -> int:
-        """Bytes that the forward pass must move: float32 input and output, and the weights.
+    def bytes_moved(
+        self, weight_dtype: torch.dtype = torch.float32, *, shared: bool = False
+    ) -> int:
+        """Count the bytes that the forward pass must move: float32 input and output, weights.
 
         Args:
             weight_dtype: Of the weights.
+            shared: Whether all pixels share nine weights a channel.
         """
         height, width = self.out_size
         maps = self.height * self.width + height * width
-        weights = 9 * height * width
+        weights = 9 if shared else 9 * height * width
         return self.channels * (4 * self.batch * maps + weight_dtype.itemsize * weights)
 
 
@@ -58,10 +62,11 @@ class Problem:
     Args:
         shape: The sizes.
         seed: Of every draw.
+        device: Where it is computed; draws and the results wanted are made on the CPU.
     """
 
-    def __init__(self, shape: Shape, *, seed: int = 0) -> None:
-        self.shape = shape
+    def __init__(self, shape: Shape, *, seed: int = 0, device: torch.device = CPU) -> None:
+        self.shape, self.device = shape, device
         random = torch.Generator().manual_seed(seed)
         maps = (shape.batch, shape.channels)
         self.x = torch.randn(*maps, shape.height, shape.width, generator=random)
@@ -113,14 +118,14 @@ def depthwise(x: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 
 @contextmanager
-def served_by(kernel: str) -> Iterator[None]:
-    """Compute TVConv on the CPU with a kernel of this name."""
-    before = kernels.PREFERRED["cpu"]
-    kernels.PREFERRED["cpu"] = kernel
+def served_by(kernel: str, device_type: str = "cpu") -> Iterator[None]:
+    """Compute TVConv on a type of device with a kernel of this name."""
+    before = kernels.PREFERRED[device_type]
+    kernels.PREFERRED[device_type] = kernel
     try:
         yield
     finally:
-        kernels.PREFERRED["cpu"] = before
+        kernels.PREFERRED[device_type] = before
 
 
 def _ours(x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -134,12 +139,16 @@ FORMS: dict[str, Form] = {
     "torch": Form(_NHWC, _ours),
     "compiled": Form(_NHWC, _ours),
     "compiled, bf16 weights": Form(_NHWC, _ours, weight_dtype=torch.bfloat16, trains=False),
-    "compiled NCHW": Form(_NCHW, _ours),
+    "torch NCHW": Form(_NCHW, _ours),
     "depthwise NCHW": Form(_NCHW, depthwise, "shared"),
     "depthwise": Form(_NHWC, depthwise, "shared"),
 }
-KERNEL_OF = {name: "numba" for name in FORMS if name.startswith("compiled")}
-"""The kernel behind a form; torch's behind the others that have one."""
+_COMPILED = {"cpu": "numba", "cuda": "triton"}
+
+
+def kernel_of(form: str, device_type: str = "cpu") -> str:
+    """Name the kernel that computes a form on a type of device: compiled loops, or torch's."""
+    return _COMPILED[device_type] if form.startswith("compiled") else "torch"
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,8 @@ class Bound:
         forward: Computes the output.
         both: Computes the output and returns the gradients of input and weight.
         held: Tensors that both passes need.
-        error: Largest relative difference to the plain torch form, in output and gradients.
+        error: Largest relative difference to the plain torch form on the CPU, in output and
+            gradients.
     """
 
     forward: Callable[[], Tensor]
@@ -162,31 +172,36 @@ class Bound:
 def bind(name: str, problem: Problem) -> Bound:
     """Lay a problem out for a form, and compare its results with the plain torch form.
 
-    Given weights lie as a layer has them: in both passes as its generator makes them, forward as
-    a frozen one keeps them for its kernel.
+    Given weights are laid out as a layer has them: in both passes as its generator makes them,
+    forward as a frozen one keeps them for its kernel.
 
     Args:
         name: One of FORMS.
         problem: What to compute.
     """
-    form = FORMS[name]
-    x, grad = (t.contiguous(memory_format=form.layout).detach() for t in (problem.x, problem.grad))
+    form, device = FORMS[name], problem.device
+    x, grad = (
+        t.to(device).contiguous(memory_format=form.layout).detach()
+        for t in (problem.x, problem.grad)
+    )
     x.requires_grad_()
     weight = problem.shared.clone() if form.weight == "shared" else _laid_out(problem, form)
-    weight.requires_grad_()
-    stride, kernel = problem.shape.stride, KERNEL_OF.get(name, "torch")
-    kept = weight.detach()
+    weight = weight.to(device).requires_grad_()
+    stride, kernel = problem.shape.stride, kernel_of(name, device.type)
+    kept, affinity = weight.detach(), problem.affinity.to(device)
     if form.compute is _ours:
-        kept = kernels.KERNELS[kernel].kept(kept, x)
+        kept = kernels.KERNELS[kernel].layout_for(x)(kept)
 
     def forward() -> Tensor:
-        with torch.inference_mode(), served_by(kernel):
-            given = problem.generator(problem.affinity) if form.weight == "generated" else kept
+        with torch.inference_mode(), served_by(kernel, device.type):
+            generated = form.weight == "generated"
+            given = problem.generator.to(device)(affinity) if generated else kept
             out: Tensor = form.compute(x, given, stride)
         return out
 
     def both() -> tuple[Tensor, ...]:
-        with served_by(kernel):  # the output itself is free before the backward pass
+        # the output itself is free before the backward pass
+        with served_by(kernel, device.type):
             edge = torch.autograd.graph.get_gradient_edge(form.compute(x, weight, stride))
             return torch.autograd.grad((edge,), (x, weight), (grad,))
 
@@ -196,7 +211,7 @@ def bind(name: str, problem: Problem) -> Bound:
 
 
 def _laid_out(problem: Problem, form: Form) -> Tensor:
-    """The weight as a generator in the form's memory format makes it, as a leaf of its own."""
+    """Lay out the weight as a generator in the form's memory format makes it, as a new leaf."""
     weight = problem.weight.to(form.weight_dtype)
     if form.layout == torch.contiguous_format:
         return tap_major(weight, form.layout).clone()
@@ -204,7 +219,7 @@ def _laid_out(problem: Problem, form: Form) -> Tensor:
 
 
 def _wanted(problem: Problem, form: Form) -> tuple[Tensor, Tensor, Tensor]:
-    """Output and gradients of the plain torch form, with the weights that the form has."""
+    """Compute output and gradients by the plain torch form, with the weights that the form has."""
     shared = form.weight == "shared"
     x = problem.x.clone().requires_grad_()
     weight = problem.shared if shared else problem.weight.to(form.weight_dtype).float()
@@ -216,16 +231,16 @@ def _wanted(problem: Problem, form: Form) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def difference(given: Tensor, wanted: Tensor) -> float:
-    """Largest difference relative to the largest element wanted; infinite beside a NaN.
+    """Return the largest difference relative to the largest element; infinite beside a NaN.
 
     Args:
         given: A result.
         wanted: What it should be.
     """
-    error = float((given.detach() - wanted).abs().max() / wanted.abs().max())
+    error = float((given.detach().cpu() - wanted).abs().max() / wanted.abs().max())
     return math.inf if math.isnan(error) else error
 
 
 def wrong(error: float) -> bool:
-    """Whether a form's error is too large for its times to be believed."""
+    """Tell whether a form's error is too large for its times to be believed."""
     return error > MAX_ERROR

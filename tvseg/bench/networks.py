@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tvseg.bench.forms import KERNEL_OF, difference, served_by, unfolded
+from tvseg.bench.forms import difference, kernel_of, served_by, unfolded
 from tvseg.bench.measurement import FORWARD, Measurement
 from tvseg.bench.targets import STEP
 from tvseg.bench.timing import Call, interleave, peak_memory, ratio
@@ -79,7 +79,7 @@ def _variants(
     variants = {"authors": _Variant(published(copy.deepcopy(tvconv)), images, "torch", None)}
     for name, network in (("torch", tvconv), ("compiled", tvconv), ("depthwise", depthwise)):
         own = copy.deepcopy(network).to(memory_format=torch.channels_last)
-        variants[name] = _Variant(own, last, KERNEL_OF.get(name, "torch"), precision)
+        variants[name] = _Variant(own, last, kernel_of(name), precision)
     return variants
 
 
@@ -172,15 +172,15 @@ def _rows(
         if refused:
             yield Measurement("network", batch, name, passes, error=error, refused=True)
             continue
-        kept = [m.frozen_weight for m in variant.network.modules() if isinstance(m, TVConv2d)]
-        held = [*variant.network.parameters(), variant.images, *kept]
+        layers = [m.frozen_weights for m in variant.network.modules() if isinstance(m, TVConv2d)]
+        held = [*variant.network.parameters(), variant.images, *(kept.weight for kept in layers)]
         yield Measurement(
             "network", batch, name, passes, error=error,
             milliseconds=1e3 * statistics.median(seconds[name]),
             speedup=ratio(seconds["authors"], seconds[name]) if "authors" in seconds else None,
             to_depthwise=ratio(seconds[name], seconds["depthwise"]),
             peak_mb=peak_memory(calls[name], held) / 1e6,
-            kept_mb=sum(weight.nbytes for weight in kept) / 1e6 if passes == FORWARD else None,
+            kept_mb=sum(kept.nbytes for kept in layers) / 1e6 if passes == FORWARD else None,
         )  # fmt: skip
 
 

@@ -4,11 +4,12 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tvseg.bench.forms import FORMS, Bound, Problem, Shape, bind, wrong
 from tvseg.bench.measurement import BOTH, FORWARD, Measurement
-from tvseg.bench.timing import interleave, peak_memory, ratio
+from tvseg.bench.timing import CPU, interleave, peak_memory, ratio
 
 ASPP = tuple(Shape("ASPP", batch, 1920, 16, 16) for batch in (1, 4, 16, 48))
 # (channels, side of the input map, stride) of depthwise layers for images of 256 px
@@ -29,7 +30,12 @@ _BASE = {FORWARD: "authors", BOTH: "unfold"}
 
 
 def measure_operator(
-    shapes: Sequence[Shape], *, bandwidth: float, rounds: int, say: Callable[[str], None]
+    shapes: Sequence[Shape],
+    *,
+    bandwidth: float,
+    rounds: int,
+    say: Callable[[str], None],
+    device: torch.device = CPU,
 ) -> Iterator[Measurement]:
     """Check and time every form in every shape, forward and with the backward pass.
 
@@ -38,27 +44,35 @@ def measure_operator(
         bandwidth: Bytes per second of a copy.
         rounds: Timed calls of each form.
         say: Gets the name of what is measured next.
+        device: Where to compute.
 
     Yields:
         A row per shape, passes and form.
     """
     for shape in shapes:
         say(f"{shape.name}, {shape.batch} images")
-        problem = Problem(shape)
-        bound = {name: bind(name, problem) for name in FORMS}
-        for passes in (FORWARD, BOTH):
-            yield from _rows(shape, passes, bound, bandwidth, rounds=rounds)
+        problem = Problem(shape, device=device)
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+            bound = {name: bind(name, problem) for name in FORMS}
+            for passes in (FORWARD, BOTH):
+                yield from _rows(shape, passes, bound, bandwidth, rounds=rounds, device=device)
 
 
 def _rows(
-    shape: Shape, passes: str, bound: dict[str, Bound], bandwidth: float, *, rounds: int
+    shape: Shape,
+    passes: str,
+    bound: dict[str, Bound],
+    bandwidth: float,
+    *,
+    rounds: int,
+    device: torch.device,
 ) -> Iterator[Measurement]:
     calls = {
         name: one.forward if passes == FORWARD else one.both
         for name, one in bound.items()
         if not wrong(one.error) and (passes == FORWARD or FORMS[name].trains)
     }
-    seconds = interleave(calls, rounds=rounds)
+    seconds = interleave(calls, rounds=rounds, device=device)
     peaks = {name: peak_memory(call, _held(bound[name], passes)) for name, call in calls.items()}
     described: dict[str, Any] = {
         "case": shape.name, "batch": shape.batch, "passes": passes,
@@ -68,7 +82,9 @@ def _rows(
     for name, one in bound.items():
         if name in seconds:
             median = statistics.median(seconds[name])
-            moved = scale * shape.bytes_moved(FORMS[name].weight_dtype)
+            form = FORMS[name]
+            shared = form.weight == "shared"
+            moved = scale * shape.bytes_moved(form.weight_dtype, shared=shared)
             yield Measurement(
                 **described, variant=name, error=one.error,
                 milliseconds=1e3 * median,
@@ -89,5 +105,5 @@ def _held(one: Bound, passes: str) -> Sequence[Tensor]:
 
 
 def _ratio(seconds: dict[str, list[float]], name: str, other: str) -> float | None:
-    """Time of one relative to another's, where both were timed."""
+    """Return the time of one relative to another's, where both were timed."""
     return ratio(seconds[name], seconds[other]) if {name, other} <= set(seconds) else None

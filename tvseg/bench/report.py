@@ -105,7 +105,7 @@ def write_roofline(
             if row.variant == name and row.macs and row.megabytes and row.milliseconds
         ]
         axis.loglog(*zip(*points, strict=True), "o", label=name)
-    axis.set_xlabel("FLOP per byte that must move (TVConv)")
+    axis.set_xlabel("FLOP per byte that must move")
     axis.set_ylabel("GFLOP/s")
     axis.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")

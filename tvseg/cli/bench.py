@@ -1,6 +1,7 @@
 """``tvseg bench``."""
 
 import os
+import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    import torch
+
     from tvseg.bench.measurement import Measurement
 
 
@@ -25,7 +28,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def bench() -> None:
-    """Measure TVConv against its rivals on the CPU, interleaved in one process.
+    """Measure TVConv and other forms side by side, interleaved in one process.
 
     A form whose results differ from the plain torch form is not timed, and the exit code is 1.
     """
@@ -35,25 +38,34 @@ def bench() -> None:
 
 @bench.command()
 @click.option("--sizes", is_flag=True, help="Time and memory against channels, map size, batch.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @_options
-def operator(sizes: bool, rounds: int, threads: int, check: bool, out: Path | None) -> None:
+def operator(
+    sizes: bool, device: str, rounds: int, threads: int, check: bool, out: Path | None
+) -> None:
     """The operator alone, in the shapes of the ASPP and of MobileNetV2.
 
     "x published" counts from the published form: unfolded input, weights generated in each forward
-    pass; with the backward pass, weights given. "peak MB" is of all tensors of the call.
+    pass; with the backward pass, weights given. "peak MB" is of all tensors of the call. "of copy"
+    is the bandwidth reached, in bytes that the form must move, relative to a large copy's.
     """
     from tvseg.bench.operator import ASPP, MOBILENET, SWEEPS, measure_operator
     from tvseg.bench.report import write_roofline, write_sizes
     from tvseg.bench.timing import arithmetic_peak, stream_bandwidth
+    from tvseg.device import choose_device
 
     _prepare(threads)
     shapes = [*ASPP, *MOBILENET]
     if sizes:
         shapes = [shape for sweep in SWEEPS.values() for shape in sweep]
-    bandwidth, peak = stream_bandwidth(), arithmetic_peak()
-    rows = list(measure_operator(shapes, bandwidth=bandwidth, rounds=rounds, say=_say))
+    where = choose_device(device)
+    if check and where.type != "cpu":
+        raise click.UsageError("--check compares with targets for the CPU: leave --device out")
+    bandwidth, peak = stream_bandwidth(where), arithmetic_peak(where)
+    measured = measure_operator(shapes, bandwidth=bandwidth, rounds=rounds, say=_say, device=where)
+    rows = list(measured)
     title = (
-        f"{_machine(threads)}; copy {bandwidth / 1e9:.1f} GB/s, "
+        f"{_machine(threads, where)}; copy {bandwidth / 1e9:.1f} GB/s, "
         f"matrix product {peak / 1e9:.0f} GFLOP/s"
     )
     name = "sizes" if sizes else "operator"
@@ -99,10 +111,21 @@ def _prepare(threads: int) -> None:
     keep_freed_memory()  # else every large result of every form pays for its pages anew
 
 
-def _machine(threads: int) -> str:
+def _machine(threads: int, device: "torch.device | None" = None) -> str:
     import torch
 
-    return f"{threads} thread(s), {torch.backends.cpu.get_cpu_capability()}"
+    if device is not None and device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    return f"{_processor()}, {threads} thread(s), {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _processor() -> str:
+    """Return the processor's name, as Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "CPU")
 
 
 def _say(words: str) -> None:

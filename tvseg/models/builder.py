@@ -65,7 +65,9 @@ class Freezable(Protocol):
 
 
 def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> int:
-    """Freeze every layer that can be frozen, for inference.
+    """Freeze every layer that can be frozen, for inference, with the network in channels_last.
+
+    In this memory format TVConv's compiled loops serve the layers, and convolutions are faster too.
 
     Args:
         network: Any network, in eval mode; see :meth:`tvseg.ops.TVConv2d.freeze` for how long
@@ -78,6 +80,7 @@ def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> int:
     Raises:
         ValueError: The network is in train mode.
     """
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     layers = [module for module in network.modules() if isinstance(module, Freezable)]
     for layer in layers:
         layer.freeze(dtype)

@@ -1,6 +1,8 @@
-"""What must hold for the arguments of TVConv, said in errors that name the cure."""
+"""Checks of TVConv's arguments, with errors that name the cure."""
 
 from __future__ import annotations
+
+import operator
 
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_maps(x: Tensor) -> None:
-    """Hold that x is a batch of maps.
+    """Raise ValueError unless x is a batch of maps.
 
     Args:
         x: should be (B, C, H, W) with at least one channel and pixel.
@@ -28,40 +30,22 @@ def check_maps(x: Tensor) -> None:
         raise ValueError(f"x must hold at least one channel and pixel, got shape {tuple(x.shape)}")
 
 
-def check_steps(stride: int, dilation: int) -> None:
-    """Hold that stride and dilation are positive.
+def check_call(x: Tensor, weight: Tensor, stride: int) -> None:
+    """Raise ValueError unless maps and weights fit each other.
 
     Args:
-        stride: step between input pixels.
-        dilation: step between taps.
-
-    Raises:
-        ValueError: if one of them is below 1.
-    """
-    for name, value in (("stride", stride), ("dilation", dilation)):
-        if value < 1:
-            raise ValueError(f"{name} must be a whole number from 1 on, got {value!r}")
-
-
-def check_call(x: Tensor, weight: Tensor, stride: int, dilation: int) -> None:
-    """Hold that maps and weights fit each other.
-
-    Args:
-        x: should be (B, C, H, W).
+        x: maps (B, C, H, W).
         weight: should be (C, k*k, Ho, Wo) in x's dtype, or in bfloat16 beside float32 maps.
         stride: step between input pixels.
-        dilation: step between taps.
 
     Raises:
         ValueError: if anything does not fit.
     """
-    check_maps(x)
     if weight.ndim != 4:
         raise ValueError(
             "weight must have four axes (channels, k*k, height, width), "
             f"got shape {tuple(weight.shape)}"
         )
-    check_steps(stride, dilation)
     kernel_size_of(weight.shape[1])
     _check_dtypes(x.dtype, weight.dtype)
     if x.device != weight.device:
@@ -78,14 +62,14 @@ def check_call(x: Tensor, weight: Tensor, stride: int, dilation: int) -> None:
 
 
 def check_size(built: tuple[int, int], given: tuple[int, int]) -> None:
-    """Hold that two output sizes are the same.
+    """Raise ValueError unless two output sizes are the same.
 
     Args:
         built: (height, width) that the weight is for.
         given: (height, width) of the output map that x gives.
 
     Raises:
-        ValueError: if they differ, with a word when height and width are swapped.
+        ValueError: if they differ, saying so when height and width are swapped.
     """
     if built == given:
         return
@@ -97,42 +81,83 @@ def check_size(built: tuple[int, int], given: tuple[int, int]) -> None:
     )
 
 
-def check_module(
-    channels: int,
-    size: tuple[int, ...],
-    kernel_size: int,
-    *,
-    affinity_channels: int,
-    hidden_channels: int,
-    hidden_layers: int,
-) -> None:
-    """Hold that the numbers a TVConv2d is built from make one.
+def whole_number(name: str, value: object, *, least: int = 1) -> int:
+    """Return a count as an int.
 
     Args:
-        channels: channels of the maps.
-        size: should be (height, width) of the output map.
-        kernel_size: side of the kernels.
-        affinity_channels: number of affinity maps.
-        hidden_channels: channels inside the weight generator.
-        hidden_layers: hidden blocks after the first.
+        name: of the argument.
+        value: an int or an integer of another library, such as numpy.int64.
+        least: smallest number that is allowed.
 
     Raises:
-        ValueError: if a number is out of range.
+        ValueError: if it is no whole number, or below the least.
     """
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"output_size must be one int or (height, width), from 1 on, got {size}")
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise ValueError(f"kernel_size must be odd and positive (1, 3, 5, ...), got {kernel_size}")
-    counts = {
-        "channels": channels,
-        "affinity_channels": affinity_channels,
-        "hidden_channels": hidden_channels,
-    }
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name} must be a whole number from 1 on, got {value!r}")
-    if hidden_layers < 0:
-        raise ValueError(f"hidden_layers must be a whole number from 0 on, got {hidden_layers!r}")
+    number = _integer(value)
+    if number is None or number < least:
+        raise ValueError(f"{name} must be a whole number from {least} on, got {value!r}")
+    return number
+
+
+def pair_of(name: str, value: object) -> tuple[int, int]:
+    """Return (height, width).
+
+    Args:
+        name: of the argument.
+        value: two whole numbers from 1 on, or one for both.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
+    values = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    numbers = tuple(map(_integer, values))
+    if len(numbers) == 2 and numbers[0] and numbers[1] and min(numbers[0], numbers[1]) > 0:
+        return numbers[0], numbers[1]
+    raise ValueError(
+        f"{name} must be one int or (height, width), whole numbers from 1 on, got {value!r}"
+    )
+
+
+def step_of(name: str, value: object) -> int:
+    """Return a step that is the same for rows and columns.
+
+    Args:
+        name: of the argument.
+        value: a whole number from 1 on, or a pair of equal ones.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
+    if type(value) is int and value > 0:  # the common case, in every call
+        return value
+    if isinstance(value, tuple | list) and len(value) == 2:
+        rows, columns = (whole_number(name, step) for step in value)
+        if rows != columns:
+            raise ValueError(f"{name} must be the same for rows and columns, got {value!r}")
+        return rows
+    return whole_number(name, value)
+
+
+def kernel_side(value: object) -> int:
+    """Return the side of a square kernel.
+
+    Args:
+        value: an odd number from 1 on, or a pair of equal ones.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
+    side = step_of("kernel_size", value)
+    if side % 2 == 0:
+        raise ValueError(f"kernel_size must be odd and positive (1, 3, 5, ...), got {value!r}")
+    return side
+
+
+def _integer(value: object) -> int | None:
+    """Return the value as an int, None if it is no integer."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # which is what is asked here
+    except TypeError:
+        return None
 
 
 def _check_dtypes(x: torch.dtype, weight: torch.dtype) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+WeightLayout = Callable[[Tensor], Tensor]
+"""(C, K, Ho, Wo) in any strides -> the same numbers in some layout, copied only where needed."""
+
 
 def memory_format_of(x: Tensor) -> torch.memory_format:
-    """channels_last if the channels are the innermost axis in memory, else contiguous.
+    """Return channels_last if the channels are the innermost axis in memory, else contiguous.
 
     Args:
         x: a map (B, C, H, W).
@@ -24,7 +29,7 @@ def memory_format_of(x: Tensor) -> torch.memory_format:
 
 
 def weight_layout(weight: Tensor, layout: torch.memory_format) -> Tensor:
-    """The weight itself if its innermost axis in memory is the layout's, else a tap-major copy.
+    """Return the weight itself if its innermost axis is the layout's, else a tap-major copy.
 
     Args:
         weight: (C, K, Ho, Wo) in any strides.
@@ -40,7 +45,7 @@ def weight_layout(weight: Tensor, layout: torch.memory_format) -> Tensor:
 
 
 def tap_major(weight: Tensor, layout: torch.memory_format) -> Tensor:
-    """The weights of one tap after those of another, each like an image.
+    """Lay out the weights of one tap after those of another, each like an image.
 
     Args:
         weight: (C, K, Ho, Wo) in any strides.
@@ -52,8 +57,18 @@ def tap_major(weight: Tensor, layout: torch.memory_format) -> Tensor:
     return weight.transpose(0, 1).contiguous(memory_format=layout).transpose(0, 1)
 
 
+def tap_major_contiguous(weight: Tensor) -> Tensor:
+    """Lay out weights tap by tap, columns innermost; see `tap_major`."""
+    return tap_major(weight, torch.contiguous_format)
+
+
+def tap_major_channels_last(weight: Tensor) -> Tensor:
+    """Lay out weights tap by tap, channels innermost; see `tap_major`."""
+    return tap_major(weight, torch.channels_last)
+
+
 def pixel_major(weight: Tensor) -> Tensor:
-    """The weights of one pixel after those of another, tap by tap, channels innermost.
+    """Lay out the weights of one pixel after those of another, tap by tap, channels innermost.
 
     Args:
         weight: (C, K, Ho, Wo) in any strides.
@@ -65,35 +80,21 @@ def pixel_major(weight: Tensor) -> Tensor:
     return weight.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1)
 
 
-def flat_array(tensor: Tensor) -> Any:
-    """The memory of a tensor for compiled loops.
-
-    Args:
-        tensor: in any strides, none of them negative.
-
-    Returns:
-        A flat numpy array from its first to its last element, uint16 for bfloat16; shares memory.
-    """
-    span = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
-    flat = tensor.detach().as_strided((span,), (1,))
-    return (flat.view(torch.uint16) if flat.dtype == torch.bfloat16 else flat).numpy()
-
-
 @cache
 def element_like(dtype: torch.dtype) -> Any:
-    """An array whose one element is of a type, to tell compiled loops what lies at an address.
+    """Make an array whose element type tells compiled loops what lies at an address.
 
     Args:
         dtype: float32 or bfloat16.
 
     Returns:
-        A numpy array, uint16 for bfloat16.
+        A numpy array of one element, uint16 for bfloat16.
     """
-    return flat_array(torch.empty(1, dtype=dtype, device="cpu"))
+    return np.zeros(1, {torch.float32: np.float32, torch.bfloat16: np.uint16}[dtype])
 
 
 def empty_map(like: Tensor, size: tuple[int, int]) -> Tensor:
-    """An uninitialised map beside another: same images and channels, another height and width.
+    """Make an uninitialised map of the same images and channels, another height and width.
 
     Args:
         like: (B, C, H, W), which also gives dtype, device and memory format.

@@ -40,9 +40,8 @@ def team(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 @pytest.mark.parametrize(
     "case", [TYPICAL, Case(3, 1, 1, (17, 5, 1, 2)), Case(3, 1, 1, (2, 40, 16, 16))], ids=str
 )
-@pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
-def test_threads_give_the_same_bits(case: Case, layout: str, threads: int) -> None:
-    tensors = draw(case, torch.float32, layout)
+def test_threads_give_the_same_bits(case: Case, threads: int) -> None:
+    tensors = draw(case, torch.float32, "channels_last")
     given = results(*tensors, case)
     torch.set_num_threads(1)
     for ours, alone in zip(given, results(*tensors, case), strict=True):

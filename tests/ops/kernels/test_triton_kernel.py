@@ -1,8 +1,8 @@
 """The GPU's kernel: its numbers, its machine code, and machines without triton.
 
-The suite hides GPUs. To test on one, name it:
+The suite hides GPUs. To test on one:
 
-    CUDA_VISIBLE_DEVICES=0 python -m pytest tests/ops/test_triton_kernel.py
+    TVSEG_TEST_CUDA=1 python -m pytest tests/ops/kernels/test_triton_kernel.py
 """
 
 import os
@@ -44,9 +44,7 @@ def test_numbers_in_triton_s_interpreter(those: str) -> None:
     hold_numerics(those, TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="")
 
 
-@pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a GPU, named in CUDA_VISIBLE_DEVICES"
-)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, and TVSEG_TEST_CUDA=1")
 def test_numbers_on_the_gpu() -> None:
     hold_numerics("test", TRITON_INTERPRET="0")
 

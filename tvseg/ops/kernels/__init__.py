@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tvseg.ops.kernels import torch_kernel, triton_kernel
 from tvseg.ops.kernels.numba import kernel as numba_kernel
+from tvseg.ops.memory_layout import WeightLayout
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,15 @@ class Kernel:
         forward: (x, weight, stride, dilation) -> out.
         grad_input: (grad, weight, (H, W), stride, dilation) -> gradient of x.
         grad_weight: (grad, x, weight, stride, dilation) -> gradient of weight.
-        kept: (weight, x) -> weight laid out for many forward passes.
+        layout_for: x -> the function that lays out a weight for many forward passes with such
+            maps; the same function for maps that want the same layout.
         devices: types of the devices that it computes on, None for every one.
     """
 
     forward: Callable[[Tensor, Tensor, int, int], Tensor]
     grad_input: Callable[[Tensor, Tensor, Sequence[int], int, int], Tensor]
     grad_weight: Callable[[Tensor, Tensor, Tensor, int, int], Tensor]
-    kept: Callable[[Tensor, Tensor], Tensor]
+    layout_for: Callable[[Tensor], WeightLayout]
     devices: tuple[str, ...] | None = None
 
     def serves(self, device_type: str) -> bool:
@@ -43,22 +45,23 @@ class Kernel:
 
 KERNELS: dict[str, Kernel] = {
     "torch": Kernel(
-        torch_kernel.forward, torch_kernel.grad_input, torch_kernel.grad_weight, torch_kernel.kept
+        torch_kernel.forward, torch_kernel.grad_input, torch_kernel.grad_weight,
+        torch_kernel.layout_for,
     ),
     "numba": Kernel(
-        numba_kernel.forward, numba_kernel.grad_input, numba_kernel.grad_weight, numba_kernel.kept,
-        devices=("cpu",),
+        numba_kernel.forward, numba_kernel.grad_input, numba_kernel.grad_weight,
+        numba_kernel.layout_for, devices=("cpu",),
     ),
     "triton": Kernel(
         triton_kernel.forward, triton_kernel.grad_input, triton_kernel.grad_weight,
-        torch_kernel.kept, devices=("cuda",),
+        torch_kernel.layout_for, devices=("cuda",),
     ),
 }  # fmt: skip
 PREFERRED: dict[str, str] = {"cpu": "numba", "cuda": "triton"}
 
 
 def kernel_for(device: torch.device) -> Kernel:
-    """The kernel that serves a device; torch's where no other is preferred.
+    """Return the kernel that serves a device; torch's where no other is preferred.
 
     Args:
         device: where the maps are.

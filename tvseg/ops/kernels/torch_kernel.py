@@ -21,14 +21,21 @@ import torch
 from torch import Tensor
 
 from tvseg.ops.geometry import Geometry, Span, kernel_size_of, output_size_of
-from tvseg.ops.memory_layout import empty_map, memory_format_of, tap_major, weight_layout
+from tvseg.ops.memory_layout import (
+    WeightLayout,
+    empty_map,
+    memory_format_of,
+    tap_major_channels_last,
+    tap_major_contiguous,
+    weight_layout,
+)
 
 _BLOCK_ELEMENTS = 1 << 18
 """Elements of one map's block per thread: 1 MiB in float32, as much as a core's L2 cache."""
 
 
 def forward(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """The operator itself.
+    """Compute the operator itself.
 
     Args:
         x: input (B, C, H, W).
@@ -45,23 +52,23 @@ def forward(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
     return out
 
 
-def kept(weight: Tensor, x: Tensor) -> Tensor:
-    """Weights that many passes will read, laid out as forward reads them fastest.
+def layout_for(x: Tensor) -> WeightLayout:
+    """Return the function that lays weights out as forward reads them fastest.
 
     Args:
-        weight: (C, K, Ho, Wo) in any strides.
-        x: the input maps of the first of these passes.
+        x: input maps, of which only the memory format counts.
 
     Returns:
-        (C, K, Ho, Wo); the weight itself if it is laid out so.
+        (C, K, Ho, Wo) in any strides -> the same numbers; the weight itself if it is laid out so.
     """
-    return tap_major(weight, memory_format_of(x))
+    in_pixels = memory_format_of(x) == torch.channels_last
+    return tap_major_channels_last if in_pixels else tap_major_contiguous
 
 
 def grad_input(
     grad: Tensor, weight: Tensor, in_size: Sequence[int], stride: int, dilation: int
 ) -> Tensor:
-    """Gradient with respect to the input.
+    """Compute the gradient with respect to the input.
 
     Args:
         grad: gradient of the output (B, C, Ho, Wo).
@@ -80,7 +87,7 @@ def grad_input(
 
 
 def grad_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """Gradient with respect to the weight.
+    """Compute the gradient with respect to the weight.
 
     Args:
         grad: gradient of the output (B, C, Ho, Wo).

@@ -25,7 +25,7 @@ _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def forward(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """The operator itself; arguments and result as in `torch_kernel.forward`."""
+    """Compute the operator itself; arguments and result as in `torch_kernel.forward`."""
     tiles = _tiles_for(x, weight)
     if tiles is None:
         return torch_kernel.forward(x, weight, stride, dilation)
@@ -37,7 +37,7 @@ def forward(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
 def grad_input(
     grad: Tensor, weight: Tensor, in_size: Sequence[int], stride: int, dilation: int
 ) -> Tensor:
-    """Gradient of the input; arguments and result as in `torch_kernel.grad_input`."""
+    """Compute the gradient of the input; arguments and result as in `torch_kernel.grad_input`."""
     tiles = _tiles_for(grad, weight)
     if tiles is None:
         return torch_kernel.grad_input(grad, weight, in_size, stride, dilation)
@@ -48,7 +48,7 @@ def grad_input(
 
 
 def grad_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """Gradient of the weight; arguments and result as in `torch_kernel.grad_weight`."""
+    """Compute the gradient of the weight; arguments and result as in `torch_kernel.grad_weight`."""
     tiles = _tiles_for(grad, x, weight)
     if tiles is None:
         return torch_kernel.grad_weight(grad, x, weight, stride, dilation)
@@ -58,7 +58,7 @@ def grad_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: 
 
 
 def _tiles_for(maps: Tensor, *others: Tensor) -> ModuleType | None:
-    """The compiled loops for these arguments, if there are any."""
+    """Return the compiled loops if they take these arguments."""
     if maps.numel() == 0 or any(tensor.dtype not in _DTYPES for tensor in (maps, *others)):
         return None
     return _compiled()
@@ -66,7 +66,7 @@ def _tiles_for(maps: Tensor, *others: Tensor) -> ModuleType | None:
 
 @cache
 def _compiled() -> ModuleType | None:
-    """The loops; nothing where triton does not work, said once."""
+    """Return the loops; None, with one warning, where triton does not work."""
     try:
         import triton
 

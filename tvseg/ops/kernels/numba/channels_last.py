@@ -84,7 +84,7 @@ class Plan(NamedTuple):
     """What depends on sizes alone.
 
     Args:
-        rows: (height of result, k): the source row that a row meets under each tap row, or -1.
+        rows: (height of result, k): the source row under each tap row, or -1.
         columns: the same for columns.
         tile: pixels of a tile.
         jobs: every thread's share.
@@ -118,7 +118,7 @@ def make_plan(
 
     Args:
         tiled: (B, C, height, width) of the map that is cut into tiles.
-        other: shape of the map that it meets.
+        other: shape of the map that it is multiplied with.
         taps: K.
         steps: (stride, dilation), in input pixels.
         threads: that share the work.
@@ -152,5 +152,5 @@ def _partners(
     else:
         source = target * stride + shift
         whole = torch.ones_like(source, dtype=torch.bool)
-    met = whole & (source >= 0) & (source < sources)
-    return torch.where(met, source, -1).numpy()
+    inside = whole & (source >= 0) & (source < sources)
+    return torch.where(inside, source, -1).numpy()

@@ -1,7 +1,7 @@
 """TVConv on the processor by compiled loops, two to three times as fast as torch's.
 
-Takes float32 and bfloat16 maps, channels_last and contiguous, and bfloat16 weights beside either.
-Everything else, and every machine on which numba cannot be used, is served by
+Takes float32 and bfloat16 maps in channels_last, and bfloat16 weights beside either. Everything
+else, contiguous maps too, and every machine on which numba cannot be used, is served by
 `tvseg.ops.kernels.torch_kernel`. numba is imported, and the loops are compiled or read from numba's
 cache on disk, when the kernel is first used. Work is shared out to as many threads as torch uses.
 
@@ -20,14 +20,21 @@ from torch import Tensor
 
 from tvseg.ops.geometry import output_size_of
 from tvseg.ops.kernels import torch_kernel
-from tvseg.ops.kernels.numba import threads as numba_threads
-from tvseg.ops.memory_layout import empty_map, memory_format_of, pixel_major, weight_layout
+from tvseg.ops.memory_layout import (
+    WeightLayout,
+    empty_map,
+    memory_format_of,
+    pixel_major,
+    weight_layout,
+)
 
 _DTYPES = (torch.float32, torch.bfloat16)
+_FEW_IMAGES = 4
+"""Batches up to this one read each weight twice at most."""
 
 
 def forward(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """The operator itself; arguments and result as in `torch_kernel.forward`."""
+    """Compute the operator itself; arguments and result as in `torch_kernel.forward`."""
     loops = _loops_for(x, weight)
     if loops is None:
         return torch_kernel.forward(x, weight, stride, dilation)
@@ -36,18 +43,20 @@ def forward(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
     return out
 
 
-def kept(weight: Tensor, x: Tensor) -> Tensor:
-    """Weights laid out for many passes; arguments and result as in `torch_kernel.kept`."""
-    in_pixels = memory_format_of(x) == torch.channels_last and len(x) > numba_threads.FEW_IMAGES
-    if in_pixels and _loops_for(x, weight) is not None:
-        return pixel_major(weight)
-    return torch_kernel.kept(weight, x)
+def layout_for(x: Tensor) -> WeightLayout:
+    """Choose the layout of weights for many passes; as in `torch_kernel.layout_for`.
+
+    Weights lie pixel by pixel for many images, and tap by tap, nine long streams, for few.
+    """
+    if len(x) > _FEW_IMAGES and _loops_for(x, x) is not None:
+        return pixel_major
+    return torch_kernel.layout_for(x)
 
 
 def grad_input(
     grad: Tensor, weight: Tensor, in_size: Sequence[int], stride: int, dilation: int
 ) -> Tensor:
-    """Gradient of the input; arguments and result as in `torch_kernel.grad_input`."""
+    """Compute the gradient of the input; arguments and result as in `torch_kernel.grad_input`."""
     loops = _loops_for(grad, weight)
     if loops is None:
         return torch_kernel.grad_input(grad, weight, in_size, stride, dilation)
@@ -58,7 +67,7 @@ def grad_input(
 
 
 def grad_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """Gradient of the weight; arguments and result as in `torch_kernel.grad_weight`."""
+    """Compute the gradient of the weight; arguments and result as in `torch_kernel.grad_weight`."""
     loops = _loops_for(x, weight)
     if loops is None:
         return torch_kernel.grad_weight(grad, x, weight, stride, dilation)
@@ -68,24 +77,21 @@ def grad_weight(grad: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: 
 
 
 def _loops_for(maps: Tensor, weight: Tensor) -> ModuleType | None:
-    """The compiled loops for these arguments, if there are any."""
+    """Return the compiled loops if they take these arguments."""
     if maps.dtype not in _DTYPES or weight.dtype not in _DTYPES or maps.numel() == 0:
         return None
-    loops = _compiled()
-    if not loops:
-        return None
-    return loops[0] if memory_format_of(maps) == torch.channels_last else loops[1]
+    return _compiled() if memory_format_of(maps) == torch.channels_last else None
 
 
 @cache
-def _compiled() -> tuple[ModuleType, ...]:
-    """Loops over channels_last and over contiguous maps; nothing without numba, said once."""
+def _compiled() -> ModuleType | None:
+    """Return the loops; None, with one warning, where numba cannot be used."""
     try:
         import numba
 
         if numba.config.DISABLE_JIT:
             raise ImportError("NUMBA_DISABLE_JIT is set")
-        from tvseg.ops.kernels.numba import channels_last, contiguous
+        from tvseg.ops.kernels.numba import channels_last
     except (ImportError, OSError) as error:
         warnings.warn(
             f"TVConv runs in plain torch, several times slower, since numba cannot be used "
@@ -93,5 +99,5 @@ def _compiled() -> tuple[ModuleType, ...]:
             RuntimeWarning,
             stacklevel=2,
         )
-        return ()
-    return channels_last, contiguous
+        return None
+    return channels_last

@@ -17,9 +17,6 @@ from tvseg.ops.geometry import Span
 TILE_ELEMENTS = 9 << 16
 """Weights of one tile at most: 2.25 MiB in float32. They stream from the L3 cache as fast as they
 are used, and a larger tile reads fewer pixels around it again."""
-FEW_IMAGES = 4
-"""Batches up to this one read each weight twice at most. Contiguous loops do not pack them for it,
-and frozen weights lie tap by tap beside channels_last maps: nine long streams."""
 THREAD_ELEMENTS = 1 << 18
 """Multiplications worth a thread of their own: thirty microseconds, where a start takes ten."""
 
