@@ -60,6 +60,12 @@ def test_the_logits_depend_on_the_frozen_weights(
         torch.testing.assert_close(spoiled(image), logits, rtol=0, atol=1e-2)
 
 
+def test_freezing_puts_the_network_into_channels_last(network: nn.Module) -> None:
+    weights = [p for p in network.parameters() if p.ndim == 4 and min(p.shape[1:]) > 1]
+    assert weights
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+
+
 def test_export(
     program: torch.export.ExportedProgram, image: torch.Tensor, logits: torch.Tensor
 ) -> None:

@@ -80,7 +80,7 @@ def freeze(network: nn.Module, dtype: torch.dtype | None = None) -> int:
     Raises:
         ValueError: The network is in train mode.
     """
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     layers = [module for module in network.modules() if isinstance(module, Freezable)]
     for layer in layers:
         layer.freeze(dtype)
