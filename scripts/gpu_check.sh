@@ -22,7 +22,7 @@ print("python", sys.version.split()[0], "torch", torch.__version__, "triton", tr
 END
 
 failed=0
-timeout 80 python -W "error:TVConv runs in plain torch:RuntimeWarning" -m tvseg bench operator --device cuda --rounds 20 --out "$out" || failed=1
+timeout 80 python -W "error:TVConv runs in plain torch:RuntimeWarning" -m tvseg bench operator --device cuda --threads 8 --rounds 20 --out "$out" || failed=1
 timeout 130 python -m pytest -q -p no:cacheprovider --durations 5 \
     tests/ops/kernels/triton_numerics.py "tests/bench/test_operator_bench.py::test_rows_on_a_gpu" ||
     failed=1

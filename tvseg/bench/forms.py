@@ -82,6 +82,26 @@ class Problem:
         with torch.no_grad():
             self.weight: Tensor = self.generator(self.affinity)  # (C, 9, Ho, Wo)
         self.shared = torch.randn(shape.channels, 9, generator=random)
+        self._wanted: dict[tuple[bool, torch.dtype], tuple[Tensor, Tensor, Tensor]] = {}
+
+    def wanted(self, *, shared: bool, weight_dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute output and gradients by the plain torch form on the CPU, once for each weight.
+
+        Args:
+            shared: Whether all pixels share the weights.
+            weight_dtype: To which given weights are rounded.
+        """
+        key = shared, weight_dtype
+        if key not in self._wanted:
+            x = self.x.clone().requires_grad_()
+            weight = self.shared if shared else self.weight.to(weight_dtype).float()
+            weight = weight.clone().requires_grad_()
+            size = self.shape.out_size
+            spread = weight[..., None, None].expand(-1, -1, *size) if shared else weight
+            out = tv_conv2d_plain(x, spread, self.shape.stride, 1)
+            gradients = torch.autograd.grad(out, (x, weight), self.grad)
+            self._wanted[key] = out.detach(), gradients[0], gradients[1]
+        return self._wanted[key]
 
 
 @dataclass(frozen=True)
@@ -188,14 +208,14 @@ def bind(name: str, problem: Problem) -> Bound:
     weight = problem.shared.clone() if form.weight == "shared" else _laid_out(problem, form)
     weight = weight.to(device).requires_grad_()
     stride, kernel = problem.shape.stride, kernel_of(name, device.type)
-    kept, affinity = weight.detach(), problem.affinity.to(device)
+    generator, affinity = problem.generator.to(device), problem.affinity.to(device)
+    kept = weight.detach()
     if form.compute is _ours:
         kept = kernels.KERNELS[kernel].layout_for(x)(kept)
 
     def forward() -> Tensor:
         with torch.inference_mode(), served_by(kernel, device.type):
-            generated = form.weight == "generated"
-            given = problem.generator.to(device)(affinity) if generated else kept
+            given = generator(affinity) if form.weight == "generated" else kept
             out: Tensor = form.compute(x, given, stride)
         return out
 
@@ -206,7 +226,9 @@ def bind(name: str, problem: Problem) -> Bound:
             return torch.autograd.grad((edge,), (x, weight), (grad,))
 
     given = (forward(), *both()) if form.trains else (forward(),)
-    error = max(map(difference, given, _wanted(problem, form)[: len(given)]))
+    shared = form.weight == "shared"
+    wanted = problem.wanted(shared=shared, weight_dtype=form.weight_dtype)
+    error = max(map(difference, given, wanted[: len(given)]))
     return Bound(forward, both, (x.detach(), weight.detach(), grad), error)
 
 
@@ -216,18 +238,6 @@ def _laid_out(problem: Problem, form: Form) -> Tensor:
     if form.layout == torch.contiguous_format:
         return tap_major(weight, form.layout).clone()
     return pixel_major(weight)
-
-
-def _wanted(problem: Problem, form: Form) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute output and gradients by the plain torch form, with the weights that the form has."""
-    shared = form.weight == "shared"
-    x = problem.x.clone().requires_grad_()
-    weight = problem.shared if shared else problem.weight.to(form.weight_dtype).float()
-    weight = weight.clone().requires_grad_()
-    spread = weight[..., None, None].expand(-1, -1, *problem.shape.out_size) if shared else weight
-    out = tv_conv2d_plain(x, spread, problem.shape.stride, 1)
-    to_x, to_weight = torch.autograd.grad(out, (x, weight), problem.grad)
-    return out.detach(), to_x, to_weight
 
 
 def difference(given: Tensor, wanted: Tensor) -> float:
