@@ -284,3 +284,14 @@ def test_two_trainings_do_not_share_a_folder(phantoms: Path, tmp_path: Path) -> 
     with run.lock(), pytest.raises(ValueError, match="is being written by another training"):
         train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=tmp_path)
     assert train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=tmp_path).is_finished()
+
+
+def test_dynamic_kernels_are_trained_at_a_falling_temperature(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    run = train(_tiny("aspp=dyconv_dw"), holdout="A", root=phantoms, runs=tmp_path)
+    stored = [value for name, value in _weights(run).items() if name.endswith("temperature")]
+    assert [round(value.item(), 3) for value in stored] == [27.1] * 3  # of the second epoch
+    network, card = load_network(run.best)
+    kept = network.state_dict()["decoder.aspp.wide.0.1.temperature"].item()
+    assert round(kept, 3) == {1: 30.0, 2: 27.1}[card.epoch]

@@ -20,6 +20,7 @@ from tvseg.data.dataset import BalancedDraws, TrainingSet, ValidationSet
 from tvseg.data.normalisation import Normalisation
 from tvseg.device import choose_device, choose_precision, keep_freed_memory
 from tvseg.errors import UserError
+from tvseg.models.operators.dynamic_conv import set_temperature
 from tvseg.extras import require
 from tvseg.runs.affinity import affinity_maps, record_affinity
 from tvseg.runs.checkpoint import Card, load_training, network_of, save_training, save_weights
@@ -212,6 +213,7 @@ class _Training:
         ).attach(self.validator)
 
     def _start_epoch(self, engine: Engine) -> None:
+        set_temperature(self.network, engine.state.epoch)
         self.losses = []
         self.epoch_started = time.monotonic()
 
