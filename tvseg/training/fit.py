@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.engines import IterationEvents, SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import LrScheduleHandler, MeanDice
 from torch import nn
@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from tvseg.data.normalisation import Normalisation
 from tvseg.device import autocast
+from tvseg.models.operators.dynamic_conv import set_temperature
 from tvseg.ops import shared_weights
 
 THRESHOLD = 0.5  # on probabilities, when epochs are compared
@@ -107,6 +108,9 @@ def make_trainer(
         iteration_update=update,
         train_handlers=[LrScheduleHandler(schedule, print_lr=False, epoch_level=False)],
         decollate=False,
+    )
+    trainer.add_event_handler(
+        Events.EPOCH_STARTED, lambda engine: set_temperature(network, engine.state.epoch)
     )
     trainer.logger.setLevel(logging.CRITICAL)  # our own errors say more than "run is terminating"
     return trainer

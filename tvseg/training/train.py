@@ -21,7 +21,6 @@ from tvseg.data.normalisation import Normalisation
 from tvseg.device import choose_device, choose_precision, keep_freed_memory
 from tvseg.errors import UserError
 from tvseg.extras import require
-from tvseg.models.operators.dynamic_conv import set_temperature
 from tvseg.runs.affinity import affinity_maps, record_affinity
 from tvseg.runs.checkpoint import Card, load_training, network_of, save_training, save_weights
 from tvseg.runs.folder import RunFolder, now, provenance
@@ -213,7 +212,6 @@ class _Training:
         ).attach(self.validator)
 
     def _start_epoch(self, engine: Engine) -> None:
-        set_temperature(self.network, engine.state.epoch)
         self.losses = []
         self.epoch_started = time.monotonic()
 
