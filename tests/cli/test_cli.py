@@ -1,7 +1,7 @@
-"""The command line as a user calls it, in processes of its own."""
+"""The command line as a user calls it; tests/test_wheel.py calls it in processes of their own."""
 
+import contextlib
 import csv
-import os
 import shutil
 import subprocess
 import sys
@@ -10,23 +10,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner, Result
 from PIL import Image
+
+from tvseg.cli import cli
 
 TINY = ["encoder_weights=none", "image_size=64", "train.epochs=1", "train.steps_per_epoch=2",
         "train.images_per_centre=2"]  # fmt: skip
 
 
-def tvseg(*arguments: object, cwd: Path, data: str = "") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "TVSEG_DATA": data, "COLUMNS": "140", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tvseg", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, env=environment, check=False
-    )
+def tvseg(*arguments: object, cwd: Path, data: str = "") -> Result:
+    environment = {"TVSEG_DATA": data, "COLUMNS": "140"}
+    with contextlib.chdir(cwd):
+        return CliRunner().invoke(
+            cli, [*map(str, arguments)], env=environment, prog_name="tvseg", catch_exceptions=False
+        )
 
 
-def one_line(result: subprocess.CompletedProcess[str]) -> str:
-    """The last line of an error, which must be the only one that is not usage or progress."""
-    assert "Traceback" not in result.stderr
+def one_line(result: Result) -> str:
+    """Return the last line of an error, the only one that is not usage or progress."""
     return result.stderr.strip().splitlines()[-1]
 
 
@@ -35,26 +37,26 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with phantoms, and two finished runs of one fold."""
     folder = tmp_path_factory.mktemp("workplace")
     made = tvseg("data", "synth", "phantoms", "--per-centre", 3, "--size", 96, cwd=folder)
-    assert made.returncode == 0, made.stderr
+    assert made.exit_code == 0, made.stderr
     for variant in ("dense", "tvconv"):
         trained = tvseg(
             "train", "--holdout", "A", "--data", "phantoms", f"aspp={variant}", *TINY, cwd=folder
         )
-        assert trained.returncode == 0, trained.stderr
+        assert trained.exit_code == 0, trained.stderr
         assert f"runs/{variant}-holdout-A-seed0" in trained.stdout
     return folder
 
 
 def test_check_counts_what_synth_drew(workplace: Path) -> None:
     checked = tvseg("data", "check", "phantoms", cwd=workplace)
-    assert checked.returncode == 0
+    assert checked.exit_code == 0
     assert "No problems" in checked.stdout
     assert "96 - 96" in checked.stdout
 
 
 def test_eval_prints_the_table_of_its_rows(workplace: Path) -> None:
     scored = tvseg("eval", "--data", "phantoms", cwd=workplace)
-    assert scored.returncode == 0, scored.stderr
+    assert scored.exit_code == 0, scored.stderr
     header = next(line for line in scored.stdout.splitlines() if "Metric" in line)
     assert [word for word in ("mean mask", "dense", "tvconv") if word in header] == [
         "mean mask",
@@ -76,7 +78,7 @@ def test_other_choices_are_kept_apart(workplace: Path) -> None:
     scored = tvseg("eval", run, "--data", "phantoms", "--protocol", "paper", "--images", "all",
                    "--checkpoint", "last", "--size", "native", "--shifts", "0,10",
                    cwd=workplace)  # fmt: skip
-    assert scored.returncode == 0, scored.stderr
+    assert scored.exit_code == 0, scored.stderr
     folder = workplace / run / "eval" / "paper-native-all-last"
     assert len(pd.read_csv(folder / "cases.csv")) == 3 * 2 * 2
     shifts = pd.read_csv(folder / "shifts.csv")
@@ -98,7 +100,7 @@ def test_predict_leaves_pictures_and_measurements(workplace: Path) -> None:
         "predicted",
         cwd=workplace,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     with (workplace / "predicted" / "measurements.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2
@@ -119,7 +121,7 @@ def test_a_bad_picture_gives_exit_code_3(workplace: Path, tmp_path: Path) -> Non
         tmp_path / "o",
         cwd=workplace,
     )
-    assert done.returncode == 3
+    assert done.exit_code == 3
     assert "Predicted 1 of 2" in done.stdout
     assert "bad.png: cannot be read" in done.stderr
 
@@ -150,7 +152,7 @@ def test_a_mistake_gets_one_clear_line(
 ) -> None:
     tail = TINY if arguments[0] == "train" else []
     result = tvseg(*arguments, *tail, cwd=workplace)
-    assert result.returncode == code, result.stderr
+    assert result.exit_code == code, result.stderr
     line = one_line(result)
     assert all(word in line for word in words), line
     assert not (workplace / "x").exists()
@@ -163,7 +165,7 @@ def test_a_strange_mask_value_stops_training(workplace: Path, tmp_path: Path) ->
     labels[0, 0] = 77
     Image.fromarray(labels).save(path)
     result = tvseg("train", "--holdout", "A", "--data", root, *TINY, cwd=tmp_path)
-    assert result.returncode == 1
+    assert result.exit_code == 1
     assert f"{path}: mask values must be" in one_line(result)
     assert "found 77 (1 px)" in one_line(result)
     assert not (tmp_path / "runs").exists()
@@ -173,7 +175,7 @@ def test_an_empty_centre_stops_training(workplace: Path, tmp_path: Path) -> None
     root = Path(shutil.copytree(workplace / "phantoms", tmp_path / "root"))
     shutil.rmtree(root / "Domain2" / "train" / "ROIs")
     result = tvseg("train", "--holdout", "A", "--data", root, *TINY, cwd=tmp_path)
-    assert result.returncode == 1
+    assert result.exit_code == 1
     assert "centre B (RIM-ONE r3) has no train photographs" in one_line(result)
 
 
@@ -203,9 +205,9 @@ def test_a_fifth_centre_takes_a_few_lines(workplace: Path, tmp_path: Path) -> No
         "aspp=dense",
         cwd=tmp_path,
     )
-    assert trained.returncode == 0, trained.stderr
+    assert trained.exit_code == 0, trained.stderr
     scored = tvseg("eval", "--data", root, cwd=tmp_path)
-    assert scored.returncode == 0, scored.stderr
+    assert scored.exit_code == 0, scored.stderr
     assert " E " in scored.stdout
 
 
