@@ -1,4 +1,4 @@
-"""The one look of all figures: sizes, colours, marks, and how a figure becomes a file."""
+"""The style of all figures: sizes, colours, marks, and how a figure becomes a file."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 WIDTH_IN = 5.4  # at the width of a phone, 10 pt letters are then still read without zooming
 DPI = 200
-LOOK: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -26,33 +26,20 @@ LOOK: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.4,
     "pdf.fonttype": 42,  # letters stay letters, which journals ask for
+    "text.parse_math": False,  # a "$" in a name is a dollar sign
 }
 """SegmentationSettings of matplotlib, for ``rc_context`` around the drawing."""
 
-# Okabe and Ito's colours, which people with any colour vision tell apart; the two lists share none.
-_VARIANT_COLOURS = {
-    "mean mask": "#808080",
-    "dense": "#0072B2",
-    "depthwise": "#E69F00",
-    "tvconv": "#009E73",
-}
+# Of Okabe and Ito's colours, which differ with any colour vision, those that variants have last.
 _CENTRE_COLOURS = ("#56B4E9", "#D55E00", "#CC79A7", "#222222")
-_OTHER_COLOURS = ("#CC79A7", "#D55E00", "#56B4E9", "#222222", "#B8A800")
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
-def variant_colours(variants: Sequence[str]) -> dict[str, str]:
-    """A colour for each variant, the same in every figure of a report."""
-    others = [variant for variant in variants if variant not in _VARIANT_COLOURS]
-    spare = {name: _OTHER_COLOURS[i % len(_OTHER_COLOURS)] for i, name in enumerate(others)}
-    return {variant: _VARIANT_COLOURS.get(variant) or spare[variant] for variant in variants}
-
-
 def centre_marks(centres: Sequence[str], drawn: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """A colour and a mark for each centre; marks tell them apart in print without colours too.
+    """Return a colour and a mark for each centre; marks differ in print without colours too.
 
     Args:
-        centres: All centres of a report, so that each looks the same in all its figures.
+        centres: All centres of a report, so that each has one mark in all its figures.
         drawn: The centres of this figure.
     """
     present = set(drawn)
@@ -64,17 +51,17 @@ def centre_marks(centres: Sequence[str], drawn: Iterable[str]) -> dict[str, tupl
 
 
 def to_png(figure: Figure) -> bytes:
-    """A figure as PNG; equal figures give equal bytes."""
+    """Return a figure as PNG; equal figures give equal bytes."""
     return _save(figure, "png", {"Software": None})
 
 
 def to_pdf(figure: Figure) -> bytes:
-    """A figure as PDF with vector lines; equal figures give equal bytes."""
+    """Return a figure as PDF with vector lines; equal figures give equal bytes."""
     return _save(figure, "pdf", {"CreationDate": None, "Producer": None, "Creator": None})
 
 
 def _save(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
     buffer = io.BytesIO()
-    with rc_context(LOOK):
+    with rc_context(STYLE):
         figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
     return buffer.getvalue()

@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 
 from tests.evaluation.conftest import GAINS, IMAGES, scored_rows
-from tvseg.evaluation.plot_style import centre_marks, to_pdf, to_png, variant_colours
+from tvseg.evaluation.plot_style import centre_marks, to_pdf, to_png
 from tvseg.evaluation.report.figures import box_plot, difference_plot, pair_scatter, training_curves
 from tvseg.evaluation.tables.differences import differences
+from tvseg.evaluation.variants import ordered, variant_colours
+from tvseg.models.spatial import SPATIAL
 
 CENTRES = ["A", "B"]
 
@@ -144,3 +146,37 @@ def test_colours_tell_variants_and_centres_apart() -> None:
     assert centre_marks("ABCD", "C") == {"C": marks["C"]}
     four = {colours[name] for name in names[:4]}
     assert not four & {colour for colour, _ in marks.values()}
+
+
+def test_registered_operators_have_their_order_and_colour_without_a_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = variant_colours(["dense", "depthwise", "tvconv"])
+    monkeypatch.setitem(SPATIAL, "newest", SPATIAL["depthwise"])
+    names = ["a", "newest", "tvconv", "mean mask", "dense"]
+    assert ordered(names) == ["mean mask", "dense", "tvconv", "newest", "a"]
+    colours = variant_colours(names)
+    assert len(set(colours.values())) == 5
+    assert {name: colours[name] for name in ("dense", "tvconv")} == {
+        name: before[name] for name in ("dense", "tvconv")
+    }
+    every = variant_colours(["dense", *SPATIAL])
+    assert len(set(every.values())) == min(len(every), 8)
+
+
+def test_dollar_signs_in_names_are_no_mathematics(cases: pd.DataFrame) -> None:
+    r"""``$\frac$`` is no formula that can be drawn; a name is drawn as it is."""
+    bad = r"$\frac$"
+    renamed = cases.assign(
+        structure=cases["structure"].replace("cup", bad),
+        centre=cases["centre"].replace("B", r"$\frac{1}$"),
+        variant=cases["variant"].replace("tvconv", bad),
+    )
+    centres = sorted(renamed["centre"].unique())
+    figures = [
+        box_plot(renamed, "dice", ["dense", bad]),
+        pair_scatter(renamed, "dice", ("dense", bad), centres),
+        difference_plot(differences(renamed, ["dice"], ["dense", bad]), "dice", centres),
+    ]
+    for figure in figures:
+        assert to_png(figure).startswith(b"\x89PNG")

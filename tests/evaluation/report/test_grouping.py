@@ -8,11 +8,18 @@ from tvseg.files import write_json
 from tvseg.runs.folder import RunFolder
 
 
-def _run(folder: Path, *overrides: str, holdout: str = "A", fingerprint: str = "f") -> RunFolder:
+def _run(
+    folder: Path,
+    *overrides: str,
+    holdout: str = "A",
+    fingerprint: str = "f",
+    precision: str | None = None,
+) -> RunFolder:
     folder.mkdir()
     (folder / "config.yaml").write_text(dump_settings(load_settings(None, overrides)))
     run = RunFolder(folder)
-    write_json(folder / "run.json", {"holdout": holdout, "seed": 0, "fingerprint": fingerprint})
+    info: dict[str, object] = {"holdout": holdout, "seed": 0, "fingerprint": fingerprint}
+    write_json(folder / "run.json", info | ({"precision": precision} if precision else {}))
     return run
 
 
@@ -43,3 +50,14 @@ def test_one_column_holds_one_variant(tmp_path: Path) -> None:
     ]
     with pytest.raises(ValueError, match="runs named x must be of one variant"):
         group_runs(runs)
+
+
+def test_the_precision_that_was_used_parts_runs(tmp_path: Path) -> None:
+    runs = [
+        _run(tmp_path / "0", "aspp=dense", precision="float32"),
+        _run(tmp_path / "1", "aspp=dense", "seed=1", precision="bfloat16"),
+        _run(tmp_path / "2", "aspp=dense", "seed=2", "precision=fp32", precision="float32"),
+        _run(tmp_path / "3", "aspp=dense", "precision=bf16"),  # an older run: only the setting
+    ]
+    groups = [[run.path.name for run in group] for group in group_runs(runs)]
+    assert groups == [["0", "2"], ["1"], ["3"]]

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tests.evaluation.conftest import IMAGES, write_scored_run
+from tvseg.errors import UserError
 from tvseg.evaluation.report.groups import Scoring, gather
 from tvseg.evaluation.scoring.protocols import PROTOCOLS
 from tvseg.runs.folder import RunFolder
@@ -41,10 +42,10 @@ def test_scores_of_another_form_are_refused(tmp_path: Path) -> None:
     run = write_scored_run(tmp_path, "dense", "A", 0)
     path = HONEST.file(run)
     pd.read_csv(path).drop(columns="surface_dice_5").to_csv(path, index=False)
-    with pytest.raises(ValueError, match=r"lacks surface_dice_5.*score again with: tvseg eval"):
+    with pytest.raises(ValueError, match=r"lacks surface_dice_5.*here: tvseg eval"):
         gather([run], HONEST)
     path.write_text("")
-    with pytest.raises(ValueError, match=r"cases.csv cannot be used.*score again with"):
+    with pytest.raises(ValueError, match=r"cases.csv must be a CSV file.*tvseg eval"):
         gather([run], HONEST)
 
 
@@ -74,3 +75,24 @@ def test_runs_of_one_place_are_refused(scored_runs: list[RunFolder], tmp_path: P
     copy = RunFolder(Path(shutil.copytree(scored_runs[0].path, tmp_path / "copy")))
     with pytest.raises(ValueError, match="must differ in name, holdout or seed"):
         gather([scored_runs[0], copy], HONEST)
+
+
+@pytest.mark.parametrize(
+    ("column", "name"), [("variant", "tvconv"), ("centre", "Z"), ("structure", "[/b]")]
+)
+def test_rows_of_another_run_are_refused(column: str, name: str, tmp_path: Path) -> None:
+    run = write_scored_run(tmp_path, "dense", "A", 0)
+    path = HONEST.file(run)
+    rows = pd.read_csv(path)
+    rows.loc[3, column] = name
+    rows.to_csv(path, index=False)
+    with pytest.raises(UserError) as error:
+        gather([run], HONEST)
+    assert f"{column} must be one of" in str(error.value)
+    assert name in str(error.value)
+
+
+def test_a_renamed_run_keeps_its_scores(tmp_path: Path) -> None:
+    run = write_scored_run(tmp_path, "dense", "A", 0)
+    (group,) = gather([RunFolder(run.path.rename(tmp_path / "mine"))], HONEST)
+    assert set(group.cases["run"]) == {"mine"}

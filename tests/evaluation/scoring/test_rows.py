@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tvseg.errors import UserError
 from tvseg.evaluation.schema import COLUMNS
 from tvseg.evaluation.scoring.protocols import PROTOCOLS, find_protocol
 from tvseg.evaluation.scoring.rows import read_cases, score
@@ -131,8 +132,39 @@ def test_without_a_true_disc_nothing_relates_to_it() -> None:
     assert disc["spurious"]
 
 
+def _plain_row() -> dict[str, object]:
+    return dict.fromkeys(COLUMNS, 0.5) | {"missed": False, "spurious": False}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("dice", "good", "line 3 must have a number as dice, got 'good'"),
+        ("hd95_px", "inf", "line 3 must have a number as hd95_px, got 'inf'"),
+        ("vcdr", "0,5", "line 3 must have a number as vcdr"),
+        ("seed", "", "line 3 must have a number as seed, got nothing"),
+        ("missed", "perhaps", "line 3 must have True or False as missed, got 'perhaps'"),
+        ("centre", "", "line 3 must have a name as centre"),
+    ],
+)
+def test_damaged_rows_are_refused(column: str, value: str, words: str, tmp_path: Path) -> None:
+    rows = pd.DataFrame([_plain_row(), _plain_row() | {column: value}])
+    rows.to_csv(tmp_path / "cases.csv", index=False)
+    with pytest.raises(UserError) as error:
+        read_cases(tmp_path / "cases.csv")
+    assert words in str(error.value)
+    assert "cases.csv" in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'a,b\n1,2,3\n"'])
+def test_files_that_are_no_csv_are_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"cases.csv must"):
+        read_cases(tmp_path / "cases.csv")
+
+
 def test_names_that_look_like_numbers_stay_text(tmp_path: Path) -> None:
-    row = dict.fromkeys(COLUMNS, 0.5) | {"case": "0012", "centre": "NA", "variant": "1e3"}
+    row = _plain_row() | {"case": "0012", "centre": "NA", "variant": "1e3"}
     pd.DataFrame([row | {"dice": math.nan}]).to_csv(tmp_path / "cases.csv", index=False)
     table = read_cases(tmp_path / "cases.csv")
     assert table.loc[0, ["case", "centre", "variant"]].tolist() == ["0012", "NA", "1e3"]

@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -40,7 +41,9 @@ def draw_sheet(path: Path, report: Report, centres: Mapping[str, Centre]) -> Non
     if not letters:
         raise UserError("a sheet needs at least one case that can be read; there is none")
     size = (COLUMN_INCHES * len(COLUMNS), ROW_INCHES * len(letters) + 0.4)
-    with matplotlib.rc_context({"font.size": 8, "axes.titlesize": 9}):
+    style: dict[Any, Any] = {"font.size": 8, "axes.titlesize": 9}
+    style["text.parse_math"] = False  # a "$" in a name is a dollar sign
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(len(letters), len(COLUMNS), squeeze=False)
         for row, letter in zip(grid, letters, strict=True):

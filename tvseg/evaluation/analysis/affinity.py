@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 from torch import nn
 
-from tvseg.evaluation.plot_style import LOOK, WIDTH_IN
+from tvseg.evaluation.plot_style import STYLE, WIDTH_IN
 from tvseg.ops import TVConv2d
 from tvseg.runs.affinity import Course, tv_conv_layers
 
@@ -63,7 +63,7 @@ def _position_share(layer: TVConv2d, maps: torch.Tensor) -> float:
     return float(varying / mean_square) if mean_square > 0 else 0.0
 
 
-@rc_context(LOOK)
+@rc_context(STYLE)
 def affinity_figure(maps: Mapping[str, np.ndarray], title: str) -> Figure:
     """Draw every affinity map: a row a layer, one colour scale about the start for all.
 
@@ -87,7 +87,7 @@ def affinity_figure(maps: Mapping[str, np.ndarray], title: str) -> Figure:
     return figure
 
 
-@rc_context(LOOK)
+@rc_context(STYLE)
 def course_figure(course: Course, title: str) -> Figure:
     """Draw how affinity maps came about: of each layer the map that varies most in the end.
 

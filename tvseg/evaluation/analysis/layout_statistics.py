@@ -18,7 +18,7 @@ from tvseg.data.cases import Case
 from tvseg.data.images import pad_to_square, read_image, resize_image
 from tvseg.data.normalisation import Normalisation
 from tvseg.evaluation.analysis.variances import FeatureSums, Variances
-from tvseg.evaluation.plot_style import LOOK, WIDTH_IN
+from tvseg.evaluation.plot_style import STYLE, WIDTH_IN
 
 TOGETHER = "all"
 BATCH = 16
@@ -151,7 +151,7 @@ def interpretation(found: Mapping[str, Layout]) -> str:
     )
 
 
-@rc_context(LOOK)
+@rc_context(STYLE)
 def layout_figure(found: Mapping[str, Layout]) -> Figure:
     """Draw variances of each centre as bars, and below them a map of where pictures agree.
 

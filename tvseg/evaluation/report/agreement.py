@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tvseg.evaluation.plot_style import LOOK, WIDTH_IN, centre_marks
+from tvseg.evaluation.plot_style import STYLE, WIDTH_IN, centre_marks
 from tvseg.evaluation.report.figures import DOTS, centre_legend
 from tvseg.evaluation.tables.statistics import bootstrap_interval
 
@@ -68,7 +68,7 @@ def _agree(rows: pd.DataFrame) -> dict[str, float]:
     }
 
 
-@rc_context(LOOK)
+@rc_context(STYLE)
 def bland_altman(cases: pd.DataFrame, variant: str, centres: Sequence[str]) -> Figure:
     """Predicted against true vertical cup-to-disc ratio, and their difference by their mean.
 

@@ -12,10 +12,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from tvseg.evaluation.plot_style import LOOK, WIDTH_IN, centre_marks, variant_colours
+from tvseg.evaluation.plot_style import STYLE, WIDTH_IN, centre_marks
 from tvseg.evaluation.schema import METRICS
 from tvseg.evaluation.tables.layout import SHORT
 from tvseg.evaluation.tables.statistics import per_image
+from tvseg.evaluation.variants import variant_colours
 
 DRAWN = ("dice", "hd95_px")
 """Metrics that are drawn image by image."""
@@ -28,7 +29,7 @@ LEAST_PX = 1.0
 _BOXES_SHARE = 0.8  # of the room between two centres
 
 
-@rc_context(LOOK)
+@rc_context(STYLE)
 def box_plot(cases: pd.DataFrame, metric: str, variants: Sequence[str]) -> Figure:
     """Distribution of a metric over images: a panel a structure, a box a centre and variant.
 
@@ -86,7 +87,7 @@ def _boxes(
             )
 
 
-@rc_context(LOOK)
+@rc_context(STYLE)
 def pair_scatter(
     cases: pd.DataFrame, metric: str, pair: tuple[str, str], centres: Sequence[str]
 ) -> Figure:
@@ -141,7 +142,7 @@ def _wins(values: pd.DataFrame, metric: str, pair: tuple[str, str]) -> str:
     return f"{pair[1]} better: {int(better.sum())}/{len(values)}"
 
 
-@rc_context(LOOK)
+@rc_context(STYLE)
 def difference_plot(comparison: pd.DataFrame, metric: str, centres: Sequence[str]) -> Figure:
     """Mean differences of pairs of variants with their intervals: a panel a structure.
 
@@ -192,7 +193,7 @@ def _intervals(
             )
 
 
-@rc_context(LOOK)
+@rc_context(STYLE)
 def training_curves(epochs: pd.DataFrame, variants: Sequence[str]) -> Figure:
     """Loss and validation Dice by epoch, a line a run; a ring marks the epoch that was kept.
 

@@ -4,17 +4,16 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from tvseg.errors import UserError
-from tvseg.evaluation.report.grouping import VARYING, group_runs
+from tvseg.evaluation.report.grouping import conditions, group_runs
 from tvseg.evaluation.schema import IMAGE, MEAN_MASK
 from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol
 from tvseg.evaluation.scoring.rows import read_cases
 from tvseg.evaluation.scoring.runs import evaluation_folder
-from tvseg.evaluation.tables.layout import ordered
+from tvseg.evaluation.variants import ordered
 from tvseg.runs.folder import RunFolder
 
 NO_HOLDOUT = "none"
@@ -22,7 +21,7 @@ NO_HOLDOUT = "none"
 
 @dataclass(frozen=True)
 class Scoring:
-    """Which scores of a run are meant: as ``tvseg eval`` was told.
+    """What identifies one set of scores of a run, as given to ``tvseg eval``.
 
     Attributes:
         protocol: How masks were scored.
@@ -35,12 +34,12 @@ class Scoring:
     checkpoint: str
 
     def file(self, run: RunFolder) -> Path:
-        """Where a run keeps them."""
+        """Return the file in which a run keeps them."""
         folder = evaluation_folder(run, self.protocol, self.images, self.checkpoint)
         return folder / "cases.csv"
 
     def command(self, runs: Sequence[RunFolder]) -> str:
-        """The command that makes them."""
+        """Return the command that makes them."""
         words = ["tvseg", "eval", *(str(run.path) for run in runs)]
         own = PROTOCOLS[self.protocol.name]
         words += ["--protocol", self.protocol.name] if self.protocol.name != "honest" else []
@@ -100,8 +99,8 @@ def gather(runs: Sequence[RunFolder], scoring: Scoring) -> list[Group]:
         Groups in the order of their first run.
 
     Raises:
-        ValueError: Runs without these scores or with scores of an older form, or runs that would
-            stand in one place of a table.
+        UserError: Runs without these scores or with damaged ones, or two runs of the same variant,
+            hold-out and seed.
     """
     groups = group_runs(runs)
     lacking = [run for run in runs if not scoring.file(run).is_file()]
@@ -119,40 +118,43 @@ def gather(runs: Sequence[RunFolder], scoring: Scoring) -> list[Group]:
 
 
 def _read(runs: Sequence[RunFolder], scoring: Scoring) -> pd.DataFrame:
-    tables = []
-    for run in runs:
-        try:
-            tables.append(read_cases(scoring.file(run)))
-        except ValueError as error:  # pandas' own say nothing of the file
-            raise UserError(
-                f"{scoring.file(run)} cannot be used ({error}); "
-                f"score again with: {scoring.command([run])}"
-            ) from error
-    cases = pd.concat(tables, ignore_index=True)
+    cases = pd.concat([_read_run(run, scoring) for run in runs], ignore_index=True)
     cases["seed"] = cases["seed"].where(cases["variant"] != MEAN_MASK, 0)
     return cases.drop_duplicates(["variant", "seed", "structure", *IMAGE], ignore_index=True)
 
 
+def _read_run(run: RunFolder, scoring: Scoring) -> pd.DataFrame:
+    path, settings = scoring.file(run), run.settings()
+    try:
+        cases = read_cases(path)
+    except UserError as error:
+        raise UserError(f"{error}, here: {scoring.command([run])}") from error
+    known = {
+        "variant": {settings.display_name, MEAN_MASK},
+        "centre": set(settings.centres),
+        "structure": set(settings.structures),
+    }
+    for column, names in known.items():
+        if strange := sorted(set(cases[column]) - names):
+            raise UserError(
+                f"{path}: {column} must be one of {', '.join(sorted(names))}, got "
+                f"{', '.join(strange)}; score again with: {scoring.command([run])}"
+            )
+    return cases.assign(run=run.path.name)  # a folder may have been renamed
+
+
 def _titles(groups: Sequence[Sequence[RunFolder]]) -> list[str]:
-    """For each group, the settings that not all groups share."""
-    known = [_flat(group[0]) for group in groups]
+    """Return for each group the settings that not all groups share."""
+    known = [conditions(group[0]) for group in groups]
     keys = [key for key in known[0] if len({repr(other.get(key)) for other in known}) > 1]
     titles = [", ".join(f"{key} {settings.get(key)}" for key in keys) for settings in known]
     return [title or "All runs" for title in titles]
 
 
-def _flat(run: RunFolder) -> dict[str, Any]:
-    info = run.info()
-    tree = {"data": info["fingerprint"], "holdout": "none" if info["holdout"] == "none" else "one"}
-    settings = run.settings().model_dump(mode="json", exclude=VARYING)
-    nested = settings.pop("train")
-    return tree | settings | {f"train.{key}": value for key, value in nested.items()}
-
-
 def caption(runs: Sequence[RunFolder], scoring: Scoring) -> str:
-    """What must stand above every table of runs: images, protocol, selection, data."""
+    """Return the caption of a table of runs: images, protocol, selection, data."""
     rules = scoring.protocol
-    chosen = {str(run.info()["chosen"]) for run in runs}
+    chosen = {str(run.info().get("chosen", "not noted")) for run in runs}
     selection = ", ".join(sorted(chosen)) if scoring.checkpoint == "best" else "last epoch"
     kept = rules.name == "paper" and "selected on target" not in chosen
     which = "test split" if scoring.images == "test" else "all images"

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from tvseg.data.geometry import Box
-from tvseg.evaluation.plot_style import LOOK, WIDTH_IN
+from tvseg.evaluation.plot_style import STYLE, WIDTH_IN
 from tvseg.evaluation.report.examples import Example
 from tvseg.evaluation.tables.layout import SHORT
 from tvseg.inference.contours import outline
@@ -21,7 +21,7 @@ MARGIN = 0.15  # about the contours, as a share of their extent
 COLUMN_IN = WIDTH_IN / 4
 
 
-@rc_context(LOOK)
+@rc_context(STYLE)
 def panels(examples: Sequence[Example]) -> Figure:
     """Draw cases as rows: the photograph, then each variant's contours, enlarged.
 

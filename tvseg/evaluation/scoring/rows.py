@@ -24,16 +24,45 @@ def read_cases(path: Path) -> pd.DataFrame:
     """Read a ``cases.csv``, names as text even where they look like numbers.
 
     Raises:
-        ValueError: It lacks columns, as one of an older version does.
+        UserError: It is no CSV file, lacks columns (as one of an older version does), or holds
+            something else than numbers in them.
         FileNotFoundError: There is no such file.
     """
-    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+    try:
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""]
+        )
+    except ValueError as error:  # pandas' parser errors, bytes that are no UTF-8
+        raise UserError(f"{path} must be a CSV file: {' '.join(str(error).split())}") from error
     if missing := [name for name in COLUMNS if name not in table.columns]:
         raise UserError(
             f"{path} must have the columns of this version, it lacks {', '.join(missing)}; "
             "write it anew with 'tvseg eval'"
         )
+    for name in COLUMNS:
+        _check_column(path, table[name])
     return table
+
+
+def _check_column(path: Path, values: pd.Series) -> None:
+    """Raise UserError unless a column holds what its name says."""
+    if values.name in TEXT:
+        wrong, kind = values.isna(), "a name"
+    elif values.name in ("missed", "spurious"):
+        wrong, kind = ~values.astype(str).isin(["True", "False"]), "True or False"
+    else:
+        numbers = pd.to_numeric(values, errors="coerce")
+        wrong = values.notna() & ~np.isfinite(numbers)
+        wrong |= values.isna() & (values.name == "seed")
+        kind = "a number"
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        value = values.iloc[row]
+        got = "nothing" if pd.isna(value) else f"{str(value)!r:.80}"
+        raise UserError(
+            f"{path}: line {row + 2} must have {kind} as {values.name}, "
+            f"got {got}; write it anew with 'tvseg eval'"
+        )
 
 
 def score(

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tvseg.evaluation.schema import MEAN_MASK, METRICS, Metric
+from tvseg.evaluation.schema import METRICS, Metric
 from tvseg.evaluation.tables.table import Cell, Table
+from tvseg.evaluation.variants import ordered
 
-ORDER = (MEAN_MASK, "dense", "depthwise", "tvconv")
 SHORT = {"cup": "OC", "disc": "OD"}
 SHOWN = ("dice", "hd95_px", "vcdr_error", "vcdr_bias")
 NUMBERS = ("mean", "sd", "low", "high", "found_mean", "n", "n_missed")
@@ -106,12 +106,6 @@ def shift_table(means: pd.DataFrame) -> Table:
         "images, centres and seeds. limit: a perfect prediction, cut off by the window."
     )
     return Table.of(caption, text, numbers=numbers, heads=2, name="shifts")
-
-
-def ordered(variants: Sequence[str]) -> list[str]:
-    """Return variants in the order of tables: the mean mask, the paper's three, others by name."""
-    known = [variant for variant in ORDER if variant in variants]
-    return known + sorted(set(variants) - set(known))
 
 
 def task(metric: str, structure: str) -> str:
