@@ -36,7 +36,6 @@ def test_commands_run(
     name: str, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(PROJECT / "configs")
     shutil.copytree(phantoms / "FullField" / "image", tmp_path / "photos")
     every_disc_counts_as_found(monkeypatch)
     for words in commands(PAGES[name], "bash"):

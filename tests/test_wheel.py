@@ -62,7 +62,7 @@ def test_the_wheel_works_outside_the_clone(wheel: Path, tmp_path: Path) -> None:
     _run(tvseg, "data", "synth", "data", "--per-centre", "4", "--size", "96", cwd=tmp_path)
     _run(
         tvseg, "train", "--holdout", "A", "--data", "data",
-        "--config", site / "tvseg/configs/depthwise.yaml", *TINY, cwd=tmp_path,
+        "--config", "depthwise", *TINY, cwd=tmp_path,
     )  # fmt: skip
     photographs = Path("data/Domain1/test/ROIs/image")
     model = "runs/depthwise-holdout-A-seed0"
