@@ -15,9 +15,9 @@ import monai.metrics
 import numpy as np
 import torch
 
+from tvseg import metrics
 from tvseg.evaluation.scoring.protocols import PROTOCOLS
 from tvseg.evaluation.scoring.rows import score
-from tvseg.metrics import segmentation as metrics
 from tvseg.metrics.checks import Mask
 
 SIDE_PX = 800
@@ -63,8 +63,6 @@ def score_shared(pairs: Pairs) -> None:
     """Compute every metric of ours, surface distances once per structure."""
     for prediction, truth in pairs.values():
         metrics.dice(prediction, truth)
-        metrics.area(prediction)
-        metrics.area(truth)
         distances = metrics.surface_distances(prediction, truth)
         distances.hd()
         distances.hd95(rule="max")
@@ -86,8 +84,6 @@ def score_singly(pairs: Pairs) -> None:
     """Compute every metric of ours by its own function."""
     for prediction, truth in pairs.values():
         metrics.dice(prediction, truth)
-        metrics.area(prediction)
-        metrics.area(truth)
         metrics.hd(prediction, truth)
         metrics.hd95(prediction, truth, rule="max")
         metrics.hd95(prediction, truth, rule="pooled")

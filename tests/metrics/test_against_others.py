@@ -11,8 +11,8 @@ from monai import metrics as monai_metrics
 from PIL import Image
 from scipy.ndimage import binary_fill_holes, gaussian_filter
 
+from tvseg.metrics import asd, assd, dice, hd, hd95, surface_dice
 from tvseg.metrics.checks import Mask
-from tvseg.metrics.segmentation import asd, assd, dice, hd, hd95, surface_dice
 
 MEDPY_ATOL = 1e-9
 MONAI_ATOL = 1e-4  # MONAI computes in float32

@@ -23,44 +23,8 @@ from typing import Literal
 
 import numpy as np
 
-from tvseg.metrics.checks import Mask, check_mask, check_mask_pair
-from tvseg.metrics.surface import Hd95Rule, SurfaceDistances, surface_distances
-
-__all__ = [
-    "SurfaceDistances",
-    "area",
-    "asd",
-    "assd",
-    "dice",
-    "hd",
-    "hd95",
-    "surface_dice",
-    "surface_distances",
-    "vcdr",
-]
-
-
-def area(mask: Mask) -> int:
-    """Return the number of pixels of a mask.
-
-    Args:
-        mask: Boolean array of shape (height, width).
-
-    Returns:
-        Area in pixels; 0 if the mask is empty.
-
-    Raises:
-        ValueError: If the array is not boolean or not 2-D.
-
-    Source:
-        Count of True pixels.
-
-    Example:
-        >>> area(np.array([[True, False], [True, True]]))
-        3
-    """
-    check_mask(mask, "mask")
-    return int(np.count_nonzero(mask))
+from tvseg.metrics.checks import Mask, check_mask_pair
+from tvseg.metrics.surface import Hd95Rule, surface_distances
 
 
 def dice(prediction: Mask, truth: Mask, *, smooth: float = 0.0) -> float:
@@ -131,7 +95,7 @@ def hd(prediction: Mask, truth: Mask) -> float:
 def hd95(prediction: Mask, truth: Mask, *, rule: Hd95Rule = "max") -> float:
     """Return the 95th percentile Hausdorff distance of two surfaces.
 
-    The two rules part widely when one mask has a small island: name the rule with the number.
+    The two rules differ widely when one mask has a small island: name the rule with the number.
 
     Args:
         prediction: Boolean array of shape (height, width).

@@ -14,7 +14,7 @@ from tvseg.evaluation.report.groups import Scoring
 from tvseg.evaluation.report.panels import panels, window
 from tvseg.evaluation.scoring.protocols import PROTOCOLS
 from tvseg.evaluation.scoring.runs import evaluate_run, open_run
-from tvseg.metrics.segmentation import dice
+from tvseg.metrics import dice
 from tvseg.runs.folder import RunFolder
 
 CPU = torch.device("cpu")

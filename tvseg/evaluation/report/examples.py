@@ -18,7 +18,7 @@ from tvseg.evaluation.schema import IMAGE
 from tvseg.evaluation.scoring.protocols import Protocol
 from tvseg.evaluation.scoring.runs import on_grid
 from tvseg.inference.predictor import Predictor, find_checkpoint
-from tvseg.metrics.segmentation import dice
+from tvseg.metrics import dice
 from tvseg.runs.folder import RunFolder
 
 RANKS = ("best", "median", "worst")

@@ -10,7 +10,7 @@ import pandas as pd
 from tvseg.errors import UserError
 from tvseg.evaluation.schema import COLUMNS
 from tvseg.evaluation.scoring.protocols import REFERENCE_SIDE_PX, Protocol
-from tvseg.metrics.segmentation import dice, surface_distances, vcdr
+from tvseg.metrics import dice, surface_distances, vcdr
 
 Score = dict[str, object]
 """Values of some columns of one row of ``cases.csv``."""

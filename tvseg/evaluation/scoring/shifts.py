@@ -14,7 +14,7 @@ from tvseg.evaluation.scoring.protocols import Protocol
 from tvseg.evaluation.scoring.rows import Score
 from tvseg.evaluation.scoring.runs import Subject, evaluation_folder, on_grid
 from tvseg.files import write_text
-from tvseg.metrics.segmentation import dice
+from tvseg.metrics import dice
 
 STEPS = ((-1, 0), (1, 0), (0, -1), (0, 1))  # up, down, left, right as (rows, columns)
 SHIFTS = (0.0, 0.05, 0.1, 0.2)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tvseg.data.laterality import Laterality
 from tvseg.inference.measure.rim_width import rim_widths
-from tvseg.metrics.segmentation import vcdr
+from tvseg.metrics import vcdr
 
 
 def measure(
