@@ -20,6 +20,7 @@ VAGUE = {"utils", "misc", "common", "helpers"}
 FLOORS = [
     {"__main__"},
     {"cli"},
+    {"sweep"},
     {"evaluation"},
     {"inference", "verification", "bench", "integrations"},
     {"localizer"},

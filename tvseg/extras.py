@@ -10,6 +10,8 @@ EXTRAS = {
     "matplotlib": "report",
     "jinja2": "report",
     "pydicom": "dicom",
+    "ray": "ray",
+    "submitit": "slurm",
     "onnx": "onnx",
     "onnxscript": "onnx",
 }

@@ -17,6 +17,7 @@ COMMANDS = {
     "data": "tvseg.cli.data:data",
     "train": "tvseg.cli.train:train",
     "train-localizer": "tvseg.cli.train_localizer:train_localizer",
+    "sweep": "tvseg.cli.sweep:sweep",
     "eval": "tvseg.cli.eval:evaluate",
     "report": "tvseg.cli.report:report",
     "predict": "tvseg.cli.predict:predict",

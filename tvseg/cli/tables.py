@@ -31,10 +31,10 @@ def print_table(table: Table, console: Console | None = None) -> None:
     console = console or make_console()
     if table.caption:
         console.print(Text(printable(table.caption, console.encoding)))
-    grid = _grid(table, console.encoding, beside=True)
+    grid = grid_of(table, console.encoding, beside=True)
     wide = console.options.update(max_width=10 * PIPED_WIDTH)
     if console.measure(grid, options=wide).maximum > console.width:
-        grid = _grid(table, console.encoding, beside=False)
+        grid = grid_of(table, console.encoding, beside=False)
     console.print(grid)
 
 
@@ -51,7 +51,7 @@ def printable(text: str, encoding: str) -> str:
     return text
 
 
-def _grid(table: Table, encoding: str, *, beside: bool) -> Grid:
+def grid_of(table: Table, encoding: str, *, beside: bool = True) -> Grid:
     """Lay a table out with the note of each cell beside its text or below it."""
     has_notes = any(cell.note for row in table.rows for cell in row)
     grid = Grid(header_style="bold")

@@ -1,0 +1,96 @@
+"""``tvseg sweep``: variants x centres x seeds x any key."""
+
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tvseg.sweep.cells import SweepFolder
+    from tvseg.sweep.engines import Engine, Resources
+    from tvseg.sweep.plan import Cell, Plan
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path),
+              help="Folder of the sweep; by default sweeps/NAME of FILE's name.")  # fmt: skip
+@click.option("--data", type=click.Path(path_type=Path),
+              help="Data root; else the file's, else $TVSEG_DATA.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["local", "ray", "slurm"]), default="local",
+              show_default=True, help="Where cells run.")  # fmt: skip
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
+              help="Cells at a time.")  # fmt: skip
+@click.option("--cpus", type=click.IntRange(1), default=1, show_default=True,
+              help="Threads of each cell.")  # fmt: skip
+@click.option("--gpus", type=click.FloatRange(0), default=0.0,
+              help="GPUs of each cell; a part of one for several cells on it.")  # fmt: skip
+@click.option("--address", help="Address of a running Ray cluster.")
+@click.option("--slurm", "slurm_options", multiple=True, metavar="KEY=VALUE",
+              help="Option of submitit, e.g. slurm_partition=gpu; may be given again.")  # fmt: skip
+@click.option("--retry-failed", is_flag=True, help="Run failed cells again.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and the time left, run nothing.")
+def sweep(
+    file: Path, out: Path | None, data: Path | None, engine: str, jobs: int, cpus: int, gpus: float,
+    address: str | None, slurm_options: tuple[str, ...], retry_failed: bool, dry_run: bool,
+) -> None:  # fmt: skip
+    """Train and score every cell of the sweep FILE that is not finished yet.
+
+    FILE names variants, holdouts and seeds, and a grid of any keys; docs/sweeps.md has an example.
+    Each cell is a training in a process of its own, with its own log; one that is killed is tried
+    again from its last checkpoint, one that fails never stops the others. Interrupted sweeps
+    continue when the command is given again; a changed FILE runs only what is new.
+
+    Exit code 3 when some cells failed; sweep.md lists them.
+    """
+    from tvseg.sweep.cells import SweepFolder, check_free
+    from tvseg.sweep.plan import read_plan
+    from tvseg.sweep.progress import progress_of
+
+    plan = read_plan(file, data=data, default_data=os.environ.get("TVSEG_DATA"))
+    folder = SweepFolder(out or Path("sweeps") / file.stem)
+    check_free(folder)
+    if dry_run:
+        for cell in plan.cells:
+            click.echo(f"{folder.state(cell):8}  {cell.name}")
+        click.echo(str(progress_of(plan, folder, jobs=jobs)))
+        return
+    from tvseg.sweep.engines import ENGINES, Resources
+
+    options = dict(item.partition("=")[::2] for item in slurm_options)
+    resources = Resources(jobs, cpus, gpus, address, options)
+    skip = {"finished"} if retry_failed else {"finished", "failed"}
+    waiting = [cell for cell in plan.cells if folder.state(cell) not in skip]
+    _run(plan, waiting, folder, ENGINES[engine], resources)
+
+
+def _run(
+    plan: "Plan",
+    waiting: "list[Cell]",
+    folder: "SweepFolder",
+    engine: "Engine",
+    resources: "Resources",
+) -> None:
+    from rich.live import Live
+
+    from tvseg.cli.tables import grid_of
+    from tvseg.sweep.progress import progress_of
+    from tvseg.sweep.table import write_table
+
+    write_table(plan, folder, jobs=resources.jobs)
+    live = Live(refresh_per_second=1) if sys.stdout.isatty() else None
+    with live or nullcontext():
+        for cell, record in engine(plan, waiting, folder, resources):
+            table = write_table(plan, folder, jobs=resources.jobs)
+            if live:
+                live.update(grid_of(table, live.console.encoding))
+                continue
+            why = f" ({record.reason})" if record.reason else ""
+            progress = progress_of(plan, folder, jobs=resources.jobs)
+            click.echo(f"{cell.name}: {record.state}{why}; {progress}")
+    progress = progress_of(plan, folder)
+    click.echo(f"{progress}; table: {folder.path / 'sweep.md'}")
+    sys.exit(3 if progress.failed else 0)

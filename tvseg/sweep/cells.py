@@ -1,0 +1,196 @@
+"""What is known of each cell, and how one is run: training and scoring as subprocesses."""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from tvseg.errors import UserError
+from tvseg.files import write_json
+from tvseg.sweep.plan import Cell, Plan
+
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
+
+State = Literal["new", "begun", "finished", "failed"]
+
+RETRIES = 2
+"""How often a cell that was killed is started again before it counts as failed."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of a cell on disk.
+
+    Attributes:
+        fingerprint: Of the cell; a record of another one belongs to older settings or data.
+        state: ``begun`` also of a cell whose driver died.
+        seconds: Of all attempts.
+        attempts: How often it was started.
+        reason: Why it failed, in words.
+    """
+
+    fingerprint: str
+    state: State
+    seconds: float = 0.0
+    attempts: int = 0
+    reason: str = ""
+
+
+class SweepFolder:
+    """The folder of a sweep: ``runs/``, ``logs/``, ``cells/`` and what was replaced in ``old/``.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.runs = path / "runs"
+        self.logs = path / "logs"
+
+    def record(self, cell: Cell) -> Record | None:
+        """Return the record of a cell, None where there is none of this fingerprint."""
+        try:
+            content = json.loads(self._file(cell).read_text(encoding="utf-8"))
+            found = Record(**content)
+        except (OSError, ValueError, TypeError):
+            return None
+        return found if found.fingerprint == cell.fingerprint else None
+
+    def state(self, cell: Cell) -> State:
+        """Return the state of a cell."""
+        found = self.record(cell)
+        return "new" if found is None else found.state
+
+    def write(self, cell: Cell, record: Record) -> None:
+        """Keep the record of a cell."""
+        write_json(self._file(cell), asdict(record))
+
+    def replace_old(self, cell: Cell) -> None:
+        """Move the run of other settings, data or version that has the cell's name to ``old/``."""
+        run = self.runs / cell.name
+        if self.record(cell) is None and run.exists():
+            stamp = time.strftime("%Y%m%d-%H%M%S")
+            target = self.path / "old" / f"{cell.name}-{stamp}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            run.rename(target)
+
+    def log(self, cell: Cell) -> Path:
+        """Return the path of the log of a cell."""
+        return self.logs / f"{cell.name}.log"
+
+    def _file(self, cell: Cell) -> Path:
+        return self.path / "cells" / f"{cell.name}.json"
+
+
+def commands_of(plan: Plan, cell: Cell, folder: SweepFolder) -> list[list[str]]:
+    """Return the commands of a cell: the training, then a scoring for each protocol."""
+    program = [sys.executable, "-m", "tvseg", "-q"]
+    configs = [part for path in cell.configs for part in ("--config", str(path))]
+    train = [*program, "train", "--holdout", cell.holdout, "--data", str(plan.data),
+             "--out", str(folder.runs), "--resume", *configs, *cell.overrides]  # fmt: skip
+    run = str(folder.runs / cell.name)
+    scorings = [
+        [*program, "eval", run, "--data", str(plan.data), "--protocol", protocol,
+         "--checkpoint", plan.file.checkpoint]
+        for protocol in plan.file.protocols if cell.holdout != "none"
+    ]  # fmt: skip
+    return [train, *scorings]
+
+
+def run_cell(plan: Plan, cell: Cell, folder: SweepFolder, *, threads: int | None = None) -> Record:
+    """Run a cell to its end: train with ``--resume``, retry when killed, score.
+
+    Args:
+        plan: The sweep.
+        cell: Of it.
+        folder: Gets the run, the log and the record.
+        threads: Of torch in the cell; None leaves it to torch.
+
+    Returns:
+        The record, ``finished`` or ``failed``, which is on disk as well.
+    """
+    before = folder.record(cell)
+    folder.replace_old(cell)
+    folder.logs.mkdir(parents=True, exist_ok=True)
+    began, seconds = time.monotonic(), before.seconds if before else 0.0
+    attempts = before.attempts if before else 0
+    environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+    reason = ""
+    for attempt in range(1 + RETRIES):
+        spent = seconds + time.monotonic() - began
+        folder.write(cell, Record(cell.fingerprint, "begun", spent, attempts + attempt + 1))
+        reason, again = _run_commands(
+            commands_of(plan, cell, folder), folder.log(cell), environment
+        )
+        if not (reason and again):
+            break
+    spent = seconds + time.monotonic() - began
+    state: State = "failed" if reason else "finished"
+    record = Record(cell.fingerprint, state, spent, attempts + attempt + 1, reason)
+    folder.write(cell, record)
+    return record
+
+
+def _run_commands(
+    commands: Sequence[Sequence[str]], log: Path, environment: Mapping[str, str]
+) -> tuple[str, bool]:
+    """Run commands until one fails; return why, and whether another attempt may help."""
+    for command in commands:
+        with log.open("ab") as file:
+            file.write(f"\n$ {' '.join(command)}\n".encode())
+            file.flush()
+            start = file.tell()
+            done = subprocess.run(
+                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                env=environment, check=False, preexec_fn=_die_with_parent,
+            )  # fmt: skip
+        if done.returncode:
+            with log.open("rb") as file:
+                file.seek(start)
+                said = file.read().decode("utf-8", "replace")
+            return why_it_failed(done.returncode, said)
+    return "", False
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process with the thread that started it, so that none is orphaned."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def why_it_failed(code: int, said: str) -> tuple[str, bool]:
+    """Tell out of memory, a kill, a diverged training and other failures apart.
+
+    Args:
+        code: Exit code; negative or above 128 for a signal.
+        said: What the process printed.
+
+    Returns:
+        The reason in words, and whether another attempt may help.
+    """
+    last = next((line for line in reversed(said.splitlines()) if line.strip()), "").strip()
+    number = -code if code < 0 else code - 128
+    if "out of memory" in said.lower() or "MemoryError" in said:
+        return f"out of memory: {last}", False
+    if number == signal.SIGKILL:
+        return "killed (SIGKILL), by a user or by the system for want of memory", True
+    if code < 0 or number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
+        return f"ended by {signal.Signals(number).name}", True
+    if "loss" in last and "finite" in last:
+        return f"diverged: {last}", False
+    return f"exit code {code}: {last}", False
+
+
+def check_free(folder: SweepFolder) -> None:
+    """Raise UserError unless a folder is new, empty or one of a sweep."""
+    path = folder.path
+    if path.exists() and any(path.iterdir()) and not (path / "cells").is_dir():
+        raise UserError(f"{path} must be a new folder or one of a sweep: name another one")

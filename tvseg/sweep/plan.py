@@ -1,0 +1,167 @@
+"""From a sweep file to its cells."""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+import tvseg
+from tvseg.config import load_settings
+from tvseg.documents import MAX_YAML_BYTES, check_tree, parse_yaml
+from tvseg.errors import UserError
+from tvseg.files import read_bytes
+
+
+class SweepFile(BaseModel):
+    """What a sweep file may say.
+
+    Attributes:
+        data: Data root; ``--data`` and ``$TVSEG_DATA`` come before and after it.
+        configs: Settings files that every cell starts from, relative to the sweep file.
+        settings: Keys of every cell, such as ``train.epochs: 10``.
+        variants: Name -> keys of this variant.
+        holdouts: Centres to hold out, or ``none``.
+        seeds: One training for each.
+        grid: Key -> values; every combination makes a variant of its own.
+        protocols: Scoring protocols that are run on each finished training.
+        checkpoint: Which checkpoint is scored.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str | None = None
+    configs: tuple[str, ...] = ()
+    settings: dict[str, Any] = {}
+    variants: dict[str, dict[str, Any]] = Field(min_length=1)
+    holdouts: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    grid: dict[str, tuple[Any, ...]] = {}
+    protocols: tuple[str, ...] = ("honest",)
+    checkpoint: str = "best"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a sweep.
+
+    Attributes:
+        variant: Name of the variant, with the values of the grid.
+        holdout: Centre that is held out.
+        seed: Of the training.
+        configs: Settings files.
+        overrides: ``key=value`` items.
+        fingerprint: Of the settings, the data and the version of tvseg.
+    """
+
+    variant: str
+    holdout: str
+    seed: int
+    configs: tuple[Path, ...]
+    overrides: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """Name of the run folder."""
+        return f"{self.variant}-holdout-{self.holdout}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a sweep, in the order in which they run: seeds outermost."""
+
+    file: SweepFile
+    data: Path
+    cells: tuple[Cell, ...]
+
+
+def read_plan(path: Path, *, data: Path | None = None, default_data: str | None = None) -> Plan:
+    """Read a sweep file and check the settings of every cell.
+
+    Args:
+        path: The YAML file.
+        data: Data root that goes before the file's.
+        default_data: Data root that is used when neither is given.
+
+    Raises:
+        UserError: A wrong key or value, no data root, or two cells of one name.
+    """
+    tree = parse_yaml(read_bytes(path, limit=MAX_YAML_BYTES), path)
+    file = check_tree(SweepFile, tree, path)
+    given = data or file.data or default_data
+    root = Path(given or "nothing")
+    if not given or not root.is_dir():
+        raise UserError(f"{path}: data must be an existing folder; give data: or --data")
+    stamp = data_stamp(root)
+    cells = tuple(_cells(file, path.parent, stamp))
+    names = [cell.name for cell in cells]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{path}: cells must differ in name, {twice} is there twice")
+    return Plan(file, root, cells)
+
+
+def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[Cell]:
+    configs = tuple(folder / config for config in file.configs)
+    points = [
+        dict(zip(file.grid, values, strict=True))
+        for values in itertools.product(*file.grid.values())
+    ]
+    for seed, (variant, keys), point, holdout in itertools.product(
+        file.seeds, file.variants.items(), points, file.holdouts
+    ):
+        name = "-".join(
+            [variant, *(f"{_short(key)}{_short(value)}" for key, value in point.items())]
+        )
+        overrides = _overrides({**file.settings, **keys, **point, "name": name, "seed": seed})
+        settings = load_settings(configs, overrides)
+        if holdout not in {*settings.centres, "none"}:
+            raise UserError(
+                f"holdouts must name centres ({', '.join(settings.centres)}) or none, got {holdout}"
+            )
+        content = [settings.model_dump(mode="json"), holdout, stamp, tvseg.__version__]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        yield Cell(name, holdout, seed, configs, overrides, digest)
+
+
+def _overrides(keys: dict[str, Any]) -> tuple[str, ...]:
+    """Write keys as ``key=value`` items, the values as YAML on one line."""
+    return tuple(
+        f"{key}={yaml.safe_dump(value, default_flow_style=True, width=10**6).split(chr(10))[0]}"
+        for key, value in keys.items()
+    )
+
+
+def _short(text: object) -> str:
+    """Return the last part of a key, or a value, as it may stand in a file name."""
+    return re.sub(r"[^A-Za-z0-9.]+", "_", str(text).rpartition("train.")[2])
+
+
+def data_stamp(root: Path) -> str:
+    """Return a digest of names, sizes and times of the files below a folder; none is opened."""
+    entries = sorted(_entries(root, root))
+    return hashlib.sha256("\n".join(entries).encode()).hexdigest()[:16]
+
+
+def _entries(folder: Path, root: Path) -> Iterator[str]:
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(
+            part.startswith(".") for part in path.parts[len(root.parts) :]
+        ):
+            about = path.stat()
+            yield f"{path.relative_to(root)}\t{about.st_size}\t{about.st_mtime_ns}"
+
+
+def by_variant(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """Group cells by variant, in order."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.variant, []).append(cell)
+    return groups

@@ -1,0 +1,62 @@
+"""How far a sweep is, and how long it will take."""
+
+import statistics
+from dataclasses import dataclass
+
+from tvseg.sweep.cells import SweepFolder
+from tvseg.sweep.plan import Plan
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a sweep is.
+
+    Attributes:
+        finished: Cells.
+        failed: Cells.
+        total: Cells.
+        seconds_left: Estimated from finished cells; None before the first.
+    """
+
+    finished: int
+    failed: int
+    total: int
+    seconds_left: float | None
+
+    def __str__(self) -> str:
+        left = "" if self.seconds_left is None else f", about {words(self.seconds_left)} left"
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{self.finished} of {self.total} cells finished{failed}{left}"
+
+
+def progress_of(plan: Plan, folder: SweepFolder, *, jobs: int = 1) -> Progress:
+    """Count the states of the cells, and estimate the time that is left.
+
+    A cell is expected to take as long as the finished ones of its variant, else of all.
+
+    Args:
+        plan: The sweep.
+        folder: Its folder.
+        jobs: Cells at a time.
+    """
+    records = {cell: folder.record(cell) for cell in plan.cells}
+    known: dict[str, list[float]] = {}
+    for cell, record in records.items():
+        if record and record.state == "finished":
+            known.setdefault(cell.variant, []).append(record.seconds)
+    every = [seconds for of in known.values() for seconds in of]
+    states = [record.state if record else "new" for record in records.values()]
+    left = None
+    if every:
+        waiting = [cell for cell, record in records.items()
+                   if not record or record.state not in ("finished", "failed")]  # fmt: skip
+        left = sum(statistics.median(known.get(cell.variant, every)) for cell in waiting) / jobs
+    return Progress(states.count("finished"), states.count("failed"), len(states), left)
+
+
+def words(seconds: float) -> str:
+    """Return a duration in words: ``45 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
