@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,13 +23,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tvseg.device import choose_device
 from tvseg.files import write_bytes
 from tvseg.inference.input.find import Photograph, find_photographs
 from tvseg.inference.input.read import read_photograph
-from tvseg.inference.load import deploy
+from tvseg.inference.load import load
 from tvseg.inference.output.formats import FORMATS
-from tvseg.inference.pipeline import Finding
+from tvseg.inference.pipeline import Segmentation
 from tvseg.inference.prediction import Prediction
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ def make_copies(source: Path, folder: Path, count: int) -> list[Path]:
     originals = [photograph.path for photograph in find_photographs([source])]
     made = []
     for place in range(count):
-        pixels = read_photograph(originals[place % len(originals)]).pixels
+        pixels = read_photograph(originals[place % len(originals)])[0]
         gain = 1 + 0.002 * (place // len(originals))
         path = folder / f"{place:04d}.jpg"
         Image.fromarray((pixels * gain).clip(0, 255).astype(np.uint8)).save(path, quality=95)
@@ -94,8 +94,8 @@ def time_whole(folder: Path, options: argparse.Namespace, out: Path) -> None:
 def time_stages(paths: list[Path], options: argparse.Namespace) -> None:
     """Print milliseconds of processor time a photograph, by stage, on one thread."""
     torch.set_num_threads(1)
-    deployed = deploy([Path(options.model)], device=choose_device("cpu"), roi=options.roi)
-    pipeline, spent = deployed.pipeline, dict[str, float]()
+    pipeline = load(options.model, device="cpu", roi=options.roi).pipeline
+    spent = dict[str, float]()
 
     def timed(stage: str, work: Callable[[], T]) -> T:
         begun = time.thread_time()
@@ -103,20 +103,20 @@ def time_stages(paths: list[Path], options: argparse.Namespace) -> None:
         spent[stage] = spent.get(stage, 0.0) + time.thread_time() - begun
         return result
 
-    locate, look = pipeline.locate, pipeline.ensemble
-    pipeline.locate = lambda images: timed("locate", lambda: locate(images))
+    locate = pipeline.locate
+    pipeline = replace(pipeline, locate=lambda images: timed("locate", lambda: locate(images)))
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         size = options.batch_size
         for warm in (True, False):
             for place in range(0, len(paths[: size if warm else 4 * size]), size):
                 batch = [Photograph(path.stem, path) for path in paths[place : place + size]]
                 pictures = timed("read", lambda b=batch: [read_photograph(p.path) for p in b])  # type: ignore[misc]
-                pixels = [picture.pixels for picture in pictures]
-                findings = timed("predict", lambda x=pixels: pipeline(x))  # type: ignore[misc]
-                for photograph, picture, finding in zip(batch, pictures, findings, strict=True):
-                    assert isinstance(finding, Finding)
-                    done = Prediction(photograph, picture, finding, look.encoding)
-                    timed("measure", done.row)
+                pixels = [picture[0] for picture in pictures]
+                segmentations = timed("predict", lambda x=pixels: pipeline(x))  # type: ignore[misc]
+                for photograph, picture, one in zip(batch, pictures, segmentations, strict=True):
+                    assert isinstance(one, Segmentation)
+                    done = Prediction(photograph, *picture, one, pipeline.encoding)
+                    timed("measure", lambda d=done: d.measurements)  # type: ignore[misc]
                     for name in options.formats.split(","):
                         content = timed(f"make {name}", lambda n=name, d=done: FORMATS[n].render(d))  # type: ignore[misc]
                         timed("write", lambda c=content: write_bytes(Path(scratch) / "x", c))  # type: ignore[misc]
@@ -143,7 +143,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         paths = make_copies(options.photographs, Path(scratch) / "photographs", options.count)
-        sizes = {read_photograph(path).pixels.shape[1::-1] for path in paths[:15]}
+        sizes = {read_photograph(path)[0].shape[1::-1] for path in paths[:15]}
         print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
               f"photographs of {sorted(sizes)} px")  # fmt: skip
         time_whole(paths[0].parent, options, Path(scratch) / "out")

@@ -1,11 +1,11 @@
-"""Measures a run's localiser on full photographs of the centre that the run has not seen.
+"""Measure a run's localizer on full photographs of the centre that the run has not seen.
 
-    python scripts/evaluate_localisation.py RUN --data ROOT --names 'X*' --centre C [--sheets DIR]
+    python scripts/evaluate_localisation.py RUN --data ROOT --names 'X*'
 
 ROOT/FullField/{image,mask} hold full photographs of the benchmark's mask encoding, of which those
-whose names match are taken; with --centre their discs are compared with the given regions of
-interest of the same names. Confidence is tried on the same photographs without their disc: painted
-over, and cropped to the half of the field without it. Prints a row a photograph and a summary.
+whose names match are taken. Confidence is measured on the same photographs without their disc, too:
+painted over, and cropped to the half of the field without it. Prints a row per photograph and a
+summary. ``tvseg eval`` scores the same run on the regions of interest that are given.
 """
 
 import argparse
@@ -18,19 +18,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu
 
-from tvseg.data.cases import find_cases
-from tvseg.data.centres import MaskEncoding, centres_of
+from tvseg.data.centres import MaskEncoding
 from tvseg.data.geometry import Box
 from tvseg.data.images import read_image, read_labels
-from tvseg.device import choose_device
-from tvseg.files import write_bytes
-from tvseg.inference.predictor import Predictor
-from tvseg.localizer.locate import Localizer, Location
+from tvseg.inference.load import load
+from tvseg.localizer.locate import Location
 from tvseg.metrics.segmentation import dice
 from tvseg.runs.folder import RunFolder
 from tvseg.settings import SegmentationSettings
-
-SHEET_PX = 256
 
 
 @dataclass(frozen=True)
@@ -89,52 +84,13 @@ def judge(photograph: Photograph, location: Location) -> dict[str, object]:
     if location.window is None:
         return result | {"holds": False, "side": np.nan, "off": np.nan}
     window = location.window
-    middle = window.row + (window.side - 1) / 2, window.col + (window.side - 1) / 2
     inside = window.cut(photograph.disc).sum() == photograph.disc.sum()
-    off_px = np.hypot(middle[0] - row, middle[1] - col)
+    off_px = np.hypot(window.centre[0] - row, window.centre[1] - col)
     return result | {
         "holds": bool(inside),
         "side": window.side / diameter_px,
         "off": off_px / diameter_px,
     }
-
-
-def scores(masks: np.ndarray, truth: np.ndarray) -> list[float]:
-    """Dice of each structure."""
-    return [dice(mask, true) for mask, true in zip(masks, truth, strict=True)]
-
-
-def pasted_back(photograph: Photograph, window: Box | None, predictor: Predictor) -> np.ndarray:
-    """The predicted masks in the photograph's own pixels; nothing where no disc was found."""
-    if window is None:
-        return np.zeros_like(photograph.masks)
-    masks = predictor.masks(window.cut(photograph.image))
-    whole = np.zeros_like(photograph.masks)
-    inside = window.overlap(Box.frame(photograph.disc))
-    whole[:, *inside.slices] = masks[:, *inside.seen_from(window).slices]
-    return whole
-
-
-def draw(photograph: Photograph, masks: np.ndarray, window: Box) -> np.ndarray:
-    """The window of a photograph: truth in green, prediction in white."""
-    picture = np.ascontiguousarray(
-        cv2.resize(window.cut(photograph.image), (SHEET_PX, SHEET_PX), interpolation=cv2.INTER_AREA)
-    )
-    for all_masks, colour in ((photograph.masks, (0, 220, 0)), (masks, (255, 255, 255))):
-        for mask in all_masks:
-            small = cv2.resize(window.cut(mask).astype(np.uint8), (SHEET_PX, SHEET_PX))
-            lines, _ = cv2.findContours(small, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(picture, lines, -1, colour, 1)
-    cv2.putText(picture, photograph.name, (5, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255,) * 3)
-    return picture
-
-
-def write_sheet(path: Path, tiles: list[np.ndarray]) -> None:
-    """Tiles as one PNG, seven a row."""
-    tiles = tiles + [np.zeros_like(tiles[0])] * (-len(tiles) % 7)
-    sheet = np.vstack([np.hstack(tiles[n : n + 7]) for n in range(0, len(tiles), 7)])
-    encoded = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1]
-    write_bytes(path, encoded.tobytes())
 
 
 def auroc(with_disc: list[float], without: list[float]) -> float:
@@ -143,49 +99,32 @@ def auroc(with_disc: list[float], without: list[float]) -> float:
 
 
 def main() -> None:
-    """Measure, print, draw."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--names", required=True, help="pattern of the photographs' file names")
-    parser.add_argument("--centre", help="centre that holds the same eyes' regions of interest")
-    parser.add_argument("--sheets", type=Path, help="folder for contact sheets")
     given = parser.parse_args()
-    run, device = RunFolder(given.run), choose_device()
-    settings = run.settings()
-    localizer = Localizer.from_run(run, device)
-    predictor, card = Predictor.from_checkpoint(run.best, device)
-    if given.centre and given.centre != card.holdout:
-        raise SystemExit(f"{given.run} has not held out centre {given.centre}")
-    regions = {}
-    if given.centre:
-        cases = find_cases(given.data, centres_of(settings)[given.centre])
-        regions = {case.name: case for case in cases}
-    rows, tiles = [], []
-    none_left: dict[str, list[Location]] = {"painted over": [], "cropped": []}
+    model, settings = load(given.run), RunFolder(given.run).settings()
+    if model.localizer is None:
+        raise SystemExit(f"{given.run} has no localizer")
+    rows = []
+    without: dict[str, list[Location]] = {"painted over": [], "cropped": []}
     for photograph in read_photographs(given.data, given.names, settings):
-        found, painted, cropped = localizer.locate(
-            [photograph.image, painted_over(photograph), cropped_away(photograph)]
+        segmentation = model(photograph.image).segmentation
+        painted, cropped = model.pipeline.locate(
+            [painted_over(photograph), cropped_away(photograph)]
         )
-        none_left["painted over"].append(painted)
-        none_left["cropped"].append(cropped)
-        masks = pasted_back(photograph, found.window, predictor)
-        row = judge(photograph, found)
-        names = settings.structures
-        row |= dict(zip(names, scores(masks, photograph.masks), strict=True))
-        if photograph.name in regions:
-            image, truth = regions[photograph.name].read()
-            given_roi = scores(predictor.masks(image), truth)
-            row |= {f"{n}_given": v for n, v in zip(names, given_roi, strict=True)}
-        rows.append(row)
-        if found.window is not None:
-            tiles.append(draw(photograph, masks, found.window))
-    report(pd.DataFrame(rows), none_left)
-    if given.sheets and tiles:
-        write_sheet(given.sheets / f"{run.path.name}.png", tiles)
+        without["painted over"].append(painted)
+        without["cropped"].append(cropped)
+        masks = segmentation.placed.whole()
+        scores = [dice(mask, true) for mask, true in zip(masks, photograph.masks, strict=True)]
+        row = judge(photograph, segmentation.location)
+        rows.append(row | dict(zip(settings.structures, scores, strict=True)))
+    report(pd.DataFrame(rows), without)
 
 
-def report(table: pd.DataFrame, none_left: dict[str, list[Location]]) -> None:
+def report(table: pd.DataFrame, without: dict[str, list[Location]]) -> None:
     """Print the rows and their summary."""
     print(table.to_string(index=False, float_format="%.3f"))
     good = table.holds & (table.side <= 2.5)
@@ -198,9 +137,9 @@ def report(table: pd.DataFrame, none_left: dict[str, list[Location]]) -> None:
     scored = table.drop(columns=["name", "kind", "confidence", "holds", "side", "off"])
     summary |= {f"mean Dice of {name}": value for name, value in scored.mean().items()}
     confident = table.confidence.tolist()
-    for how, locations in none_left.items():
-        without = [location.confidence for location in locations]
-        summary[f"AUROC against disc {how}"] = auroc(confident, without)
+    for how, locations in without.items():
+        doubtful = [location.confidence for location in locations]
+        summary[f"AUROC against disc {how}"] = auroc(confident, doubtful)
         summary[f"said to hold a disc, disc {how}"] = sum(
             location.window is not None for location in locations
         )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import shutil
 import stat
 import unicodedata
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,26 +24,49 @@ MAX_JSON_BYTES = 2**28
 MAX_TABLE_BYTES = 2**28
 MAX_TABLE_ROWS = 1_000_000
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")
+_TEMPORARY = re.compile(r"\.tvseg-[0-9a-f]{32}")  # short: a file's name may have 255 bytes
+_FORMULA = re.compile(r"[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
     """Write a file piece by piece; it takes its name, fsynced, when the block ends well.
 
+    A link is followed, an older file keeps its permissions, and a device or pipe is written to.
+
     Raises:
         OSError: The file cannot be written; an older file of the name is left as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    older = target.stat() if target.exists() else None
+    if older and not stat.S_ISREG(older.st_mode) and not target.is_dir():
+        with _naming(path), target.open("wb") as file:
+            yield file
+        return
+    temporary = target.with_name(f".tvseg-{uuid.uuid4().hex}")
     try:
-        with temporary.open("xb") as file:
+        with _naming(path), temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            if older:
+                temporary.chmod(stat.S_IMODE(older.st_mode))
+        temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Add the file's name to errors of the system, such as a full disk, that name none or ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or _TEMPORARY.fullmatch(Path(str(error.filename)).name):
+            error.filename = str(path)
         raise
 
 
@@ -61,6 +85,40 @@ def remove_temporaries(folder: Path) -> None:
     for path in list(folder.rglob(".*")):
         if _TEMPORARY.fullmatch(path.name) and path.is_file():
             path.unlink()
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
+    """Write a table, its columns those of the first row; cells see :func:`csv_cell`.
+
+    Returns:
+        The number of rows; without any no file is written.
+    """
+    remaining = iter(rows)
+    if (first := next(remaining, None)) is None:
+        return 0
+    count = 0
+    with open_atomically(path) as file:
+        file.write(_csv_line(first))
+        for row in itertools.chain([first], remaining):
+            file.write(_csv_line(row.values()))
+            count += 1
+    return count
+
+
+def _csv_line(cells: Iterable[object]) -> bytes:
+    return (",".join(csv_cell(cell) for cell in cells) + "\n").encode("utf-8", "backslashreplace")
+
+
+def csv_cell(value: object) -> str:
+    """Return a cell of a CSV file, quoted where it must be.
+
+    Text that a spreadsheet would run as a formula (it begins with ``=``, ``+``, ``-``, ``@``, a
+    tab or a carriage return) is preceded by an apostrophe; :func:`read_csv` takes it away again.
+    """
+    text = "" if value is None else str(value)
+    if isinstance(value, str) and _FORMULA.match(text) and not _NUMBER.fullmatch(text):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
 
 
 def write_text(path: Path, text: str) -> None:
@@ -190,7 +248,7 @@ def read_csv(path: Path, *, max_rows: int = MAX_TABLE_ROWS, trim: bool = True) -
         separator = stated[1] if stated else _separator_of(first)
         reader = csv.reader(lines, delimiter=separator, skipinitialspace=trim, strict=not trim)
         filled = [
-            (reader.line_num + bool(stated), [cell.strip() if trim else cell for cell in cells])
+            (reader.line_num + bool(stated), [_as_written(c.strip() if trim else c) for c in cells])
             for cells in reader
             if any(cell.strip() for cell in cells)
         ]
@@ -205,6 +263,11 @@ def read_csv(path: Path, *, max_rows: int = MAX_TABLE_ROWS, trim: bool = True) -
         names = ", ".join(map(repr, wrong))
         raise UserError(f"{path}: each column must have a name of its own, got {names} twice")
     return CsvTable(columns, [(line, _by_column(columns, cells)) for line, cells in filled[1:]])
+
+
+def _as_written(cell: str) -> str:
+    """Take the apostrophe of :func:`csv_cell` away."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
 
 
 def _separator_of(heads: str) -> str:
@@ -224,7 +287,7 @@ def check_row(row: Mapping[str, str], columns: list[str]) -> None:
     if "" in row:
         raise UserError(f"has more cells than the {len(columns)} columns")
     if len(row) < len(columns):
-        raise UserError(f"has {len(row)} cells for {len(columns)} columns")
+        raise UserError(f"must have {len(columns)} cells, one per column, has {len(row)}")
 
 
 def find_listed(folder: Path, name: str) -> Path:

@@ -11,12 +11,12 @@ from tvseg.data.geometry import Box
 from tvseg.data.normalisation import Normalisation
 from tvseg.inference.ensemble import Ensemble
 from tvseg.inference.input.find import Photograph
-from tvseg.inference.input.read import Picture
-from tvseg.inference.pipeline import Pipeline
+from tvseg.inference.pipeline import Pipeline, Segmentation
 from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.prediction import Prediction
-from tvseg.inference.predictor import Predictor
 from tvseg.inference.regions import Locator, whole_pictures
+from tvseg.inference.torch_network import TorchNetwork
+from tvseg.localizer.locate import Location
 
 ENCODING = MaskEncoding({0: ("cup", "disc"), 128: ("disc",), 255: ()}, ("cup", "disc"))
 
@@ -28,18 +28,20 @@ class BrightParts(nn.Module):
         return torch.stack([x[:, 0] - 0.5, x[:, 1]], dim=1) * 50
 
 
-def make_predictor(network: nn.Module | None = None, image_size: int = 64) -> Predictor:
-    return Predictor(
+def make_network(
+    network: nn.Module | None = None, image_size: int = 64, encoding: MaskEncoding = ENCODING
+) -> TorchNetwork:
+    return TorchNetwork(
         network or BrightParts(),
         image_size=image_size,
-        encoding=ENCODING,
+        encoding=encoding,
         normalisation=Normalisation(),
-        device=torch.device("cpu"),
+        device="cpu",
     )
 
 
 def make_pipeline(locate: Locator = whole_pictures, *, mirror: bool = False) -> Pipeline:
-    return Pipeline(Ensemble([make_predictor()], mirror=mirror), locate)
+    return Pipeline(Ensemble([make_network()], mirror=mirror), locate)
 
 
 def draw_picture(height: int, width: int) -> np.ndarray:
@@ -64,9 +66,6 @@ def draw_prediction(
     side: int = 300, radius: float = 60, *, um_per_px: float | None = None
 ) -> Prediction:
     """A wavy disc with a wavy cup at (140, 150), found in a window about it."""
-    from tvseg.inference.pipeline import Finding
-    from tvseg.localizer.locate import Location
-
     rows, cols = np.mgrid[:side, :side]
     angle = np.arctan2(rows - 140, cols - 150)
     apart = np.hypot(rows - 140, cols - 150) / (1 + 0.1 * np.sin(3 * angle))
@@ -79,7 +78,8 @@ def draw_prediction(
     disagreement[1, 8:16, 8:16] = 0.5
     return Prediction(
         Photograph("one", Path("one.png"), um_per_px=um_per_px),
-        Picture(draw_field(side, 140, 150, radius), "unknown"),
-        Finding(Location(window, 0.9, "field"), window, placed, disagreement),
+        draw_field(side, 140, 150, radius),
+        "unknown",
+        Segmentation(Location(window, 0.9, "field"), placed, None, disagreement),
         ENCODING,
     )

@@ -10,7 +10,7 @@ from PIL import Image
 from tests.inference.drawn import draw_field, make_pipeline
 from tvseg.inference import predict
 from tvseg.inference.input.find import Photograph, find_photographs
-from tvseg.inference.output.folder import Outcome, OutputFolder
+from tvseg.inference.output.folder import OutputFolder, Tally
 from tvseg.inference.pipeline import Pipeline
 
 
@@ -27,7 +27,7 @@ def run(
     batch_size: int = 4,
     resume: bool = False,
     about: str = "",
-) -> Outcome:
+) -> Tally:
     pipeline = pipeline or make_pipeline()
     if isinstance(photographs, Path):
         photographs = find_photographs([photographs])
@@ -37,7 +37,7 @@ def run(
         pipeline,
         folder,
         about={"model": about},
-        command="tvseg predict",
+        provenance={"command": "tvseg predict"},
         batch_size=batch_size,
         resume=resume,
     )

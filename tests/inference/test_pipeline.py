@@ -1,18 +1,20 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.inference.drawn import draw_field, draw_picture, make_pipeline, make_predictor
+from tests.inference.drawn import draw_field, draw_picture, make_pipeline
 from tvseg.data.geometry import Box
-from tvseg.inference.pipeline import Finding
-from tvseg.inference.regions import Locator, cut, fixed_window, parse_window
+from tvseg.errors import UserError
+from tvseg.inference.pipeline import Segmentation
+from tvseg.inference.regions import Locator, fixed_window, parse_window
 from tvseg.localizer.locate import Location
 
 
-def _found(finding: Finding | ValueError) -> Finding:
-    assert isinstance(finding, Finding)
-    return finding
+def _sound(result: Segmentation | UserError) -> Segmentation:
+    assert isinstance(result, Segmentation)
+    return result
 
 
 @pytest.mark.parametrize(
@@ -21,23 +23,58 @@ def _found(finding: Finding | ValueError) -> Finding:
 )
 def test_masks_come_back_in_the_photographs_own_coordinates(window: Box) -> None:
     image = draw_field(300, 120, 180, 40)
-    finding = _found(make_pipeline(fixed_window(window))([image])[0])
+    result = _sound(make_pipeline(fixed_window(window))([image])[0])
     inside = np.zeros((300, 300), bool)
     inside[max(0, window.row) : window.row + window.side,
            max(0, window.col) : window.col + window.side] = True  # fmt: skip
-    for mask, channel in zip(finding.placed.whole(), (0, 1), strict=True):
+    for mask, channel in zip(result.placed.whole(), (0, 1), strict=True):
         truth = (image[..., channel] == 255) & inside
         assert mask.shape == truth.shape
         assert not (mask & ~inside).any()
         assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.85
-    assert finding.window == window
+    assert result.location.window == window
 
 
-def test_a_whole_picture_gives_the_predictors_masks() -> None:
-    for shape in ((120, 300), (97, 64), (64, 64)):
-        image = draw_picture(*shape)
-        finding = _found(make_pipeline()([image])[0])
-        assert (finding.placed.whole() == make_predictor().masks(image)).all()
+@pytest.mark.parametrize("size", [(64, 64), (200, 200), (120, 300), (301, 97), (33, 40)])
+def test_masks_of_a_whole_picture_have_its_size_and_place(size: tuple[int, int]) -> None:
+    image = draw_picture(*size)
+    masks = _sound(make_pipeline()([image])[0]).placed.whole()
+    assert masks.shape == (2, *size)
+    for mask, channel in zip(masks, (0, 1), strict=True):
+        truth = image[..., channel] > 0
+        assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.85
+        centre_px = [np.mean(np.nonzero(m), axis=1) for m in (mask, truth)]
+        assert np.abs(centre_px[0] - centre_px[1]).max() < max(size) / 64
+
+
+def test_masks_can_be_made_on_a_square_grid() -> None:
+    pipeline = replace(make_pipeline(), grid_px=80)
+    (result,) = pipeline([np.full((120, 300, 3), 255, np.uint8)])
+    masks = _sound(result).placed.whole()
+    assert masks.shape == (2, 80, 80)
+    assert masks[:, :32].all()
+    assert not masks[:, 32:].any()  # the padding
+
+
+def test_a_window_lies_on_the_grid_as_in_the_photograph() -> None:
+    image = draw_field(300, 120, 180, 40)
+    pipeline = make_pipeline(fixed_window(Box(60, 110, 121, 121)))
+    native = _sound(pipeline([image])[0]).placed.whole()
+    (half,) = replace(pipeline, grid_px=150)([image])
+    shrunk = native.reshape(2, 150, 2, 150, 2).mean(axis=(2, 4)) > 0.5
+    masks = _sound(half).placed.whole()
+    assert 2 * (masks & shrunk).sum() / (masks.sum() + shrunk.sum()) > 0.97
+
+
+def test_padding_is_decided_by_the_window_not_by_its_numbers() -> None:
+    """A whole picture continues with its edge, a window that was given with black."""
+    image = np.full((100, 60, 3), 255, np.uint8)
+    whole = _sound(make_pipeline()([image])[0])
+    given = _sound(make_pipeline(fixed_window(Box(0, 0, 100, 100)))([image])[0])
+    assert whole.logits is not None
+    assert given.logits is not None
+    assert (whole.logits > 0).all()
+    assert (given.logits[:, :, 41:] < 0).all()
 
 
 def test_each_photograph_of_a_batch_gets_its_own() -> None:
@@ -46,7 +83,7 @@ def test_each_photograph_of_a_batch_gets_its_own() -> None:
         return [
             Location(Box(20, 30, 80, 80), 0.9, "field"),
             Location(None, 0.1, "field"),
-            Location(None, 0.8, "roi"),
+            Location(Box.frame(images[2]), 0.8, "roi"),
             Location(Box(500, 500, 80, 80), 0.9, "field"),
         ]
 
@@ -58,13 +95,13 @@ def test_each_photograph_of_a_batch_gets_its_own() -> None:
     assert "at least 32 px" in str(tiny)
     assert isinstance(beside, ValueError)
     assert "must lie on the photograph of 90 x 90 px" in str(beside)
-    assert _found(none).window is None
-    assert not _found(none).placed.whole().any()
-    assert _found(none).placed.whole().shape == (2, 250, 250)
-    assert _found(roi).window == Box(0, 0, 220, 220)
-    for finding, image in ((_found(first), images[0]), (_found(roi), images[3])):
+    assert _sound(none).location.window is None
+    assert not _sound(none).placed.whole().any()
+    assert _sound(none).placed.whole().shape == (2, 250, 250)
+    assert _sound(roi).location.window == Box(0, 0, 220, 220)
+    for result, image in ((_sound(first), images[0]), (_sound(roi), images[3])):
         truth = image[..., 1] == 255
-        mask = finding.placed.whole()[1]
+        mask = result.placed.whole()[1]
         assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.9
 
 
@@ -76,8 +113,8 @@ def test_nothing_sound_in_a_batch_is_no_batch() -> None:
         return []
 
     locator: Locator = locate
-    (finding,) = make_pipeline(locator)([np.zeros((5, 5, 3), np.uint8)])
-    assert isinstance(finding, ValueError)
+    (result,) = make_pipeline(locator)([np.zeros((5, 5, 3), np.uint8)])
+    assert isinstance(result, ValueError)
     assert asked == [0]
 
 
@@ -90,7 +127,7 @@ def test_a_window_is_told_by_corner_and_side() -> None:
         parse_window("0,0,0")
 
 
-def test_beyond_the_photograph_there_is_black() -> None:
-    image = np.full((50, 40, 3), 9, np.uint8)
-    assert (cut(image, Box(0, 0, 50, 50)) == image).all()  # a whole picture is padded later
-    assert cut(image, Box(0, 0, 60, 60)).sum() == image.sum()
+def test_a_window_is_bounded_by_its_photograph() -> None:
+    (result,) = make_pipeline(fixed_window(Box(0, 0, 99999, 99999)))([draw_field(90, 40, 40, 20)])
+    assert isinstance(result, UserError)
+    assert "at most 2 times as large as its photograph of 90 x 90 px" in str(result)

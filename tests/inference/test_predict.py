@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "folder.png").mkdir()
     Image.fromarray(np.zeros((1, 1, 3), np.uint8)).save(folder / "pixel.png")
     Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")
-    (folder / "notes.txt").write_text("not a picture, and not asked for")
+    (folder / "notes.txt").write_text("cannot be read as a picture, and not asked for")
     return folder
 
 
@@ -55,7 +55,7 @@ def test_bad_files_are_listed_and_good_ones_unharmed(folder: Path, tmp_path: Pat
     assert set(bad) == {"cut", "empty", "pixel", "text", "broken", "bomb"}
     assert "cannot be read" in bad["cut"]
     assert "the file is empty" in bad["empty"]
-    assert "not a picture" in bad["text"]
+    assert "cannot be read as a picture" in bad["text"]
     assert "must be a DICOM file" in bad["broken"]
     assert "exceeds limit" in bad["bomb"]
     assert "at least 32 px" in bad["pixel"]

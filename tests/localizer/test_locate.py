@@ -19,9 +19,9 @@ from tvseg.localizer.checkpoint import (
     save_localizer,
 )
 from tvseg.localizer.locate import MAX_FRAMING, Localizer, Location
+from tvseg.models.array_network import ArrayNetwork
 from tvseg.runs.folder import RunFolder
 
-CPU = torch.device("cpu")
 CARD = LocalizerCard(
     run="dense-holdout-A-seed0",
     holdout="A",
@@ -51,8 +51,11 @@ class UpperLeft(nn.Module):
         return logits
 
 
-def _localizer(framing: float = 1.8) -> Localizer:
-    return Localizer(GreenParts(), replace(CARD, framing=framing), device=CPU)
+def _localizer(framing: float = 1.8, network: nn.Module | None = None) -> Localizer:
+    on_arrays = ArrayNetwork(
+        network or GreenParts(), normalisation=CARD.normalisation, device=torch.device("cpu")
+    )
+    return Localizer(on_arrays, replace(CARD, framing=framing))
 
 
 def _spot(
@@ -113,9 +116,19 @@ def test_a_photograph_without_a_disc_is_reported() -> None:
     assert found.confidence < 0.5
 
 
+def test_a_network_that_says_nan_finds_no_disc() -> None:
+    class Broken(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return F.avg_pool2d(x[:, :1], 4) * torch.nan
+
+    (found,) = _localizer(network=Broken()).locate([_spot(170, 230, 50)])
+    assert found.window is None
+
+
 def test_a_sighting_beyond_the_photograph_is_brought_into_it() -> None:
-    localizer = Localizer(UpperLeft(), CARD, device=CPU)
-    (found,) = localizer.locate([np.full((300, 200, 3), 90, np.uint8)])  # looked at as a square
+    (found,) = _localizer(network=UpperLeft()).locate(
+        [np.full((300, 200, 3), 90, np.uint8)]
+    )  # looked at as a square
     assert found.window is not None
     assert _middle(found.window)[1] == pytest.approx(0, abs=1)
     assert found.window.cut(np.ones((300, 200), bool)).any()
@@ -129,14 +142,14 @@ def test_a_region_of_interest_is_told_by_its_disc_and_its_lit_corners() -> None:
     small = np.full((200, 200, 3), 60, np.uint8)
     small[disc < 20] = 230  # a photograph cropped within its field
     roi, cropped = _localizer().locate([region, small])
-    assert (roi.kind, roi.window) == ("roi", None)
+    assert (roi.kind, roi.window) == ("roi", Box.frame(region))
     assert roi.confidence > 0.9
     assert cropped.kind == "field"
     assert _middle(cropped.window) == pytest.approx((90, 110), abs=4)
 
 
 def test_a_run_gives_its_localiser_with_its_own_framing(localised_run: RunFolder) -> None:
-    localizer = Localizer.from_run(localised_run.path, CPU)
+    localizer = Localizer.from_run(localised_run.path, "cpu")
     assert localizer.card == load_localizer(localised_run.localizer)[1]
     field = draw_field(STYLES["A"], np.random.default_rng(0), side_px=160).image
     first, again = (localizer.locate([field])[0] for _ in range(2))
@@ -150,7 +163,7 @@ def test_a_run_without_a_localiser_says_how_to_make_one(
     run = RunFolder(shutil.copytree(localised_run.path, tmp_path / "run"))
     run.localizer.unlink()
     with pytest.raises(ValueError, match=r"make it with 'tvseg train-localizer .*run --data ROOT'"):
-        Localizer.from_run(run.path, CPU)
+        Localizer.from_run(run.path, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -168,14 +181,14 @@ def test_a_localiser_of_another_run_is_refused(
     network, card = load_localizer(run.localizer)
     save_localizer(run.localizer, network, replace(card, **change))
     with pytest.raises(ValueError, match=what):
-        Localizer.from_run(run, CPU)
+        Localizer.from_run(run, "cpu")
 
 
 def test_a_damaged_file_is_refused(localised_run: RunFolder, tmp_path: Path) -> None:
     run = RunFolder(shutil.copytree(localised_run.path, tmp_path / "run"))
     run.localizer.write_bytes(run.localizer.read_bytes()[:5000])
     with pytest.raises(ValueError, match="must be a file that 'tvseg train-localizer' wrote"):
-        Localizer.from_run(run, CPU)
+        Localizer.from_run(run, "cpu")
     shutil.copy(run.best, run.localizer)
     with pytest.raises(ValueError, match="must be a file that 'tvseg train-localizer' wrote"):
-        Localizer.from_run(run, CPU)
+        Localizer.from_run(run, "cpu")

@@ -1,19 +1,21 @@
+import numpy as np
 import pytest
 import torch
 
-from tvseg.localizer.network import STRIDE, LocalizerNetwork, sight
+from tvseg.localizer.network import LocalizerNetwork
+from tvseg.localizer.sighting import STRIDE, sight
 from tvseg.models import build_model
 
 
-def _map(row: int, col: int, radius: float, level: float, side: int = 32) -> torch.Tensor:
+def _map(row: int, col: int, radius: float, level: float, side: int = 32) -> np.ndarray:
     """Logits (1, side, side): ``level`` in a round spot, -6 elsewhere."""
-    rows, cols = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    rows, cols = np.indices((side, side))
     inside = (rows - row) ** 2 + (cols - col) ** 2 <= radius**2
-    return torch.where(inside, level, -6.0)[None]
+    return np.where(inside, level, -6.0)[None].astype(np.float32)
 
 
 def test_a_spot_is_seen_where_it_is_and_as_large_as_it_is() -> None:
-    logits = torch.stack([_map(8, 20, 4.2, 5.0), _map(25, 6, 3.2, 3.0)])
+    logits = np.stack([_map(8, 20, 4.2, 5.0), _map(25, 6, 3.2, 3.0)])
     first, second = sight(logits)
     for sighting, row, col, cells in ((first, 8, 20, 9), (second, 25, 6, 7)):
         assert sighting.row == pytest.approx((row + 0.5) * STRIDE - 0.5, abs=1)
@@ -24,14 +26,14 @@ def test_a_spot_is_seen_where_it_is_and_as_large_as_it_is() -> None:
 
 
 def test_the_highest_of_two_spots_is_seen() -> None:
-    both = torch.maximum(_map(8, 8, 4, 2.0), _map(22, 22, 3, 4.0))
+    both = np.maximum(_map(8, 8, 4, 2.0), _map(22, 22, 3, 4.0))
     (sighting,) = sight(both[None])
     assert sighting.row == pytest.approx(22.5 * STRIDE - 0.5, abs=1)
     assert sighting.diameter_px < 9 * STRIDE
 
 
 def test_an_even_map_is_one_spot_of_a_low_score() -> None:
-    (sighting,) = sight(torch.full((1, 1, 8, 8), -5.0))
+    (sighting,) = sight(np.full((1, 1, 8, 8), -5.0, np.float32))
     assert sighting.score == pytest.approx(-5.0)
     assert sighting.diameter_px == 8 * STRIDE
 

@@ -12,6 +12,7 @@ from tvseg.cli import options
 
 if TYPE_CHECKING:
     from tvseg.data.centres import MaskEncoding
+    from tvseg.evaluation.report.groups import Scoring
     from tvseg.evaluation.scoring.protocols import Protocol
 
 BENCHMARK = "0=cup+disc,128=disc,255="
@@ -32,6 +33,19 @@ def _shares(
 @click.command(name="eval")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @options.scoring
+@click.option("--tta", is_flag=True, help="Average with the mirror image, as tvseg predict does.")
+@click.option(
+    "--roi",
+    type=click.Choice(["none", "auto"]),
+    default="none",
+    show_default=True,
+    help="Region of interest: none takes whole pictures, auto finds the disc by the localizer.",
+)
+@click.option(
+    "--ensemble",
+    is_flag=True,
+    help="Also score, for each variant and held-out centre, the average of its runs.",
+)
 @click.option(
     "--shifts",
     metavar="PERCENT,...",
@@ -67,6 +81,9 @@ def evaluate(
     images: str,
     size: str | None,
     checkpoint: str,
+    tta: bool,
+    roi: str,
+    ensemble: bool,
     shifts: tuple[float, ...] | None,
     device: str | None,
     predictions: Path | None,
@@ -83,18 +100,23 @@ def evaluate(
     With --predictions and --truth, masks of any origin are scored: files are paired by name. Those
     that cannot be scored are listed and the rest goes on (exit code 3).
     """
+    from tvseg.evaluation.report.groups import Scoring
     from tvseg.evaluation.scoring.protocols import find_protocol
 
     rules = find_protocol(protocol).on_grid(size)
     if predictions is None and truth is None:
         if out is not None:
             raise click.UsageError("--out goes with --predictions; runs keep their own results")
-        _evaluate_runs(runs, data, rules, images, checkpoint, shifts, device)
+        scoring = Scoring(rules, images, checkpoint, tta, roi)
+        _evaluate_runs(runs, data, scoring, shifts=shifts, ensemble=ensemble, device=device)
         return
     if predictions is None or truth is None:
         raise click.UsageError("--predictions and --truth must be given together")
-    if runs or shifts is not None:
-        raise click.UsageError("--predictions takes neither RUNS nor --shifts: it has no network")
+    if runs or shifts is not None or tta or ensemble or roi != "none":
+        raise click.UsageError(
+            "--predictions takes neither RUNS nor --shifts, --tta, --roi or --ensemble: it has no "
+            "network"
+        )
     encodings = _encodings(centre_encoding, prediction_encoding or centre_encoding)
     _evaluate_folders(predictions, truth, rules, encodings, out)
 
@@ -102,43 +124,46 @@ def evaluate(
 def _evaluate_runs(
     runs: Sequence[Path],
     data: Path | None,
-    protocol: "Protocol",
-    images: str,
-    checkpoint: str,
+    scoring: "Scoring",
+    *,
     shifts: tuple[float, ...] | None,
+    ensemble: bool,
     device: str | None,
 ) -> None:
     import pandas as pd
 
     from tvseg.cli.tables import print_table
     from tvseg.data.cases import find_root
-    from tvseg.device import choose_device
     from tvseg.evaluation.report.grouping import group_runs
-    from tvseg.evaluation.report.groups import Scoring, caption
-    from tvseg.evaluation.scoring.runs import evaluate_run, evaluation_folder, find_runs, open_run
+    from tvseg.evaluation.report.groups import caption
+    from tvseg.evaluation.scoring.runs import (
+        evaluate_run,
+        evaluation_folder,
+        find_runs,
+        members,
+        open_runs,
+    )
     from tvseg.evaluation.scoring.shifts import evaluate_shifts, summarise_shifts
     from tvseg.evaluation.tables.layout import shift_table
     from tvseg.evaluation.tables.write import write_tables
 
     known: dict[Path, set[str]] = {}  # fingerprints found, by data root
     for group in group_runs(find_runs(runs or (Path("runs"),))):
-        rows, moved = [], []
-        for run in group:
-            root = find_root(data, run.info().get("data"), os.environ.get("TVSEG_DATA"))
-            subject = open_run(
-                run,
+        rows, moved, folders = [], [], []
+        for scored in [[run] for run in group] + (members(group) if ensemble else []):
+            root = find_root(data, scored[0].info().get("data"), os.environ.get("TVSEG_DATA"))
+            subject = open_runs(
+                scored,
+                scoring.choices,
                 root=root,
-                images=images,
-                checkpoint=checkpoint,
-                device=choose_device(device),
+                device=device,
                 known=known.setdefault(root, set()),
             )
-            rows.append(evaluate_run(subject, protocol))
+            rows.append(evaluate_run(subject, scoring.protocol))
+            folders.append(evaluation_folder(subject.run, scoring.protocol, scoring.choices))
             if shifts is not None:
-                moved.append(evaluate_shifts(subject, protocol, shifts=shifts))
-        folders = [evaluation_folder(run, protocol, images, checkpoint) for run in group]
-        words = caption(group, Scoring(protocol, images, checkpoint))
-        print_table(write_tables(pd.concat(rows), words, folders))
+                moved.append(evaluate_shifts(subject, scoring.protocol, shifts=shifts))
+        print_table(write_tables(pd.concat(rows), caption(group, scoring), folders))
         if moved:
             print_table(shift_table(summarise_shifts(pd.concat(moved))))
         for folder in folders:

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,8 @@ import click
 from tvseg.cli import options
 
 if TYPE_CHECKING:
-    from tvseg.inference.load import Deployment
-    from tvseg.inference.output.folder import Outcome
+    from tvseg.inference.load import Model
+    from tvseg.inference.output.folder import Tally
 
 PATH = click.Path(path_type=Path)
 
@@ -37,17 +38,17 @@ PATH = click.Path(path_type=Path)
     "--roi",
     default="auto",
     show_default=True,
-    help="Where the disc is: auto finds it (with a run that has a localizer), none takes whole "
-    "pictures, ROW,COL,SIZE is the top left corner and side of a square in px.",
+    help="Region of interest: auto finds the disc (with a run that has a localizer), none takes "
+    "whole pictures, ROW,COL,SIZE is the top left corner and side of a square in px.",
 )
 @click.option("--tta", is_flag=True, help="Average with the mirror image; twice the time.")
 @click.option(
     "--um-per-px",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Micrometres a pixel, where no CSV says it; measures in micrometres, too.",
+    type=click.FloatRange(min=0.01, max=10_000),
+    help="Micrometres per pixel, where no CSV gives it; measures in micrometres, too.",
 )
 @click.option("--recursive", is_flag=True, help="Take pictures of sub-folders, too.")
-@click.option("--resume", is_flag=True, help="Go on with OUT; finished photographs are left alone.")
+@click.option("--resume", is_flag=True, help="Continue in OUT; keep what is finished.")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -84,54 +85,58 @@ def predict(
     """Outline the structures (disc and cup) on fundus photographs, and measure them.
 
     IMAGES are picture files (PNG, JPEG, TIFF, BMP, DICOM), folders of them, and CSV lists with the
-    columns id, path and, if known, laterality (R, L) and um_per_px. A photograph that cannot be
-    read is listed in failures.csv and the rest goes on (exit code 3).
+    columns id, path and, if known, laterality (R, L) and um_per_px. Photographs that cannot be
+    read are listed in failures.csv, the others are predicted (exit code 3).
     """
     from tvseg.inference.input.find import find_photographs
 
-    photographs = find_photographs(images, recursive=recursive, um_per_px=um_per_px)
-    from tvseg.device import choose_device
-    from tvseg.inference.load import deploy
+    left_out: Counter[str] = Counter()
+    photographs = find_photographs(
+        images, recursive=recursive, um_per_px=um_per_px, left_out=left_out
+    )
+    from tvseg.inference.load import load
     from tvseg.inference.output.folder import OutputFolder
     from tvseg.inference.output.formats import check_formats
     from tvseg.inference.predict import predict as run_prediction
+    from tvseg.runs.folder import provenance
 
     names = [name.strip() for name in formats.split(",") if name.strip()]
     check_formats(names)
-    deployed = deploy(
-        models, device=choose_device(device), checkpoint=checkpoint, roi=roi, mirror=tta
-    )
-    _tell_models(deployed, roi)
-    outcome = run_prediction(
+    model = load(models, device=device, checkpoint=checkpoint, roi=roi, tta=tta)
+    _print_models(model, roi)
+    tally = run_prediction(
         photographs,
-        deployed.pipeline,
-        OutputFolder(out, formats=names, structures=deployed.pipeline.encoding.structures),
-        about={**deployed.about, "formats": names, "um_per_px": um_per_px},
-        command=shlex.join(["tvseg", *sys.argv[1:]]),
+        model.pipeline,
+        OutputFolder(out, formats=names, structures=model.pipeline.encoding.structures),
+        about={**model.about, "formats": names, "um_per_px": um_per_px},
+        provenance=provenance(shlex.join(["tvseg", *sys.argv[1:]]), model.about["device"]),
         batch_size=batch_size,
         workers=workers,
         resume=resume,
     )
-    _tell_outcome(outcome, out)
+    _print_tally(tally, left_out, out)
 
 
-def _tell_models(deployed: "Deployment", roi: str) -> None:
-    for card in deployed.cards:
+def _print_models(model: "Model", roi: str) -> None:
+    for card in model.cards:
         click.echo(f"Model of epoch {card.epoch} ({card.chosen}), centre held out: {card.holdout}")
-    if roi == "auto" and deployed.localizer is None:
+    if roi == "auto" and model.localizer is None:
         click.echo(
             "No localizer in the run: every picture is taken as a region of interest about the "
             "disc ('tvseg train-localizer' makes one)"
         )
 
 
-def _tell_outcome(outcome: "Outcome", out: Path) -> None:
-    total = outcome.predicted + outcome.failed
-    click.echo(f"Predicted {outcome.predicted} of {total} photographs: {out}")
-    for flag, count in sorted(outcome.flags.items()):
+def _print_tally(tally: "Tally", left_out: Counter[str], out: Path) -> None:
+    total = tally.predicted + tally.failed
+    click.echo(f"Predicted {tally.predicted} of {total} photographs: {out}")
+    for flag, count in sorted(tally.flags.items()):
         click.echo(f"  {flag}: {count}")
-    if outcome.failed:
-        for row in outcome.first_failures:
+    if left_out:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
+        click.echo(f"  left out, not pictures by their names: {kinds}")
+    if tally.failed:
+        for row in tally.first_failures:
             click.echo(f"  {row['path']}: {row['reason']}", err=True)
-        click.echo(f"{outcome.failed} failed, listed in {out / 'failures.csv'}", err=True)
+        click.echo(f"{tally.failed} failed, listed in {out / 'failures.csv'}", err=True)
         sys.exit(3)

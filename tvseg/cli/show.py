@@ -48,7 +48,7 @@ def affinity(run: Path, checkpoint: str, out: Path | None) -> None:
     from tvseg.evaluation.analysis.affinity import affinity_figure, course_figure, layer_table
     from tvseg.evaluation.plot_style import to_png
     from tvseg.files import write_bytes
-    from tvseg.inference.predictor import find_checkpoint
+    from tvseg.inference.load import find_checkpoint
     from tvseg.runs.affinity import affinity_maps, read_course
     from tvseg.runs.checkpoint import load_network
     from tvseg.runs.folder import RunFolder

@@ -44,6 +44,17 @@ class MaskEncoding:
         for value, names in self.values.items():
             self._table[value] = [name in names for name in self.structures]
 
+    def __eq__(self, other: object) -> bool:
+        """Whether values, structures with their order, and scattered structures are the same."""
+        return isinstance(other, MaskEncoding) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        """Of all that equality compares."""
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        return tuple(self.values.items()), self.structures, self.scattered
+
     def decode(self, labels: np.ndarray) -> np.ndarray:
         """Turn a label image into one mask a structure.
 

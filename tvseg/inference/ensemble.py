@@ -1,16 +1,32 @@
-"""Several views of one region: networks that answer together, mirror images that are asked too."""
+"""Networks whose answers are averaged, each asked for mirror images too if wanted."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
-from torch.nn import functional as F
+from scipy.special import expit, logit
 
+from tvseg.data.centres import MaskEncoding
+from tvseg.data.images import pad_to_square, resize_image
 from tvseg.errors import UserError
-from tvseg.inference.predictor import Predictor
+from tvseg.inference.upsampling import enlarge_whole
 
 _CERTAIN = 1e-6  # probabilities of 0 and 1 have no logit
+
+
+class Network(Protocol):
+    """uint8 (B, S, S, 3) -> float32 logits (B, structures, S', S'), on numpy arrays.
+
+    Attributes:
+        image_size: Side S in px.
+        encoding: Of the label images to write; names the structures.
+    """
+
+    image_size: int
+    encoding: MaskEncoding
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return logits of images."""
 
 
 class Opinion(NamedTuple):
@@ -22,50 +38,50 @@ class Opinion(NamedTuple):
             ``None`` where there is one view only.
     """
 
-    logits: torch.Tensor
-    disagreement: torch.Tensor | None
+    logits: np.ndarray
+    disagreement: np.ndarray | None
 
 
 class Ensemble:
-    """Predictors whose probabilities are averaged.
+    """Networks whose probabilities are averaged.
 
     Args:
-        predictors: At least one; they must agree in structures and encoding.
-        mirror: Whether each looks at the mirror image, too (test-time augmentation).
+        networks: At least one; they must agree in structures and encoding.
+        mirror: Average with the answers to mirror images (test-time augmentation).
 
     Raises:
-        ValueError: The predictors do not agree.
+        UserError: The networks do not agree.
     """
 
-    def __init__(self, predictors: Sequence[Predictor], *, mirror: bool = False) -> None:
-        first = predictors[0].encoding
-        for other in (predictor.encoding for predictor in predictors[1:]):
-            if (other.structures, other.values) != (first.structures, first.values):
+    def __init__(self, networks: Sequence[Network], *, mirror: bool = False) -> None:
+        self.networks = tuple(networks)
+        self.encoding = self.networks[0].encoding
+        self.flips = (1, -1) if mirror else (1,)
+        for other in (network.encoding for network in self.networks[1:]):
+            if other != self.encoding:
                 raise UserError(
                     "runs of an ensemble must agree in structures and encoding, got "
-                    f"{', '.join(first.structures)} as {first.describe()} and "
-                    f"{', '.join(other.structures)} as {other.describe()}"
+                    f"{_describe(self.encoding)} and {_describe(other)}"
                 )
-        self.predictors = tuple(predictors)
-        self.flips = (False, True) if mirror else (False,)
-        self.encoding = first
 
     def __call__(self, regions: Sequence[np.ndarray]) -> Opinion:
-        """Look at square regions, uint8 (H, H, 3) each, as one batch."""
+        """Segment regions, uint8 (H, W, 3) each, as one batch; others than squares are padded."""
+        sizes = {network.image_size for network in self.networks}
+        squares = [pad_to_square(region) for region in regions]
+        batches = {size: np.stack([resize_image(one, size) for one in squares]) for size in sizes}
         views = [
-            predictor.batch_logits(regions, flip=flip)
-            for predictor in self.predictors
+            network(batches[network.image_size][:, :, ::flip])[..., ::flip]
+            for network in self.networks
             for flip in self.flips
         ]
         if len(views) == 1:
             return Opinion(views[0], None)
-        side_px = max(view.shape[-1] for view in views)
-        probabilities = torch.stack([_probabilities(view, side_px) for view in views])
-        logits = torch.logit(probabilities.mean(dim=0), eps=_CERTAIN)
-        return Opinion(logits, probabilities.std(dim=0, correction=0))
+        side = max(view.shape[-1] for view in views)
+        probabilities = np.stack([expit(enlarge_whole(view, side)) for view in views])
+        mean = probabilities.mean(axis=0).clip(_CERTAIN, 1 - _CERTAIN)
+        return Opinion(logit(mean), probabilities.std(axis=0))
 
 
-def _probabilities(logits: torch.Tensor, side_px: int) -> torch.Tensor:
-    if logits.shape[-1] != side_px:
-        logits = F.interpolate(logits, size=(side_px, side_px), mode="bilinear")
-    return logits.sigmoid()
+def _describe(encoding: MaskEncoding) -> str:
+    scattered = f", scattered {', '.join(sorted(encoding.scattered))}" * bool(encoding.scattered)
+    return f"{', '.join(encoding.structures)} as {encoding.describe()}{scattered}"

@@ -1,98 +1,171 @@
-"""From a user's choices to the pipeline that is applied, and what is written down of it."""
+"""From a user's choices to a model that is called with photographs."""
 
 import hashlib
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
-import torch
+import numpy as np
+from PIL import Image
 
 import tvseg
+from tvseg.errors import UserError
 from tvseg.inference.ensemble import Ensemble
-from tvseg.inference.pipeline import Pipeline
-from tvseg.inference.predictor import Predictor, find_checkpoint
+from tvseg.inference.input.find import Photograph
+from tvseg.inference.input.read import Pixels, read_photograph
+from tvseg.inference.pipeline import Pipeline, Segmentation
+from tvseg.inference.prediction import Prediction
 from tvseg.inference.regions import Locator, fixed_window, parse_window, whole_pictures
 from tvseg.localizer.locate import Localizer
-from tvseg.runs.checkpoint import Card
 from tvseg.runs.folder import RunFolder
 
+if TYPE_CHECKING:
+    from tvseg.inference.torch_network import TorchNetwork
+    from tvseg.runs.checkpoint import Card
 
-@dataclass(frozen=True)
-class Deployment:
-    """A pipeline and what it is made of.
+Source = str | os.PathLike[str] | Image.Image | np.ndarray
+"""A photograph: its file, a picture of Pillow, or uint8 (H, W, 3)."""
+
+
+class Model:
+    """One or several networks and the pipeline that applies them.
 
     Attributes:
-        pipeline: To apply to photographs.
-        cards: Of the models, in order.
-        localizer: The run whose localiser finds the disc, ``None`` where none does.
-        about: What decides its output, as ``run.json`` keeps it.
+        pipeline: Applied to photographs.
+        cards: Of the checkpoints, in order.
+        localizer: The run whose localizer finds the disc, ``None`` where none does.
+        about: What decides the output, as ``run.json`` keeps it.
     """
 
-    pipeline: Pipeline
-    cards: tuple[Card, ...]
-    localizer: Path | None
-    about: dict[str, Any]
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        cards: Sequence["Card"] = (),
+        localizer: Path | None = None,
+        about: dict[str, Any] | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.cards = tuple(cards)
+        self.localizer = localizer
+        self.about = about or {}
+
+    @overload
+    def __call__(self, photographs: Source) -> Prediction: ...
+
+    @overload
+    def __call__(self, photographs: list[Source]) -> list[Prediction]: ...
+
+    def __call__(self, photographs: Source | list[Source]) -> Prediction | list[Prediction]:
+        """Predict a photograph, or several as one batch.
+
+        Args:
+            photographs: A file, a picture of Pillow, or uint8 (H, W, 3); or a list of these.
+
+        Returns:
+            A prediction, or a list of them in order.
+
+        Raises:
+            UserError: A photograph that cannot be read or is too small.
+            OSError: A file that does not exist.
+        """
+        if not isinstance(photographs, list):
+            return self([photographs])[0]
+        read = [_read(one, number) for number, one in enumerate(photographs)]
+        results = self.pipeline([pixels for _, (pixels, _) in read])
+        return [
+            Prediction(photograph, *picture, _sound(photograph, result), self.pipeline.encoding)
+            for (photograph, picture), result in zip(read, results, strict=True)
+        ]
 
 
-def deploy(
-    models: Sequence[Path],
+def load(
+    models: str | Path | Sequence[str | Path],
     *,
-    device: torch.device,
+    device: str | None = None,
     checkpoint: str = "best",
     roi: str = "auto",
-    mirror: bool = False,
-) -> Deployment:
-    """Load models, and the localiser of the first run that has one.
+    tta: bool = False,
+) -> Model:
+    """Load one model, or several whose probabilities are averaged.
 
     Args:
-        models: Run folders or checkpoint files; of several, probabilities are averaged.
-        device: Where to compute.
+        models: Run folders or checkpoint files.
+        device: Where to compute: cuda, mps or cpu; ``None`` chooses.
         checkpoint: ``best`` or ``last`` of run folders.
-        roi: ``auto``: the localiser, or every picture is a region of interest where no run has
-            one; ``none``: every picture is one; ``ROW,COL,SIZE``: the window to look at.
-        mirror: Whether models look at mirror images, too.
+        roi: Region of interest: ``auto``, found by the localizer of the first run that has one,
+            else every picture is one; ``none``, every picture is one; ``ROW,COL,SIZE``.
+        tta: Average with the answers to mirror images.
 
     Raises:
-        ValueError: A file that is no checkpoint, models that do not agree, or a wrong ``roi``.
+        UserError: A file that is no checkpoint, models that do not agree, or a wrong ``roi``.
     """
-    chosen = None if roi in ("auto", "none") else parse_window(roi)
-    files = [find_checkpoint(model, checkpoint) for model in models]
-    loaded = [Predictor.from_checkpoint(file, device) for file in files]
-    ensemble = Ensemble([predictor for predictor, _ in loaded], mirror=mirror)
-    run = _with_localizer(models) if roi == "auto" else None
+    given = None if roi in ("auto", "none") else parse_window(roi)
+    paths = [Path(one) for one in ([models] if isinstance(models, str | Path) else models)]
+    files = [find_checkpoint(path, checkpoint) for path in paths]
+    loaded = [_load_network(file, device) for file in files]
+    ensemble = Ensemble([network for network, _ in loaded], mirror=tta)
+    run = _with_localizer(paths) if roi == "auto" else None
     locate: Locator = whole_pictures
-    if chosen is not None:
-        locate = fixed_window(chosen)
+    if given is not None:
+        locate = fixed_window(given)
     elif run is not None:
         locate = Localizer.from_run(run, device).locate
     about = {
         "models": [
             {
-                "name": model.name,
+                "name": path.name,
                 "sha256": _sha256(file),
                 "holdout": card.holdout,
                 "epoch": card.epoch,
                 "fingerprint": card.fingerprint,
             }
-            for model, file, (_, card) in zip(models, files, loaded, strict=True)
+            for path, file, (_, card) in zip(paths, files, loaded, strict=True)
         ],
         "localizer": None if run is None else _sha256(run.localizer),
         "structures": list(ensemble.encoding.structures),
         "encoding": {str(key): list(names) for key, names in ensemble.encoding.values.items()},
         "roi": roi,
-        "tta": mirror,
-        "device": device.type,
+        "tta": tta,
+        "device": str(loaded[0][0].device),
         "tvseg": tvseg.__version__,
         "torch": version("torch"),
     }
-    return Deployment(
+    return Model(
         Pipeline(ensemble, locate),
-        tuple(card for _, card in loaded),
-        None if run is None else run.path,
-        about,
+        cards=[card for _, card in loaded],
+        localizer=None if run is None else run.path,
+        about=about,
     )
+
+
+def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
+    """Return the checkpoint file of a run folder, or the file itself.
+
+    Args:
+        model: A run folder, or a checkpoint file.
+        checkpoint: ``best`` or ``last`` of a run folder.
+
+    Raises:
+        UserError: There is no such file.
+    """
+    if model.is_dir():
+        run = RunFolder(model)
+        path = {"best": run.best, "last": run.last}[checkpoint]
+        if not path.is_file():
+            raise UserError(f"{model} must be a run folder with {path.relative_to(model)} in it")
+        return path
+    if not model.is_file():
+        raise UserError(f"model must be a run folder or a checkpoint file; {model} does not exist")
+    return model
+
+
+def _load_network(file: Path, device: str | None) -> tuple["TorchNetwork", "Card"]:
+    from tvseg.inference.torch_network import TorchNetwork
+
+    return TorchNetwork.from_checkpoint(file, device)
 
 
 def _with_localizer(models: Sequence[Path]) -> RunFolder | None:
@@ -103,3 +176,23 @@ def _with_localizer(models: Sequence[Path]) -> RunFolder | None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(source: Source, number: int) -> tuple[Photograph, Pixels]:
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        return Photograph(path.stem, path), read_photograph(path)
+    pixels = np.asarray(source.convert("RGB") if isinstance(source, Image.Image) else source)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise UserError(
+            f"a photograph must be a file, a picture of Pillow or uint8 (H, W, 3), got "
+            f"{pixels.dtype} {pixels.shape}"
+        )
+    name = f"photograph{number}"
+    return Photograph(name, Path(f"{name}.png")), (pixels, "unknown")
+
+
+def _sound(photograph: Photograph, result: Segmentation | UserError) -> Segmentation:
+    if isinstance(result, UserError):
+        raise UserError(f"{photograph.path}: {result}") from result
+    return result

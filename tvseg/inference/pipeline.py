@@ -1,121 +1,136 @@
-"""From photographs to masks in their own coordinates: find the region, look, paste back."""
+"""From photographs to masks in their own coordinates: find the region, segment it, place it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from tvseg.data.centres import MaskEncoding
 from tvseg.data.geometry import Box
-from tvseg.inference.ensemble import Ensemble, Opinion
+from tvseg.data.images import MIN_SIDE_PX
+from tvseg.errors import UserError
+from tvseg.inference.ensemble import Ensemble
 from tvseg.inference.placed_masks import PlacedMasks
-from tvseg.inference.predictor import Postprocessing, check_side
-from tvseg.inference.regions import Locator, cut, extent_inside, window_of
+from tvseg.inference.postprocessing import Postprocessing
+from tvseg.inference.regions import Locator
+from tvseg.inference.upsampling import Square, box_above, enlarge
 from tvseg.localizer.locate import Location
+
+MAX_REGION = 2
+"""Largest side of a region of interest, as a multiple of the photograph's longer side."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What was found in one photograph.
+class Segmentation:
+    """What the networks say of one photograph.
 
     Attributes:
-        location: Where to look, as it was told.
-        window: The square that the network saw; ``None`` where no disc was found.
+        location: The region of interest that they saw.
         placed: The masks.
-        disagreement: float32 (S, s, s) of the window, see :class:`~.ensemble.Opinion`; ``None``
-            where there is one view only, or none.
+        logits: float32 (S, s, s) of the region made square; ``None`` without a region.
+        disagreement: float32 (S, s, s) of the region made square, see
+            :class:`~.ensemble.Opinion`; ``None`` where there is one view only, or no region.
     """
 
     location: Location
-    window: Box | None
     placed: PlacedMasks
+    logits: np.ndarray | None
     disagreement: np.ndarray | None
 
 
+@dataclass(frozen=True)
 class Pipeline:
     """Applies an ensemble to photographs.
 
-    Args:
-        ensemble: Looks at regions.
-        locate: Says where to look.
+    Attributes:
+        ensemble: Segments regions.
+        locate: Finds the region of each photograph.
+        postprocessing: How probabilities become masks.
+        grid_px: Side of the square grid on which masks are made, on which the photograph's longer
+            side lies; ``None`` for the photograph's own pixels.
     """
 
-    def __init__(self, ensemble: Ensemble, locate: Locator) -> None:
-        self.ensemble = ensemble
-        self.encoding = ensemble.encoding
-        self.locate = locate
-        self.postprocessing = Postprocessing()
+    ensemble: Ensemble
+    locate: Locator
+    postprocessing: Postprocessing = field(default_factory=Postprocessing)
+    grid_px: int | None = None
 
-    def __call__(self, images: Sequence[np.ndarray]) -> list[Finding | ValueError]:
-        """Predict photographs as one batch.
+    @property
+    def encoding(self) -> MaskEncoding:
+        """Of the label images to write; names the structures."""
+        return self.ensemble.encoding
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Segmentation | UserError]:
+        """Segment photographs as one batch.
 
         Args:
             images: uint8 (H, W, 3) each, of any sizes.
 
         Returns:
-            A finding a photograph, in order, or why there is none.
+            A segmentation a photograph, in order, or why there is none.
         """
-        sound = [image for image in images if _unfit(image) is None]
-        located = iter(zip(sound, self.locate(sound), strict=True))
-        places = [_unfit(image) or _place(*next(located)) for image in images]
-        regions = [
-            cut(image, place.window)
-            for image, place in zip(images, places, strict=True)
-            if isinstance(place, _Place) and place.window is not None
-        ]
-        opinions = iter(_singly(self.ensemble(regions)) if regions else ())
-        return [
-            place
-            if isinstance(place, ValueError)
-            else self._finding(place, image, None if place.window is None else next(opinions))
-            for image, place in zip(images, places, strict=True)
-        ]
+        results: dict[int, Segmentation | UserError] = {}
+        for number, image in enumerate(images):
+            if min(image.shape[:2]) < MIN_SIDE_PX:
+                results[number] = _too_small(image)
+        sound = [number for number in range(len(images)) if number not in results]
+        locations = dict(zip(sound, self.locate([images[n] for n in sound]), strict=True))
+        windows: dict[int, Box] = {}
+        regions: list[np.ndarray] = []
+        for number, location in locations.items():
+            try:
+                if location.window is None:
+                    results[number] = self._nothing(location, images[number])
+                else:
+                    regions.append(_cut(images[number], location.window))
+                    windows[number] = location.window
+            except UserError as error:
+                results[number] = error
+        if regions:
+            logits, disagreement = self.ensemble(regions)
+            for index, (number, window) in enumerate(windows.items()):
+                results[number] = Segmentation(
+                    locations[number],
+                    self._place(logits[index], window, images[number]),
+                    logits[index],
+                    None if disagreement is None else disagreement[index],
+                )
+        return [results[number] for number in range(len(images))]
 
-    def _finding(self, place: "_Place", image: np.ndarray, opinion: Opinion | None) -> Finding:
+    def _nothing(self, location: Location, image: np.ndarray) -> Segmentation:
+        masks = np.zeros((len(self.encoding.structures), 0, 0), bool)
+        placed = PlacedMasks(masks, Box.of(masks), *self._shape(image))
+        return Segmentation(location, placed, None, None)
+
+    def _place(self, logits: np.ndarray, window: Box, image: np.ndarray) -> PlacedMasks:
+        """Make masks of a region's logits, (S, s, s), in the photograph's grid."""
+        longer = max(image.shape[:2])
+        side = self.grid_px or longer
+        square = Square(*(n * side / longer for n in (window.row, window.col, window.side)))
+        rows, cols = (round(n * side / longer) for n in image.shape[:2])
+        box = box_above(logits, self.postprocessing.level, square).overlap(Box(0, 0, rows, cols))
+        masks = np.zeros((len(logits), box.height, box.width), bool)
+        if not box.is_empty:
+            masks = self.postprocessing(enlarge(logits, square, box), self.encoding)
+        return PlacedMasks(masks, box, *self._shape(image))
+
+    def _shape(self, image: np.ndarray) -> tuple[int, int]:
+        """Return rows and columns of the grid."""
         height, width = image.shape[:2]
-        window = place.window
-        if window is None or opinion is None:
-            nothing = PlacedMasks.nothing(len(self.encoding.structures), height, width)
-            return Finding(place.location, None, nothing, None)
-        masks, top, left = self.postprocessing.at_size(
-            opinion.logits,
-            self.encoding,
-            side_px=window.side,
-            extent=extent_inside(window, height, width),
-        )
-        placed = PlacedMasks(
-            masks, Box(window.row + top, window.col + left, *masks.shape[1:]), height, width
-        )
-        apart = None if opinion.disagreement is None else opinion.disagreement.cpu().numpy()
-        return Finding(place.location, window, placed, apart)
+        return (height, width) if self.grid_px is None else (self.grid_px, self.grid_px)
 
 
-@dataclass(frozen=True)
-class _Place:
-    location: Location
-    window: Box | None
-
-
-def _unfit(image: np.ndarray) -> ValueError | None:
-    try:
-        check_side(*image.shape[:2])
-    except ValueError as error:
-        return error
-    return None
-
-
-def _place(image: np.ndarray, location: Location) -> _Place | ValueError:
+def _too_small(image: np.ndarray) -> UserError:
     height, width = image.shape[:2]
-    window = window_of(location, height, width)
-    try:
-        if window is not None:
-            extent_inside(window, height, width)
-    except ValueError as error:
-        return error
-    return _Place(location, window)
+    return UserError(
+        f"a photograph must be at least {MIN_SIDE_PX} px a side, got {width} x {height}"
+    )
 
 
-def _singly(opinion: Opinion) -> list[Opinion]:
-    """Each region's own."""
-    if opinion.disagreement is None:
-        return [Opinion(logits, None) for logits in opinion.logits]
-    return [Opinion(*pair) for pair in zip(opinion.logits, opinion.disagreement, strict=True)]
+def _cut(image: np.ndarray, window: Box) -> np.ndarray:
+    if window.side > MAX_REGION * max(image.shape[:2]):
+        raise UserError(
+            f"a region of interest must be at most {MAX_REGION} times as large as its photograph "
+            f"of {image.shape[1]} x {image.shape[0]} px, got {window.side} px a side"
+        )
+    return window.cut(image)

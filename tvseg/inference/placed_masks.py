@@ -26,11 +26,6 @@ class PlacedMasks:
     height: int
     width: int
 
-    @staticmethod
-    def nothing(structures: int, height: int, width: int) -> "PlacedMasks":
-        """No pixel of any structure."""
-        return PlacedMasks(np.zeros((structures, 0, 0), bool), Box(0, 0, 0, 0), height, width)
-
     @cached_property
     def extent(self) -> Box:
         """The smallest box in the photograph that holds all structures."""

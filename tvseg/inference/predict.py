@@ -8,30 +8,28 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
+from filelock import Timeout
 from tqdm import tqdm
 
+from tvseg.errors import UserError
 from tvseg.inference.input.find import Photograph
-from tvseg.inference.input.read import Picture, count_pixels, read_photograph
-from tvseg.inference.output.folder import Outcome, OutputFolder
+from tvseg.inference.input.read import Pixels, count_pixels, read_photograph
+from tvseg.inference.output.folder import OutputFolder, Tally
+from tvseg.inference.output.formats import render
 from tvseg.inference.output.formats.polygons import coco_annotations
 from tvseg.inference.output.progress import Record, Signature, signature
-from tvseg.inference.pipeline import Finding, Pipeline
-from tvseg.inference.prediction import Prediction, Row
-from tvseg.runs.folder import now, provenance
+from tvseg.inference.pipeline import Pipeline, Segmentation
+from tvseg.inference.prediction import Measurements, Prediction
+from tvseg.runs.folder import now
 
 MAX_BATCH_PIXELS = 32_000_000  # 96 MB
 MAX_HELD_PIXELS = 3 * MAX_BATCH_PIXELS
 
-
-class Batch(NamedTuple):
-    """Photographs that go through the network together; depends on their files alone."""
-
-    number: int
-    photographs: list[Photograph]
-    pixels: int
+Written = tuple[Measurements, list[dict[str, Any]]]
+"""A row of the table, and annotations for COCO."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +40,29 @@ class Failure:
     transient: bool = False
 
 
-class _Done(NamedTuple):
-    row: Row
-    annotations: list[dict[str, Any]]
+@dataclass
+class Batch:
+    """Photographs that go through the network together; which, depends on their files alone.
 
+    Attributes:
+        number: Of the batch.
+        photographs: In order.
+        pixels: Of all together.
+        signatures: Of the files, taken before they are read.
+        read: The photographs' pixels, to come.
+        written: What is left of each, to come.
+    """
 
-class _Started(NamedTuple):
-    batch: Batch
-    signatures: list[Signature | None]  # before the files are read
-    pictures: list[Future[Picture | Failure]]
-
-
-class _Predicted(NamedTuple):
-    batch: Batch
-    signatures: list[Signature | None]
-    results: list[Future[_Done | Failure]]
+    number: int
+    photographs: list[Photograph]
+    pixels: int
+    signatures: list[Signature | None] = field(default_factory=list)
+    read: list[Future[Pixels | Failure]] = field(default_factory=list)
+    written: list[Future[Written | Failure]] = field(default_factory=list)
 
 
 def batches(photographs: Sequence[Photograph], size: int) -> Iterator[Batch]:
-    """Batches of at most ``size`` photographs and, unless it is a single one, 32 megapixels."""
+    """Yield batches of at most ``size`` photographs and, unless a single one, 32 megapixels."""
     chosen: list[Photograph] = []
     pixels, number = 0, 0
     for photograph in photographs:
@@ -80,12 +82,12 @@ def predict(
     out: OutputFolder,
     *,
     about: Mapping[str, Any],
-    command: str,
+    provenance: Mapping[str, Any],
     batch_size: int = 8,
     workers: int = 2,
     resume: bool = False,
-) -> Outcome:
-    """Predict photographs; a bad one is listed and the rest goes on.
+) -> Tally:
+    """Predict photographs; those that cannot be are listed.
 
     Writes a folder for each format, ``measurements.csv``, ``coco.json`` if asked for, ``run.json``,
     and ``failures.csv`` when something failed.
@@ -95,7 +97,7 @@ def predict(
         pipeline: How.
         out: Folder to write, new or empty, or to be resumed.
         about: What decides the output apart from the photographs; kept in ``run.json``.
-        command: As the user gave it; for ``run.json``.
+        provenance: The circumstances; kept in ``run.json``.
         batch_size: Photographs that go through the network together. A network's last bits depend
             on it.
         workers: Threads that read and write.
@@ -105,12 +107,41 @@ def predict(
         What became of the photographs, those included that were finished before.
 
     Raises:
-        ValueError: ``out`` holds something else.
+        UserError: ``out`` holds something else, or another process is writing it.
         OSError: ``out`` cannot be written.
     """
-    begun = time.monotonic()
-    circumstances = provenance(command, str(pipeline.ensemble.predictors[0].device))
-    out.open(photographs, {**about, "batch_size": batch_size}, resume=resume)
+    started = time.monotonic()
+    out.check_free(resume=resume)
+    try:
+        with out.lock():
+            out.begin(photographs, {**about, "batch_size": batch_size})
+            tally = _predict_all(photographs, pipeline, out, batch_size, workers, resume)
+            out.write_info(
+                **provenance,
+                finished=now(),
+                seconds=round(time.monotonic() - started, 1),
+                counts={
+                    "photographs": len(photographs),
+                    "predicted": tally.predicted,
+                    "failed": tally.failed,
+                    "flags": dict(tally.flags),
+                },
+            )
+    except Timeout as error:
+        raise UserError(
+            f"{out.path} is being written by another tvseg predict; wait for its end"
+        ) from error
+    return tally
+
+
+def _predict_all(
+    photographs: Sequence[Photograph],
+    pipeline: Pipeline,
+    out: OutputFolder,
+    batch_size: int,
+    workers: int,
+    resume: bool,
+) -> Tally:
     line = _Line(pipeline, out, workers)
     count = 0
     try:
@@ -125,19 +156,8 @@ def predict(
         out.progress.keep_first(count)
     finally:  # what is done is kept, whatever ends the loop
         line.stop()
-        outcome = out.write_tables()
-    out.write_info(
-        **circumstances,
-        finished=now(),
-        seconds=round(time.monotonic() - begun, 1),
-        counts={
-            "photographs": len(photographs),
-            "predicted": outcome.predicted,
-            "failed": outcome.failed,
-            "flags": dict(outcome.flags),
-        },
-    )
-    return outcome
+        tally = out.write_tables()
+    return tally
 
 
 class _Line:
@@ -147,23 +167,23 @@ class _Line:
         self.pipeline = pipeline
         self.out = out
         self.pool = ThreadPoolExecutor(workers)
-        self.reading: deque[_Started] = deque()
-        self.writing: deque[_Predicted] = deque()
+        self.reading: deque[Batch] = deque()
+        self.writing: deque[Batch] = deque()
 
     def put(self, batch: Batch) -> int:
-        """Begin a batch; returns how many photographs of earlier ones were finished meanwhile."""
+        """Begin a batch; return how many photographs of earlier ones were finished meanwhile."""
         finished = 0
         while self._held() and self._held() + batch.pixels > MAX_HELD_PIXELS:
             finished += self._advance()
-        signatures = [signature(photograph) for photograph in batch.photographs]
-        pictures = [self.pool.submit(_read, photograph) for photograph in batch.photographs]
-        self.reading.append(_Started(batch, signatures, pictures))
+        batch.signatures = [signature(photograph) for photograph in batch.photographs]
+        batch.read = [self.pool.submit(_read, photograph) for photograph in batch.photographs]
+        self.reading.append(batch)
         while len(self.reading) > 1 or len(self.writing) > 1:
             finished += self._advance()
         return finished
 
     def finish(self) -> int:
-        """Finish every batch; returns how many photographs that were."""
+        """Finish every batch; return how many photographs that were."""
         finished = 0
         while self.reading or self.writing:
             finished += self._advance()
@@ -174,72 +194,68 @@ class _Line:
         self.pool.shutdown(cancel_futures=True)
 
     def _held(self) -> int:
-        held = [started.batch for started in self.reading]
-        held += [predicted.batch for predicted in self.writing]
-        return sum(batch.pixels for batch in held)
+        return sum(batch.pixels for batch in (*self.reading, *self.writing))
 
     def _advance(self) -> int:
         """Predict a batch, or finish one when others wait for it to be written."""
         if len(self.writing) > 1 or not self.reading:
             return self._record(self.writing.popleft())
-        self.writing.append(self._predict(self.reading.popleft()))
+        self._predict(self.reading.popleft())
         return 0
 
-    def _predict(self, started: _Started) -> _Predicted:
-        pictures = [future.result() for future in started.pictures]
-        findings = iter(self.pipeline([one.pixels for one in pictures if isinstance(one, Picture)]))
-        results = [
-            self.pool.submit(
-                self._write,
-                photograph,
-                picture,
-                next(findings) if isinstance(picture, Picture) else None,
-            )
-            for photograph, picture in zip(started.batch.photographs, pictures, strict=True)
-        ]
-        return _Predicted(started.batch, started.signatures, results)
+    def _predict(self, batch: Batch) -> None:
+        read = [future.result() for future in batch.read]
+        batch.read = []  # the pixels are freed as they are written
+        pixels = [one[0] for one in read if not isinstance(one, Failure)]
+        segmentations = iter(self.pipeline(pixels))
+        for photograph, one in zip(batch.photographs, read, strict=True):
+            segmentation = None if isinstance(one, Failure) else next(segmentations)
+            batch.written.append(self.pool.submit(self._write, photograph, one, segmentation))
+        self.writing.append(batch)
 
     def _write(
         self,
         photograph: Photograph,
-        picture: Picture | Failure,
-        finding: Finding | ValueError | None,
-    ) -> _Done | Failure:
-        if isinstance(picture, Failure) or not isinstance(finding, Finding):
+        read: Pixels | Failure,
+        segmentation: Segmentation | UserError | None,
+    ) -> Written | Failure:
+        if isinstance(read, Failure) or not isinstance(segmentation, Segmentation):
             self.out.remove(photograph)  # of an earlier run, in which the file was better
-            return picture if isinstance(picture, Failure) else Failure(str(finding))
-        prediction = Prediction(photograph, picture, finding, self.pipeline.encoding)
+            return read if isinstance(read, Failure) else Failure(str(segmentation))
+        encoding = self.pipeline.encoding
+        prediction = Prediction(photograph, *read, segmentation, encoding)
         try:
-            self.out.write(photograph, self.out.render(prediction))
-        except ValueError as error:
+            self.out.write(photograph, render(prediction, self.out.formats))
+        except UserError as error:
             self.out.remove(photograph)
             return Failure(str(error))
         except OSError as error:
             reason = error.strerror or str(error)
             return Failure(f"its outputs cannot be written: {reason}", transient=True)
-        return _Done(prediction.row(), coco_annotations(prediction) if self.out.coco else [])
+        return prediction.measurements, coco_annotations(prediction) if self.out.coco else []
 
-    def _record(self, done: _Predicted) -> int:
-        photographs = done.batch.photographs
-        record = Record([photograph.id for photograph in photographs], done.signatures)
-        for place, (photograph, future) in enumerate(zip(photographs, done.results, strict=True)):
-            result = future.result()
-            if isinstance(result, _Done):
-                record.rows.append(result.row)
-                record.annotations.append(result.annotations)
-                continue
-            record.failures.append(
-                {"id": photograph.id, "path": str(photograph.path), "reason": result.reason}
-            )
-            if result.transient:
-                record.signatures[place] = None
-        self.out.progress.write(done.batch.number, record)
-        return len(photographs)
+    def _record(self, batch: Batch) -> int:
+        ids = [photograph.id for photograph in batch.photographs]
+        record = Record(ids, batch.signatures)
+        for index, photograph in enumerate(batch.photographs):
+            result = batch.written[index].result()
+            if isinstance(result, Failure):
+                failed = {"id": photograph.id, "path": str(photograph.path)}
+                record.failures.append({**failed, "reason": result.reason})
+                if result.transient:
+                    record.signatures[index] = None
+            else:
+                record.rows.append(result[0])
+                record.annotations.append(result[1])
+        self.out.progress.write(batch.number, record)
+        return len(ids)
 
 
-def _read(photograph: Photograph) -> Picture | Failure:
+def _read(photograph: Photograph) -> Pixels | Failure:
     try:
-        return read_photograph(photograph.path)
-    except (ValueError, OSError, MemoryError) as error:
+        pixels, laterality = read_photograph(photograph.path)
+    except (UserError, OSError, MemoryError) as error:
         reason = str(getattr(error, "strerror", None) or error or "not enough memory")
         return Failure(reason.removeprefix(f"{photograph.path}: "))
+    listed = photograph.laterality
+    return pixels, laterality if listed == "unknown" else listed

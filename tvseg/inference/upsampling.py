@@ -1,49 +1,84 @@
-"""Maps at the network's size, enlarged only where something can be."""
+"""Maps at the network's size, enlarged only where something can be.
+
+The arithmetic is that of torch's bilinear ``grid_sample`` in float32 on a CPU, to the last bit:
+``align_corners=False``, pixel centres on halves, edges continued.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from tvseg.data.geometry import Box
 
 
-def box_above(maps: torch.Tensor, level: float, *, side_px: int) -> Box:
-    """A rectangle outside which no map is above a level once it is enlarged.
+class Square(NamedTuple):
+    """The square of a grid that maps cover: its first row and column, and its side, in px."""
+
+    row: float
+    col: float
+    side: float
+
+
+def box_above(maps: np.ndarray, level: float, square: Square) -> Box:
+    """Return a box of the grid outside which no enlarged map is above a level.
 
     Args:
         maps: (S, s, s).
-        level: What to be above of.
-        side_px: Side to which the maps are enlarged.
+        level: The level.
+        square: Where in the grid the maps lie.
     """
-    above = (maps > level).any(dim=0).cpu().numpy()
-    if not above.any():
-        return Box(0, 0, 0, 0)
-    scale = side_px / maps.shape[-1]
+    box, scale = Box.of(maps > level), square.side / maps.shape[-1]
+    if box.is_empty:
+        return box
     spans = []
-    for axis in (1, 0):
-        (found,) = np.nonzero(above.any(axis=axis))
-        first = int(np.floor((found[0] - 1) * scale))  # a neighbour's weight reaches one pixel
-        last = int(np.ceil((found[-1] + 2) * scale))
-        spans.append((max(0, first), min(side_px, last)))
-    (top, bottom), (left, right) = spans
-    return Box(top, left, bottom - top, right - left)
+    for start, first, count in (
+        (square.row, box.row, box.height),
+        (square.col, box.col, box.width),
+    ):
+        low = np.floor(start + max(0, (first - 1) * scale))  # a neighbour reaches one pixel
+        high = np.ceil(start + min(square.side, (first + count + 1) * scale))
+        spans.append((int(low), int(high - low)))
+    (row, height), (col, width) = spans
+    return Box(row, col, height, width)
 
 
-def enlarge(maps: torch.Tensor, *, side_px: int, extent: Box) -> torch.Tensor:
-    """Enlarge maps of a square bilinearly, and keep a rectangle.
+def enlarge(maps: np.ndarray, square: Square, box: Box) -> np.ndarray:
+    """Enlarge maps bilinearly, and keep a box.
 
     Args:
-        maps: float (S, s, s).
-        side_px: Side to which the square is enlarged.
-        extent: The rectangle of the enlarged square to compute.
+        maps: float32 (S, s, s).
+        square: Where in the grid the maps lie.
+        box: The part of the grid to compute.
 
     Returns:
-        (S, extent.height, extent.width), as of ``F.interpolate`` with ``align_corners=False``.
+        float32 (S, box.height, box.width).
     """
-    rows, cols = (
-        (2 * torch.arange(first, first + count, device=maps.device) + 1) / side_px - 1
-        for first, count in ((extent.row, extent.height), (extent.col, extent.width))
-    )
-    grid = torch.stack(torch.meshgrid(cols, rows, indexing="xy"), dim=-1)  # (rows, cols, 2): x, y
-    enlarged = F.grid_sample(maps[None], grid[None], padding_mode="border", align_corners=False)
-    return enlarged[0]
+    top, bottom, below, above = _taps(maps.shape[1], box.row - square.row, box.height, square.side)
+    left, right, after, before = _taps(maps.shape[2], box.col - square.col, box.width, square.side)
+    total: np.ndarray = np.zeros((len(maps), box.height, box.width), np.float32)
+    for rows, row_weights in ((top, above), (bottom, below)):
+        strips = maps[:, rows]
+        for cols, col_weights in ((left, before), (right, after)):
+            weights = row_weights[:, None] * col_weights
+            for strip, sums in zip(strips, total, strict=True):  # multiply-add, rounded once
+                product = np.multiply(strip.take(cols, axis=1), weights, dtype=np.float64)
+                sums[...] = np.add(product, sums, out=product)
+    return total
+
+
+def enlarge_whole(maps: np.ndarray, side: int) -> np.ndarray:
+    """Enlarge batches of maps, float32 (B, S, s, s), to (B, S, side, side)."""
+    if maps.shape[-1] == side:
+        return maps
+    box = Box(0, 0, side, side)
+    return np.stack([enlarge(one, Square(0, 0, side), box) for one in maps])
+
+
+def _taps(size: int, first: float, count: int, side: float) -> tuple[np.ndarray, ...]:
+    """Return the two nearest indices of each grid line, and the weights of the second and first."""
+    half = np.float32(0.5)
+    normal = (2 * (first + np.arange(count)) + 1).astype(np.float32) / np.float32(side) - 1
+    at = ((normal + 1) * (np.float32(size) / 2) - half).clip(0, np.float32(size - 1))
+    low = np.floor(at)
+    index = low.astype(np.intp)
+    return index, np.minimum(index + 1, size - 1), at - low, 1 - (at - low)

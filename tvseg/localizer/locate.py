@@ -1,25 +1,26 @@
 """Where the disc is in a full photograph, and the region of interest to cut about it.
 
-A small network looks once at the whole field. A second look, by the run's own network at a window
-of two diameters, was tried and left out: on 35 photographs of two unseen centres it set centres
-right by 0.03 diameters at best, but made discs up to half too large, and the masks worse.
+A small network sees the whole field once. A second pass, by the run's segmentation network on a
+window of two diameters, was tried and left out: on 35 photographs of two unseen centres it moved
+centres by 0.03 diameters at best, but made discs up to half too large, and the masks worse.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
-from tvseg.data.field_of_view import Field, find_field, shrink
+from tvseg.data.field_of_view import find_field, shrink
 from tvseg.data.geometry import Box
 from tvseg.errors import UserError
-from tvseg.localizer.checkpoint import LocalizerCard, load_localizer
-from tvseg.localizer.network import Sighting, sight
+from tvseg.localizer.sighting import Sighting, sight
 from tvseg.runs.folder import RunFolder
 from tvseg.settings import run_name
+
+if TYPE_CHECKING:
+    from tvseg.localizer.checkpoint import LocalizerCard
 
 MIN_CONFIDENCE = 0.5
 """Below this probability a photograph is said to hold no disc."""
@@ -34,14 +35,14 @@ already. Full photographs showed up to 0.23, regions of interest from 0.36."""
 
 @dataclass(frozen=True)
 class Location:
-    """What was found in one photograph.
+    """The region of interest of one photograph.
 
-    Args:
-        window: The region of interest in the photograph's pixels; ``None`` where no disc was found
-            or the picture is a region of interest already.
-        confidence: Calibrated probability that a disc is where it was seen, 0 to 1.
-        kind: ``field`` for a full photograph, ``roi`` for a region of interest, which is to be
-            used as a whole.
+    Attributes:
+        window: The region in the photograph's pixels, the frame of the whole picture included;
+            ``None`` where there is no disc.
+        confidence: Calibrated probability of a disc, 0 to 1; NaN where none was searched for.
+        kind: ``field`` for a full photograph, ``roi`` for a picture that is a region of interest
+            already, ``given`` for a window that the user chose.
     """
 
     window: Box | None
@@ -53,23 +54,25 @@ class Localizer:
     """Finds discs in photographs.
 
     Args:
-        network: A :class:`tvseg.localizer.network.LocalizerNetwork`, moved to ``device`` here.
+        network: Pictures, uint8 (B, S, S, 3) -> logits of the disc, float32 (B, 1, S / 4, S / 4).
         card: Of the network.
-        device: Where to compute, in fp32.
     """
 
-    def __init__(self, network: nn.Module, card: LocalizerCard, *, device: torch.device) -> None:
+    def __init__(self, network: Callable[[np.ndarray], np.ndarray], card: "LocalizerCard") -> None:
+        self.network = network
         self.card = card
-        self.network = network.to(device).to(memory_format=torch.channels_last).eval()
-        self.device = device
 
     @staticmethod
-    def from_run(run: RunFolder | Path, device: torch.device) -> "Localizer":
-        """The localiser that a run folder holds.
+    def from_run(run: RunFolder | Path, device: str | None = None) -> "Localizer":
+        """Load the localizer of a run folder.
 
         Raises:
-            ValueError: There is none, a damaged one, or one of another run or hold-out.
+            UserError: There is none, a damaged one, or one of another run or hold-out.
         """
+        from tvseg.device import choose_device
+        from tvseg.localizer.checkpoint import load_localizer
+        from tvseg.models.array_network import ArrayNetwork
+
         run = run if isinstance(run, RunFolder) else RunFolder(run)
         command = f"tvseg train-localizer {run.path} --data ROOT"
         if not run.localizer.is_file():
@@ -87,9 +90,11 @@ class Localizer:
                     f"{run.localizer} must be of the run beside it: its {what} is {own}, the run's "
                     f"is {expected}; make another with '{command}'"
                 )
-        return Localizer(network, card, device=device)
+        on_arrays = ArrayNetwork(
+            network, normalisation=card.normalisation, device=choose_device(device)
+        )
+        return Localizer(on_arrays, card)
 
-    @torch.inference_mode()
     def locate(self, images: Sequence[np.ndarray]) -> list[Location]:
         """Find the disc in photographs, computed as one batch.
 
@@ -102,49 +107,29 @@ class Localizer:
         if not images:
             return []
         fields = [find_field(image) for image in images]
-        sightings = self._look(images, fields)
-        confidences = [self.card.calibration(sighting.score) for sighting in sightings]
-        return [
-            self._location(*seen)
-            for seen in zip(images, fields, sightings, confidences, strict=True)
-        ]
-
-    def _location(
-        self, image: np.ndarray, field: Field, sighting: Sighting, confidence: float
-    ) -> Location:
-        if confidence < MIN_CONFIDENCE:
-            return Location(None, confidence, "field")
-        large = sighting.diameter_px >= ROI_DIAMETER * min(image.shape[:2])
-        if large and not field.surrounded:
-            return Location(None, confidence, "roi")
-        side_px = min(self.card.framing, MAX_FRAMING) * sighting.diameter_px
-        window = Box.about(sighting.row, sighting.col, side_px)
-        return Location(window, confidence, "field")
-
-    def _look(self, images: Sequence[np.ndarray], fields: Sequence[Field]) -> list[Sighting]:
-        """Sightings in the photographs' own pixels."""
         side_px = self.card.image_size
-        small = [
-            shrink(image, field.window, side_px)
-            for image, field in zip(images, fields, strict=True)
-        ]
-        batch = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).to(self.device)
-        logits = self.network(self.card.normalisation(batch))  # (B, 1, side_px / 4, side_px / 4)
+        small = [shrink(i, field.window, side_px) for i, field in zip(images, fields, strict=True)]
+        sightings = sight(self.network(np.stack(small)))
         return [
-            _within(_in_photograph(sighting, field.window, side_px), image)
-            for sighting, field, image in zip(sight(logits.float()), fields, images, strict=True)
+            self._location(image, _in_photograph(sighting, field.window, side_px), field.surrounded)
+            for image, field, sighting in zip(images, fields, sightings, strict=True)
         ]
 
-
-def _within(sighting: Sighting, image: np.ndarray) -> Sighting:
-    """The sighting, its centre moved into the photograph where it lay in the black beyond."""
-    height, width = image.shape[:2]
-    row, col = min(max(sighting.row, 0), height - 1), min(max(sighting.col, 0), width - 1)
-    return replace(sighting, row=row, col=col)
+    def _location(self, image: np.ndarray, sighting: Sighting, surrounded: bool) -> Location:
+        confidence = self.card.calibration(sighting.score)
+        if not confidence >= MIN_CONFIDENCE:  # NaN is none
+            return Location(None, confidence, "field")
+        height, width = image.shape[:2]
+        if not surrounded and sighting.diameter_px >= ROI_DIAMETER * min(height, width):
+            return Location(Box.frame(image), confidence, "roi")
+        row = min(max(sighting.row, 0), height - 1)  # not in the black beyond the photograph
+        col = min(max(sighting.col, 0), width - 1)
+        side_px = min(self.card.framing, MAX_FRAMING) * sighting.diameter_px
+        return Location(Box.about(row, col, side_px), confidence, "field")
 
 
 def _in_photograph(sighting: Sighting, window: Box, side_px: int) -> Sighting:
-    """A sighting in a shrunken window, in the photograph's pixels."""
+    """Return a sighting in a shrunken window, in the photograph's pixels."""
     scale = window.side / side_px
     return replace(
         sighting,

@@ -20,7 +20,8 @@ from tvseg.device import autocast, choose_device, choose_precision, keep_freed_m
 from tvseg.errors import UserError
 from tvseg.localizer.checkpoint import Calibration, LocalizerCard, save_localizer
 from tvseg.localizer.composites import Composites, draw_retinas
-from tvseg.localizer.network import STRIDE, LocalizerNetwork, Sighting, sight
+from tvseg.localizer.network import LocalizerNetwork
+from tvseg.localizer.sighting import STRIDE, Sighting, sight
 from tvseg.runs.checkpoint import load_network
 from tvseg.runs.folder import RunFolder
 from tvseg.settings import run_name
@@ -181,7 +182,9 @@ def _calibrate(
     for batch in tqdm(loader, "calibrating", leave=False):
         with autocast(numerics.device, numerics.autocast):
             logits = network(numerics.images(batch))
-        for sighting, label in zip(sight(logits.float()), batch["label"], strict=True):
+        for sighting, label in zip(
+            sight(logits.float().cpu().numpy()), batch["label"], strict=True
+        ):
             scores.append(sighting.score)
             found.append(_is_on(sighting, label[0].numpy()))
     return fit_calibration(scores, found)

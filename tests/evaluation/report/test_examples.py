@@ -13,7 +13,7 @@ from tvseg.evaluation.report.examples import Example, predict_examples, rank_cas
 from tvseg.evaluation.report.groups import Scoring
 from tvseg.evaluation.report.panels import panels, window
 from tvseg.evaluation.scoring.protocols import PROTOCOLS
-from tvseg.evaluation.scoring.runs import evaluate_run, open_run
+from tvseg.evaluation.scoring.runs import evaluate_run, open_runs
 from tvseg.metrics import dice
 from tvseg.runs.folder import RunFolder
 
@@ -34,9 +34,7 @@ def scored(
     protocol = PROTOCOLS[request.param]
     low = replace(protocol.postprocessing, threshold=0.3)
     scoring = Scoring(replace(protocol, postprocessing=low), images="all", checkpoint="best")
-    subject = open_run(
-        trained_run, root=phantoms, images="all", checkpoint="best", device=CPU, known=set()
-    )
+    subject = open_runs([trained_run], scoring.choices, root=phantoms, device="cpu", known=set())
     return evaluate_run(subject, scoring.protocol), scoring
 
 

@@ -7,36 +7,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from tests.evaluation.conftest import TINY
 from tvseg.data.folds import make_fold
 from tvseg.evaluation.schema import COLUMNS
-from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol
+from tvseg.evaluation.scoring.protocols import PROTOCOLS
 from tvseg.evaluation.scoring.rows import read_cases
 from tvseg.evaluation.scoring.runs import (
+    Choices,
     Subject,
     cases_by_centre,
     evaluate_run,
     find_runs,
-    open_run,
+    open_runs,
     scored_cases,
 )
+from tvseg.inference.load import load
+from tvseg.metrics.segmentation import dice
 from tvseg.runs.folder import RunFolder
 
 HONEST, PAPER = PROTOCOLS["honest"], PROTOCOLS["paper"]
 
 
 def _open(run: RunFolder, root: Path, *, images: str = "test") -> Subject:
-    return open_run(
-        run,
-        root=root,
-        images=images,
-        checkpoint="best",
-        device=torch.device("cpu"),
-        known=set(),
-    )
+    return open_runs([run], Choices(images), root=root, device="cpu", known=set())
 
 
 @pytest.fixture(scope="module")
@@ -133,19 +128,48 @@ def test_other_data_are_refused(trained_run: RunFolder, phantoms: Path, tmp_path
         _open(trained_run, root)
 
 
-def test_scoring_is_in_fp32_proper(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    allowed: list[bool] = []
-    predictions = Subject.predictions
+def test_scored_masks_are_those_of_tvseg_predict(subject: Subject) -> None:
+    image, truth = subject.cases[0].read()
+    prediction = load(subject.run.path, device="cpu", roi="none")(image)
+    (variant, masks), _ = subject.predictions(image, HONEST)
+    assert variant == "dense"
+    assert (masks == np.stack(list(prediction.masks.values()))).all()
+    table = evaluate_run(subject, HONEST)
+    mine = table[(table["variant"] == "dense") & (table["case"] == subject.cases[0].name)]
+    assert mine["dice"].tolist() == [
+        dice(mask, true) for mask, true in zip(masks, truth, strict=True)
+    ]
 
-    def watch(self: Subject, image: np.ndarray, protocol: Protocol) -> Any:
-        allowed.append(torch.backends.cudnn.allow_tf32)
-        return predictions(self, image, protocol)
 
-    monkeypatch.setattr(Subject, "predictions", watch)
-    before = torch.backends.cudnn.allow_tf32
+def test_mirror_images_and_ensembles_are_scored(
+    trained_run: RunFolder, phantoms: Path, tmp_path: Path
+) -> None:
+    folders = [tmp_path / "dense-holdout-B-seed0", tmp_path / "dense-holdout-B-seed1"]
+    runs = [RunFolder(Path(shutil.copytree(trained_run.path, folder))) for folder in folders]
+    arguments = {"root": phantoms, "device": "cpu", "known": set()}
+    alone = evaluate_run(open_runs(runs[:1], Choices(), **arguments), HONEST)
+    pair = evaluate_run(open_runs(runs, Choices(), **arguments), HONEST)
+    assert set(pair["variant"]) == {"dense ensemble"}
+    assert set(pair["run"]) == {"dense-holdout-B-ensemble"}
+    assert (tmp_path / "dense-holdout-B-ensemble" / "eval" / "honest" / "cases.csv").is_file()
+    networks = alone[alone["variant"] == "dense"].reset_index(drop=True)
+    assert pair["dice"].tolist() == pytest.approx(networks["dice"].tolist(), abs=1e-3)
+    mirrored = evaluate_run(open_runs(runs[:1], Choices(tta=True), **arguments), HONEST)
+    assert (folders[0] / "eval" / "honest-tta" / "cases.csv").is_file()
+    both = mirrored[mirrored["variant"] == "dense"]["area_px"].tolist()
+    assert both != networks["area_px"].tolist()
+
+
+def test_the_localizer_is_scored_where_there_is_one(
+    localised_run: RunFolder, trained_run: RunFolder, phantoms: Path, tmp_path: Path
+) -> None:
+    run = RunFolder(Path(shutil.copytree(localised_run.path, tmp_path / localised_run.path.name)))
+    subject = open_runs([run], Choices(roi="auto"), root=phantoms, device="cpu", known=set())
+    assert subject.model.localizer == run.path
     evaluate_run(subject, HONEST)
-    assert allowed == [False, False]
-    assert torch.backends.cudnn.allow_tf32 == before
+    assert (run.path / "eval" / "honest-roi-auto" / "cases.csv").is_file()
+    with pytest.raises(ValueError, match="takes a run with a localizer"):
+        open_runs([trained_run], Choices(roi="auto"), root=phantoms, device="cpu", known=set())
 
 
 def test_without_a_holdout_the_test_splits_count(phantoms: Path) -> None:

@@ -38,7 +38,7 @@ def test_ids_differ_in_more_than_the_case_of_letters(tmp_path: Path) -> None:
     _touch(tmp_path, "a/x.png", "b/X.png")
     assert _ids(tmp_path / "a", tmp_path / "b") == ["a_x.png", "b_X.png"]
     _touch(tmp_path, "c/a/x.png")
-    with pytest.raises(ValueError, match="must differ in name or folder name"):
+    with pytest.raises(ValueError, match="photograph names must be unique"):
         _ids(tmp_path / "a" / "x.png", tmp_path / "c" / "a" / "x.png")
 
 
@@ -68,10 +68,16 @@ def test_a_list_names_photographs_and_says_what_is_known(tmp_path: Path) -> None
         ("id,path\n../a,b.png\n", "line 2: an id must be usable as a file's name"),
         ("id,path\nx/y,b.png\n", "line 2: an id must be usable as a file's name"),
         ("id,path\na,b.png\n,c.png\n", "line 3: an id must be usable"),
-        ("id,path\na\n", "line 2: has 1 cells for 2 columns"),
+        ("id,path\na\n", "line 2: must have 2 cells, one per column, has 1"),
         ("id,path,laterality\na,b.png,up\n", "line 2: laterality must be R, OD, right"),
-        ("id,path,um_per_px\na,b.png,-3\n", "line 2: um_per_px must be a number above 0"),
-        ("id,path,um_per_px\na,b.png,inf\n", "line 2: um_per_px must be a number above 0"),
+        (
+            "id,path,um_per_px\na,b.png,-3\n",
+            "line 2: um_per_px must be a number from 0.01",
+        ),
+        (
+            "id,path,um_per_px\na,b.png,inf\n",
+            "line 2: um_per_px must be a number from 0.01",
+        ),
     ],
 )
 def test_a_list_with_a_mistake_is_refused(tmp_path: Path, content: str, words: str) -> None:

@@ -42,9 +42,9 @@ def _dicom(path: Path, samples: np.ndarray, kind: str = "RGB", **tags: Any) -> P
 
 def test_pictures_do_not_say_which_eye_they_show(tmp_path: Path) -> None:
     Image.fromarray(WIDE).save(tmp_path / "a.png")
-    picture = read_photograph(tmp_path / "a.png")
-    assert (picture.pixels == WIDE).all()
-    assert picture.laterality == "unknown"
+    pixels, eye = read_photograph(tmp_path / "a.png")
+    assert (pixels == WIDE).all()
+    assert eye == "unknown"
     assert count_pixels(tmp_path / "a.png") == 800
 
 
@@ -59,18 +59,18 @@ def test_pictures_do_not_say_which_eye_they_show(tmp_path: Path) -> None:
 )
 def test_dicom_colours_and_eye(tmp_path: Path, tags: dict[str, str], eye: str) -> None:
     path = _dicom(tmp_path / "a.dcm", WIDE, **tags)
-    picture = read_photograph(path)
-    assert (picture.pixels == WIDE).all()
-    assert picture.laterality == eye
+    pixels, laterality = read_photograph(path)
+    assert (pixels == WIDE).all()
+    assert laterality == eye
     assert count_pixels(path) == 800
 
 
 def test_dicom_grey_deep_and_inverted(tmp_path: Path) -> None:
     grey = np.array([[0, 2048, 4095], [1, 2, 3]], np.uint16)
     path = _dicom(tmp_path / "a.dcm", grey, "MONOCHROME2", BitsStored=12, HighBit=11)
-    assert read_photograph(path).pixels[0].tolist() == [[0] * 3, [128] * 3, [255] * 3]
+    assert read_photograph(path)[0][0].tolist() == [[0] * 3, [128] * 3, [255] * 3]
     path = _dicom(tmp_path / "b.dcm", WIDE[..., 0], "MONOCHROME1")
-    assert (read_photograph(path).pixels[..., 2] == 255 - WIDE[..., 0]).all()
+    assert (read_photograph(path)[0][..., 2] == 255 - WIDE[..., 0]).all()
 
 
 def test_dicom_jpeg_is_not_taken_for_ybr(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_dicom_jpeg_is_not_taken_for_ybr(tmp_path: Path) -> None:
     content.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     content.PixelData = encapsulate([buffer.getvalue()])
     content.save_as(path, enforce_file_format=True)
-    pixels = read_photograph(path).pixels
+    pixels = read_photograph(path)[0]
     assert np.abs(pixels[:, 4:20].astype(int) - (200, 80, 20)).max() < 12
 
 

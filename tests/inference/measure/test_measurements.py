@@ -87,7 +87,12 @@ NONE = np.zeros_like(DISC)
         (IMAGE, Box(39, 60, 122, 122), _placed(CUP, DISC), []),
         (IMAGE, Box(0, 0, 240, 240), _placed(NONE, DISC), ["cup missing"]),
         (IMAGE, Box(0, 0, 240, 240), _placed(NONE, NONE), ["no disc"]),
-        (IMAGE, None, PlacedMasks.nothing(2, 200, 240), ["no disc"]),
+        (
+            IMAGE,
+            None,
+            PlacedMasks(np.zeros((2, 0, 0), bool), Box(0, 0, 0, 0), 200, 240),
+            ["no disc"],
+        ),
         (IMAGE // 12, Box(0, 0, 240, 240), _placed(CUP, DISC), ["low contrast"]),
     ],
 )
@@ -106,7 +111,7 @@ def test_the_photographs_own_border_counts_in_a_window_that_reaches_beyond() -> 
 
 
 def test_a_row_has_every_measurement() -> None:
-    row = draw_prediction(um_per_px=2.0).row()
+    row = draw_prediction(um_per_px=2.0).measurements
     assert row["roi_kind"] == "field"
     assert (row["roi_row"], row["roi_col"], row["roi_side"]) == (68, 78, 144)
     assert row["disc_vertical_um"] == 2 * float(row["disc_vertical_px"])

@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,14 +12,16 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from shapely.geometry import shape
 
-from tests.inference.drawn import ENCODING, draw_field, draw_prediction
+from tests.inference.drawn import draw_field, draw_prediction
 from tvseg.data.geometry import Box
 from tvseg.inference.contours import outline, sparse_outline
 from tvseg.inference.output.formats import FORMATS, check_formats
 from tvseg.inference.output.formats.overlay import COLOURS, draw_overlay
 from tvseg.inference.output.formats.polygons import coco_annotations
+from tvseg.inference.pipeline import Segmentation
 from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.prediction import Prediction
+from tvseg.localizer.locate import Location
 
 
 def _render(name: str, prediction: Prediction) -> bytes:
@@ -65,10 +68,9 @@ def test_labelme_finds_its_photograph() -> None:
 
 def test_nothing_found_is_no_polygon() -> None:
     found = draw_prediction()
-    finding = found.finding.__class__(
-        found.finding.location, None, PlacedMasks.nothing(2, 300, 300), None
-    )
-    empty = Prediction(found.photograph, found.picture, finding, ENCODING)
+    nothing = PlacedMasks(np.zeros((2, 0, 0), bool), Box(0, 0, 0, 0), 300, 300)
+    location = Location(None, 0.1, "field")
+    empty = replace(found, segmentation=Segmentation(location, nothing, None, None))
     assert json.loads(_render("geojson", empty))["features"] == []
     assert json.loads(_render("labelme", empty))["shapes"] == []
     assert coco_annotations(empty) == []
@@ -105,7 +107,7 @@ def test_nifti_has_labels_orientation_and_spacing(um_per_px: float | None, spaci
 def test_uncertainty_is_bright_where_views_differ() -> None:
     prediction = draw_prediction()
     shown = _picture("uncertainty", prediction)
-    window = prediction.finding.window
+    window = prediction.window
     assert window is not None
     scale = window.side / 32
     rows, cols = np.nonzero(shown > 127)

@@ -15,7 +15,8 @@ from tests.inference.predicted import draw_fields, read_rows, read_tree, run
 from tvseg.cli import cli
 from tvseg.config import load_settings
 from tvseg.data.normalisation import Normalisation
-from tvseg.inference.pipeline import Finding, Pipeline
+from tvseg.errors import UserError
+from tvseg.inference.pipeline import Pipeline, Segmentation
 from tvseg.runs.checkpoint import Card, network_of, save_weights
 
 
@@ -24,7 +25,7 @@ def _stop_at(pipeline: Pipeline, batch: int) -> Pipeline:
     calls: list[int] = []
 
     class Interrupted(Pipeline):
-        def __call__(self, images: Sequence[np.ndarray]) -> list[Finding | ValueError]:
+        def __call__(self, images: Sequence[np.ndarray]) -> list[Segmentation | UserError]:
             calls.append(len(images))
             if len(calls) > batch:
                 raise KeyboardInterrupt
@@ -49,7 +50,7 @@ def test_what_is_done_is_kept_and_a_resumed_run_ends_like_an_uninterrupted_one(
     assert done == ["00", "01", "02"]
     assert [row["id"] for row in read_rows(out / "failures.csv")] == ["03"]
     stamps = {path: path.stat().st_mtime_ns for path in (out / "masks").iterdir()}
-    (out / "masks" / f".04.png.{'0' * 32}").write_bytes(b"half")  # as a kill leaves it
+    (out / "masks" / f".tvseg-{'0' * 32}").write_bytes(b"half")  # as a kill leaves it
     outcome = run(photographs, out, formats=formats, batch_size=2, resume=True)
     assert (outcome.predicted, outcome.failed) == (6, 1)
     assert read_tree(out) == read_tree(tmp_path / "whole")
@@ -83,7 +84,7 @@ def test_new_photographs_join_a_resumed_run(tmp_path: Path) -> None:
     assert run(photographs, out, batch_size=2, resume=True).predicted == 7
     run(photographs, tmp_path / "whole", batch_size=2)
     assert read_tree(out) == read_tree(tmp_path / "whole")
-    with pytest.raises(ValueError, match="1 are missing, first 06"):
+    with pytest.raises(ValueError, match="1 missing, first 06"):
         run(photographs[:6], out, batch_size=2, resume=True)
 
 

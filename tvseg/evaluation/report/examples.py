@@ -11,13 +11,12 @@ import torch
 from tvseg.data.cases import Case, find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.images import pad_to_square, resize_image
-from tvseg.device import exact_fp32
 from tvseg.errors import UserError
 from tvseg.evaluation.report.groups import Scoring
 from tvseg.evaluation.schema import IMAGE
 from tvseg.evaluation.scoring.protocols import Protocol
-from tvseg.evaluation.scoring.runs import on_grid
-from tvseg.inference.predictor import Predictor, find_checkpoint
+from tvseg.evaluation.scoring.runs import on_grid, predict_on_grid
+from tvseg.inference.load import load
 from tvseg.metrics import dice
 from tvseg.runs.folder import RunFolder
 
@@ -134,14 +133,14 @@ def _predict(
     scoring: Scoring,
     device: torch.device,
 ) -> list[np.ndarray]:
-    path = find_checkpoint(run.path, scoring.checkpoint)
-    predictor, _ = Predictor.from_checkpoint(path, device)
-    rules = scoring.protocol
-    with exact_fp32():
-        return [
-            predictor.masks(image, postprocessing=rules.postprocessing, side_px=rules.grid_px)
-            for _, image, _ in read
-        ]
+    model = load(
+        run.path,
+        device=str(device),
+        checkpoint=scoring.checkpoint,
+        roi=scoring.roi,
+        tta=scoring.tta,
+    )
+    return [predict_on_grid(model, image, scoring.protocol) for _, image, _ in read]
 
 
 def _dice(rows: pd.DataFrame, variant: str, run: RunFolder) -> dict[str, float]:

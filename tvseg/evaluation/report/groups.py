@@ -12,7 +12,7 @@ from tvseg.evaluation.report.grouping import conditions, group_runs
 from tvseg.evaluation.schema import IMAGE, MEAN_MASK
 from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol
 from tvseg.evaluation.scoring.rows import read_cases
-from tvseg.evaluation.scoring.runs import evaluation_folder
+from tvseg.evaluation.scoring.runs import Choices, evaluation_folder
 from tvseg.evaluation.variants import ordered
 from tvseg.runs.folder import RunFolder
 
@@ -27,15 +27,24 @@ class Scoring:
         protocol: How masks were scored.
         images: ``test`` or ``all``.
         checkpoint: ``best`` or ``last``.
+        tta: Whether mirror images were averaged.
+        roi: ``none``, or ``auto`` where the localizer found the region of interest.
     """
 
     protocol: Protocol
-    images: str
-    checkpoint: str
+    images: str = "test"
+    checkpoint: str = "best"
+    tta: bool = False
+    roi: str = "none"
+
+    @property
+    def choices(self) -> Choices:
+        """What was scored, the protocol apart."""
+        return Choices(self.images, self.checkpoint, self.tta, self.roi)
 
     def file(self, run: RunFolder) -> Path:
         """Return the file in which a run keeps them."""
-        folder = evaluation_folder(run, self.protocol, self.images, self.checkpoint)
+        folder = evaluation_folder(run, self.protocol, self.choices)
         return folder / "cases.csv"
 
     def command(self, runs: Sequence[RunFolder]) -> str:
@@ -47,6 +56,8 @@ class Scoring:
             words += ["--size", str(self.protocol.grid_px or "native")]
         words += ["--images", self.images] if self.images != "test" else []
         words += ["--checkpoint", self.checkpoint] if self.checkpoint != "best" else []
+        words += ["--tta"] * self.tta
+        words += ["--roi", self.roi] if self.roi != "none" else []
         return shlex.join(words)
 
 
@@ -160,6 +171,8 @@ def caption(runs: Sequence[RunFolder], scoring: Scoring) -> str:
     which = "test split" if scoring.images == "test" else "all images"
     unseen = runs[0].info()["holdout"] != NO_HOLDOUT
     whose = f"Unseen centre, {which}" if unseen else "Test splits of the centres trained on"
+    whose += ", regions of interest by the localizer" if scoring.roi == "auto" else ""
+    whose += ", averaged with mirror images" if scoring.tta else ""
     return (
         f"{whose}; protocol {rules.name}: {rules.prediction_words}, {rules.scoring_words}; "
         f"checkpoint {selection}"

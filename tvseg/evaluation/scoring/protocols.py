@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tvseg.errors import UserError
-from tvseg.inference.predictor import Postprocessing
+from tvseg.inference.postprocessing import Postprocessing
 
 REFERENCE_SIDE_PX = 800  # distances are told in pixels of a region of interest of this side
 SIZES: dict[str, int | None] = {"native": None, "800": REFERENCE_SIDE_PX}

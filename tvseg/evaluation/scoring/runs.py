@@ -1,12 +1,11 @@
-"""Scores finished runs on the centre that each has not seen, with the deployed predictor."""
+"""Scores finished runs on the centre that each has not seen, as ``tvseg predict`` runs them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from tvseg.data.cases import Case, find_cases
@@ -14,7 +13,6 @@ from tvseg.data.centres import centres_of
 from tvseg.data.fingerprint import fingerprint, identify_all
 from tvseg.data.folds import Fold, make_fold
 from tvseg.data.images import pad_to_square, resize_mask
-from tvseg.device import exact_fp32
 from tvseg.errors import UserError
 from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.mean_mask import mean_mask, mean_mask_at
@@ -22,7 +20,7 @@ from tvseg.evaluation.scoring.protocols import Protocol
 from tvseg.evaluation.scoring.rows import Score, score
 from tvseg.evaluation.tables.summary import scores_of, summarise
 from tvseg.files import write_json, write_text
-from tvseg.inference.predictor import Predictor, find_checkpoint
+from tvseg.inference.load import Model, load
 from tvseg.runs.checkpoint import Card
 from tvseg.runs.folder import RunFolder
 from tvseg.settings import SegmentationSettings
@@ -55,31 +53,63 @@ def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A run with all that it takes to score it.
+class Choices:
+    """What is scored of runs, and with which options of ``tvseg predict``.
 
     Attributes:
-        run: A finished run.
-        card: Of its checkpoint.
-        predictor: The deployed predictor, with the checkpoint's network.
-        cases: What is scored.
-        mean_mask: float32 (S, side, side) of the run's own source centres.
-        images: ``test`` or ``all``, by which the cases were chosen.
+        images: ``test`` for the held-out centre's test split, ``all`` for all its images; a run
+            without a held-out centre is scored on all centres' test splits.
         checkpoint: ``best`` or ``last``.
+        tta: Average with the answers to mirror images.
+        roi: ``none``: every picture is a region of interest; ``auto``: the localizer finds it.
+    """
+
+    images: str = "test"
+    checkpoint: str = "best"
+    tta: bool = False
+    roi: str = "none"
+
+    @property
+    def label(self) -> str:
+        """What differs from the defaults, to name a folder with; empty for none."""
+        parts = [self.images] if self.images != "test" else []
+        parts += [self.checkpoint] if self.checkpoint != "best" else []
+        parts += ["tta"] if self.tta else []
+        parts += [f"roi-{self.roi}"] if self.roi != "none" else []
+        return "-".join(parts)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run, or an ensemble of runs, with all that it takes to score it.
+
+    Attributes:
+        run: Where the scores are kept: the run's folder, or one beside the ensemble's runs.
+        variant: Column of the table.
+        seed: Of the run; 0 for an ensemble.
+        model: What is scored.
+        cases: What it is scored on.
+        mean_mask: float32 (S, side, side) of the run's source centres; ``None`` for an ensemble.
+        choices: By which cases and model were chosen.
     """
 
     run: RunFolder
-    card: Card
-    predictor: Predictor
+    variant: str
+    seed: int
+    model: Model
     cases: tuple[Case, ...]
-    mean_mask: np.ndarray
-    images: str
-    checkpoint: str
+    mean_mask: np.ndarray | None
+    choices: Choices
+
+    @property
+    def card(self) -> Card:
+        """Of the first checkpoint."""
+        return self.model.cards[0]
 
     def predictions(
         self, image: np.ndarray, protocol: Protocol
     ) -> Iterator[tuple[str, np.ndarray]]:
-        """The network's masks and the mean mask for a photograph, on the protocol's grid.
+        """Predict a photograph by the model and by the mean mask, on the protocol's grid.
 
         Args:
             image: uint8 (H, W, 3).
@@ -87,66 +117,90 @@ class Subject:
 
         Yields:
             The variant's name, and bool (S, H, W) or (S, grid_px, grid_px).
+
+        Raises:
+            UserError: The photograph is too small.
         """
-        masks = self.predictor.masks(
-            image, postprocessing=protocol.postprocessing, side_px=protocol.grid_px
-        )
-        yield self.card.settings.display_name, masks
-        yield MEAN_MASK, mean_mask_at(self.mean_mask, *masks.shape[1:])
+        masks = predict_on_grid(self.model, image, protocol)
+        yield self.variant, masks
+        if self.mean_mask is not None:
+            yield MEAN_MASK, mean_mask_at(self.mean_mask, *masks.shape[1:])
 
     def about(self, case: Case, variant: str) -> Score:
-        """The first columns of the rows of a case."""
+        """Return the first columns of the rows of a case."""
         return {
             "run": self.run.path.name,
             "variant": variant,
             "holdout": self.card.holdout,
-            "seed": self.card.settings.seed,
+            "seed": self.seed,
             "centre": case.centre.letter,
             "split": case.split,
             "case": case.name,
         }
 
 
-def open_run(
-    run: RunFolder,
+def open_runs(
+    runs: Sequence[RunFolder],
+    choices: Choices,
     *,
     root: Path,
-    images: str,
-    checkpoint: str,
-    device: torch.device,
+    device: str | None = None,
     known: set[str],
 ) -> Subject:
-    """Read a run, and choose the cases to score it on.
+    """Load a run, or several as an ensemble, and choose the cases to score it on.
 
     Args:
-        run: A finished run.
+        runs: A finished run, or several that differ in their seed alone.
+        choices: What to score.
         root: Data root.
-        images: ``test`` for the held-out centre's test split, ``all`` for all its images; a run
-            without a held-out centre is scored on all centres' test splits.
-        checkpoint: ``best`` or ``last``.
-        device: Where to compute.
+        device: Where to compute; ``None`` chooses.
         known: Fingerprints that were found below ``root``; grows.
 
     Raises:
-        ValueError: Data or checkpoint cannot be read, or the data are others than in training.
+        UserError: Data or checkpoint cannot be read, or the data are others than in training.
     """
-    predictor, card = Predictor.from_checkpoint(find_checkpoint(run.path, checkpoint), device)
+    run = runs[0]
+    if choices.roi == "auto" and not any(one.localizer.is_file() for one in runs):
+        raise UserError(
+            f"--roi auto takes a run with a localizer, {run.path} has none; make it with "
+            f"'tvseg train-localizer {run.path}'"
+        )
+    model = load(
+        [one.path for one in runs],
+        device=device,
+        checkpoint=choices.checkpoint,
+        roi=choices.roi,
+        tta=choices.tta,
+    )
+    card = model.cards[0]
     cases_of = cases_by_centre(root, card.settings)
     check_data(cases_of, card.fingerprint, known)
     fold = make_fold(cases_of, card.holdout)
+    alone, name = len(runs) == 1, card.settings.display_name
     return Subject(
-        run=run,
-        card=card,
-        predictor=predictor,
-        cases=tuple(scored_cases(fold, images)),
-        mean_mask=mean_mask(fold.train, side_px=card.settings.image_size),
-        images=images,
-        checkpoint=checkpoint,
+        run=run
+        if alone
+        else RunFolder(run.path.parent / f"{name}-holdout-{card.holdout}-ensemble"),
+        variant=name if alone else f"{name} ensemble",
+        seed=card.settings.seed if alone else 0,
+        model=model,
+        cases=tuple(scored_cases(fold, choices.images)),
+        mean_mask=mean_mask(fold.train, side_px=card.settings.image_size) if alone else None,
+        choices=choices,
     )
 
 
+def members(group: Sequence[RunFolder]) -> list[list[RunFolder]]:
+    """Return the runs of each ensemble: those of one name and held-out centre, where several."""
+    found: dict[tuple[str, str], list[RunFolder]] = {}
+    for run in group:
+        key = run.settings().display_name, str(run.info()["holdout"])
+        found.setdefault(key, []).append(run)
+    return [runs for runs in found.values() if len(runs) > 1]
+
+
 def evaluate_run(subject: Subject, protocol: Protocol) -> pd.DataFrame:
-    """Score one run in fp32 and leave ``cases.csv`` and ``summary.json`` in its ``eval`` folder.
+    """Score a run and leave ``cases.csv`` and ``summary.json`` in its ``eval`` folder.
 
     Args:
         subject: The run and its cases.
@@ -157,20 +211,34 @@ def evaluate_run(subject: Subject, protocol: Protocol) -> pd.DataFrame:
         :data:`tvseg.evaluation.schema.COLUMNS`.
 
     Raises:
-        ValueError: A case cannot be read.
+        UserError: A case cannot be read.
     """
     rows: list[Score] = []
     structures = subject.card.settings.structures
-    with exact_fp32():
-        for case in tqdm(subject.cases, f"scoring {subject.run.path.name}", leave=False):
-            image, masks = case.read()
-            truth = on_grid(masks, protocol)
-            for variant, prediction in subject.predictions(image, protocol):
-                scores = score(prediction, truth, structures, protocol)
-                rows += [subject.about(case, variant) | row for row in scores]
+    for case in tqdm(subject.cases, f"scoring {subject.run.path.name}", leave=False):
+        image, masks = case.read()
+        truth = on_grid(masks, protocol)
+        for variant, prediction in subject.predictions(image, protocol):
+            scores = score(prediction, truth, structures, protocol)
+            rows += [subject.about(case, variant) | row for row in scores]
     table = pd.DataFrame(rows)
     _write(subject, protocol, table)
     return table
+
+
+def predict_on_grid(model: Model, image: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """Return the masks of a photograph on a protocol's grid, bool (S, H, W).
+
+    Raises:
+        UserError: The photograph is too small.
+    """
+    pipeline = replace(
+        model.pipeline, postprocessing=protocol.postprocessing, grid_px=protocol.grid_px
+    )
+    (segmentation,) = pipeline([image])  # alone: a batch would change the last bits
+    if isinstance(segmentation, UserError):
+        raise segmentation
+    return segmentation.placed.whole()
 
 
 def scored_cases(fold: Fold, images: str) -> list[Case]:
@@ -219,23 +287,20 @@ def on_grid(masks: np.ndarray, protocol: Protocol) -> np.ndarray:
     return np.stack([resize_mask(pad_to_square(mask), protocol.grid_px) for mask in masks])
 
 
-def evaluation_folder(run: RunFolder, protocol: Protocol, images: str, checkpoint: str) -> Path:
-    """Where a scoring is kept: ``eval/<protocol>``, other choices in the folder's name."""
-    parts = [protocol.label]
-    parts += [images] if images != "test" else []
-    parts += [checkpoint] if checkpoint != "best" else []
-    return run.path / "eval" / "-".join(parts)
+def evaluation_folder(run: RunFolder, protocol: Protocol, choices: Choices) -> Path:
+    """Return where a scoring is kept: ``eval/<protocol>``, other choices in the folder's name."""
+    return run.path / "eval" / "-".join(filter(None, (protocol.label, choices.label)))
 
 
 def _write(subject: Subject, protocol: Protocol, table: pd.DataFrame) -> None:
-    folder = evaluation_folder(subject.run, protocol, subject.images, subject.checkpoint)
+    folder = evaluation_folder(subject.run, protocol, subject.choices)
     write_text(folder / "cases.csv", table.to_csv(index=False))
     summary = {
         "protocol": protocol.name,
         "words": f"{protocol.prediction_words}; {protocol.scoring_words}",
         "size": protocol.grid_px or "native",
-        "images": subject.images,
-        "checkpoint": subject.checkpoint,
+        "images": subject.choices.images,
+        "checkpoint": subject.choices.checkpoint,
         "epoch": subject.card.epoch,
         "chosen": subject.card.chosen,
         "fingerprint": subject.card.fingerprint,

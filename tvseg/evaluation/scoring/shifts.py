@@ -7,7 +7,6 @@ import pandas as pd
 from tqdm import tqdm
 
 from tvseg.data.cases import Case
-from tvseg.device import exact_fp32
 from tvseg.errors import UserError
 from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.protocols import Protocol
@@ -83,15 +82,14 @@ def evaluate_shifts(
     if not shifts or not all(0 <= shift < 0.5 for shift in shifts):
         raise UserError(f"shifts must be shares of the side from 0 to below 0.5, got {shifts}")
     rows: list[Score] = []
-    with exact_fp32():
-        for case in tqdm(subject.cases, f"shifting {subject.run.path.name}", leave=False):
-            for shift in shifts:
-                rows += _score_moved(subject, case, protocol, shift)
+    for case in tqdm(subject.cases, f"shifting {subject.run.path.name}", leave=False):
+        for shift in shifts:
+            rows += _score_moved(subject, case, protocol, shift)
     every = pd.DataFrame(rows)
     scores = ["dice", "dice_limit"]
     keys = [name for name in every.columns if name not in scores]
     table = every.groupby(keys, sort=False, dropna=False)[scores].mean().reset_index()
-    folder = evaluation_folder(subject.run, protocol, subject.images, subject.checkpoint)
+    folder = evaluation_folder(subject.run, protocol, subject.choices)
     write_text(folder / "shifts.csv", table.to_csv(index=False))
     return table
 

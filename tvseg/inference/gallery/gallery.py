@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -36,7 +36,7 @@ class Shot(NamedTuple):
 
 
 @dataclass
-class Card:
+class Entry:
     """What the page tells of one photograph.
 
     Attributes:
@@ -142,10 +142,10 @@ def _flags(row: Mapping[str, str]) -> list[str]:
     return [flag for flag in row["flags"].split("; ") if flag]
 
 
-def _cards(folder: WrittenFolder, problems: list[tuple[str, str]]) -> Iterator[Card]:
+def _cards(folder: WrittenFolder, problems: list[tuple[str, str]]) -> Iterator[Entry]:
     most = bytes_each(len(folder.rows))
     for row in tqdm(folder.rows, desc="drawing", unit="image"):
-        card = Card(
+        card = Entry(
             row=row,
             flags=_flags(row),
             vcdr=_number(row.get("vcdr", "")),
@@ -161,9 +161,9 @@ def _cards(folder: WrittenFolder, problems: list[tuple[str, str]]) -> Iterator[C
         yield card
 
 
-def _picture(card: Card, outlines: Mapping[str, Polygons], most_bytes: int) -> None:
+def _picture(card: Entry, outlines: Mapping[str, Polygons], most_bytes: int) -> None:
     """Put pictures and outlines on a card."""
-    image = read_photograph(Path(card.row["path"])).pixels
+    image = read_photograph(Path(card.row["path"]))[0]
     height, width = image.shape[:2]
     predicted = (card.row["height_px"], card.row["width_px"])
     if predicted != (str(height), str(width)):
@@ -198,5 +198,8 @@ def _path(polygons: Polygons) -> str:
 
 
 def _number(text: str) -> float | None:
-    value: Any = float(text) if text else math.nan
+    try:
+        value = float(text or "nan")
+    except ValueError as error:
+        raise UserError(f"measurements.csv is damaged: {text!r} must be a number") from error
     return None if math.isnan(value) else value

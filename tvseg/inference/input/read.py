@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,33 +11,25 @@ from tvseg.data.laterality import Laterality, parse_laterality
 from tvseg.errors import UserError
 from tvseg.extras import require
 from tvseg.files import read_bytes
-from tvseg.inference.input.find import DICOM_SUFFIXES
+from tvseg.inference.input.find import is_dicom
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 
-class Picture(NamedTuple):
-    """A photograph that was read.
-
-    Attributes:
-        pixels: uint8 (H, W, 3), RGB, upright.
-        laterality: Which eye it shows, as the file says.
-    """
-
-    pixels: np.ndarray
-    laterality: Laterality
+Pixels = tuple[np.ndarray, Laterality]
+"""A photograph, uint8 (H, W, 3), RGB, upright, and the eye that it shows."""
 
 
-def read_photograph(path: Path) -> Picture:
+def read_photograph(path: Path) -> Pixels:
     """Read a picture file, or a DICOM photograph (``.dcm``, ``.dicom``).
 
     Raises:
         UserError: No picture, a damaged or inordinately large one, or DICOM without pydicom.
         OSError: The file does not exist or cannot be read.
     """
-    if path.suffix.lower() not in DICOM_SUFFIXES:
-        return Picture(read_image(path), "unknown")
+    if not is_dicom(path):
+        return read_image(path), "unknown"
     content = io.BytesIO(read_bytes(path, limit=MAX_FILE_BYTES))
     pydicom = _import_pydicom()
     try:
@@ -59,7 +51,7 @@ def count_pixels(path: Path) -> int:
     try:
         if not path.is_file():
             return 0
-        if path.suffix.lower() in DICOM_SUFFIXES:
+        if is_dicom(path):
             header = _import_pydicom().dcmread(path, stop_before_pixels=True)
             width, height = int(header.Columns), int(header.Rows)
         else:
@@ -76,7 +68,7 @@ def _import_pydicom() -> Any:
     return pydicom
 
 
-def _read_dicom(path: Path, content: "Dataset") -> Picture:
+def _read_dicom(path: Path, content: "Dataset") -> Pixels:
     if "Rows" not in content or "Columns" not in content or "PixelData" not in content:
         raise UserError(f"{path}: must be a DICOM photograph, this one has no picture")
     check_size(path, int(content.Columns), int(content.Rows))
@@ -87,7 +79,7 @@ def _read_dicom(path: Path, content: "Dataset") -> Picture:
         raise UserError(f"{path}: samples must be unsigned (PixelRepresentation 0), these are not")
     stated = str(content.get("ImageLaterality") or content.get("Laterality") or "")
     eye = parse_laterality(stated) if stated in ("R", "L") else "unknown"
-    return Picture(_rgb(content), eye)
+    return _rgb(content), eye
 
 
 def _rgb(content: "Dataset") -> np.ndarray:

@@ -17,7 +17,7 @@ _SAMPLED_PX = 128  # percentiles are taken on about so many rows and columns
 def flags(
     image: np.ndarray, window: Box | None, placed: PlacedMasks, structures: Sequence[str]
 ) -> list[str]:
-    """What is the matter with a prediction.
+    """Return reasons to check a prediction before using its measurements.
 
     Args:
         image: The photograph, uint8 (H, W, 3).
@@ -26,15 +26,13 @@ def flags(
         structures: Names of their channels.
 
     Returns:
-        Out of ``no disc``, ``<structure> missing``, ``touches ROI border`` and ``low contrast``.
+        Out of ``no disc``, ``no region``, ``<structure> missing``, ``touches ROI border`` and
+        ``low contrast``.
     """
-    missing = [n for n, mask in zip(structures, placed.masks, strict=True) if not mask.any()]
-    if "disc" in missing or window is None:
-        found = ["no disc"]
-    else:
-        found = [f"{name} missing" for name in missing]
     if window is None:
-        return found
+        return ["no disc" if "disc" in structures else "no region"]
+    missing = [n for n, mask in zip(structures, placed.masks, strict=True) if not mask.any()]
+    found = ["no disc"] if "disc" in missing else [f"{name} missing" for name in missing]
     if _touches_border(window, placed):
         found.append("touches ROI border")
     if _contrast(image, window) < LOW_CONTRAST:

@@ -1,7 +1,5 @@
 """The folder of predictions: who may write it, and the tables made of finished batches."""
 
-import csv
-import io
 import json
 import math
 from collections import Counter
@@ -10,19 +8,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import BaseFileLock, FileLock
+
 from tvseg.errors import UserError
-from tvseg.files import open_atomically, remove_temporaries, write_bytes, write_json
+from tvseg.files import (
+    open_atomically,
+    read_json,
+    remove_temporaries,
+    write_bytes,
+    write_csv,
+    write_json,
+)
 from tvseg.inference.input.find import Photograph
-from tvseg.inference.output.formats import COCO, FORMATS
-from tvseg.inference.output.progress import Progress, Record
-from tvseg.inference.prediction import Prediction, Row
+from tvseg.inference.output.formats import COCO, file_of
+from tvseg.inference.output.progress import FOLDER, Progress, Record
+from tvseg.inference.prediction import Measurements
 
 RUN = "run.json"
 FAILURE_COLUMNS = ("id", "path", "reason")
 
 
 @dataclass
-class Outcome:
+class Tally:
     """What became of the photographs of a run.
 
     Attributes:
@@ -35,7 +42,7 @@ class Outcome:
     predicted: int = 0
     failed: int = 0
     flags: Counter[str] = field(default_factory=Counter)
-    first_failures: list[Row] = field(default_factory=list)
+    first_failures: list[Measurements] = field(default_factory=list)
 
 
 class OutputFolder:
@@ -49,71 +56,59 @@ class OutputFolder:
 
     def __init__(self, path: Path, *, formats: Sequence[str], structures: Sequence[str]) -> None:
         self.path = path
-        self.formats = {name: FORMATS[name] for name in formats if name != COCO}
+        self.formats = tuple(formats)
         self.coco = COCO in formats
         self.structures = tuple(structures)
         self.progress = Progress(path)
 
-    def open(
-        self, photographs: Sequence[Photograph], about: Mapping[str, Any], *, resume: bool
-    ) -> None:
+    def lock(self) -> BaseFileLock:
+        """Return a lock that one run holds while it writes, however it ends."""
+        (self.path / FOLDER).mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path / FOLDER / "lock", timeout=0)
+
+    def check_free(self, *, resume: bool) -> None:
+        """Raise UserError unless a run may write here: a new folder, or one to resume."""
+        known = (self.path / RUN).is_file()
+        used = self.path.exists() and (not self.path.is_dir() or _holds_files(self.path))
+        if used and not (resume and known):
+            hint = "; continue with --resume" if known and not resume else ""
+            raise UserError(
+                f"{self.path} must be new or an empty folder; give another --out or remove it{hint}"
+            )
+
+    def begin(self, photographs: Sequence[Photograph], about: Mapping[str, Any]) -> None:
         """Take the folder, before anything is computed.
 
         Args:
             photographs: What is to be predicted.
-            about: What decides the output; a run that is resumed must say the same.
-            resume: Whether to go on with a run that was interrupted.
+            about: What decides the output; a run that is resumed must have the same.
 
         Raises:
-            ValueError: The folder holds something else, or another run.
+            UserError: The folder holds another run.
             OSError: The folder cannot be written.
         """
-        info = self.info()
-        used = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
-        if used and not (resume and info):
-            hint = "; continue with --resume" if info and not resume else ""
-            raise UserError(
-                f"{self.path} must be new or an empty folder; give another --out or remove it{hint}"
-            )
-        if info:
+        if info := self.info():
             self._check_same(info["about"], about)
-            known = {name for record in self.progress.records() for name in record.ids}
-            if gone := sorted(known - {photograph.id for photograph in photographs}):
-                raise UserError(
-                    f"a run that is resumed must be given the photographs that it had; {len(gone)} "
-                    f"are missing, first {gone[0]}"
-                )
+            self._check_ids(photographs)
             remove_temporaries(self.path)
-        for name in self.formats.values():
-            (self.path / name.folder).mkdir(parents=True, exist_ok=True)
         self.write_info(about=dict(about))
+        for name in self.formats:
+            if name != COCO:
+                (self.path / file_of("", name)).parent.mkdir(exist_ok=True)
 
     def info(self) -> dict[str, Any]:
-        """What ``run.json`` holds, nothing when there is none."""
+        """Return what ``run.json`` holds, nothing when there is none."""
         path = self.path / RUN
         if not path.is_file():
             return {}
-        try:
-            content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            content["about"].items()
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"{path} is damaged; predict into a new folder") from error
+        content = read_json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("about"), dict):
+            raise UserError(f"{path} is damaged; predict into a new folder")
         return content
 
     def write_info(self, **changes: Any) -> None:
         """Add to ``run.json``, which is written anew as a whole."""
         write_json(self.path / RUN, self.info() | changes)
-
-    def render(self, prediction: Prediction) -> dict[Path, bytes]:
-        """The files of one photograph.
-
-        Raises:
-            ValueError: A format cannot hold the prediction.
-        """
-        return {
-            self._file(prediction.photograph, name): FORMATS[name].render(prediction)
-            for name in self.formats
-        }
 
     def write(self, photograph: Photograph, files: Mapping[Path, bytes]) -> None:
         """Write all files of a photograph, or none.
@@ -123,7 +118,7 @@ class OutputFolder:
         """
         try:
             for path, content in files.items():
-                write_bytes(path, content)
+                write_bytes(self.path / path, content)
         except OSError:
             self.remove(photograph)
             raise
@@ -131,48 +126,36 @@ class OutputFolder:
     def remove(self, photograph: Photograph) -> None:
         """Remove the files of a photograph."""
         for name in self.formats:
-            self._file(photograph, name).unlink(missing_ok=True)
+            if name != COCO:
+                (self.path / file_of(photograph.id, name)).unlink(missing_ok=True)
 
-    def _file(self, photograph: Photograph, name: str) -> Path:
-        made = FORMATS[name]
-        return self.path / made.folder / f"{photograph.id}{made.suffix}"
-
-    def write_tables(self) -> Outcome:
+    def write_tables(self) -> Tally:
         """Make ``measurements.csv``, ``failures.csv`` and ``coco.json`` of all finished batches."""
-        outcome = Outcome()
+        tally = Tally()
         for record in self.progress.records():
-            outcome.predicted += len(record.rows)
-            outcome.failed += len(record.failures)
-            outcome.flags.update(
+            tally.predicted += len(record.rows)
+            tally.failed += len(record.failures)
+            tally.flags.update(
                 flag for row in record.rows for flag in str(row["flags"]).split("; ") if flag
             )
-            outcome.first_failures += record.failures[: 10 - len(outcome.first_failures)]
+            tally.first_failures += record.failures[: 10 - len(tally.first_failures)]
         self._write_table("measurements", lambda record: record.rows)
         self._write_table("failures", lambda record: record.failures)
         if self.coco:
             with open_atomically(self.path / "coco.json") as file:
                 for piece in self._coco_pieces():
                     file.write(piece.encode())
-        return outcome
+        return tally
 
-    def _write_table(self, name: str, rows_of: Callable[[Record], Sequence[Row]]) -> None:
+    def _write_table(self, name: str, rows_of: Callable[[Record], Sequence[Measurements]]) -> None:
         path = self.path / f"{name}.csv"
         rows = (row for record in self.progress.records() for row in rows_of(record))
-        first = next(rows, None)
-        if first is None:
+        shown = ({key: _shown(value) for key, value in row.items()} for row in rows)
+        if not write_csv(path, shown):
             path.unlink(missing_ok=True)
-            return
-        with open_atomically(path) as file:
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-            writer = csv.DictWriter(text, fieldnames=list(first), lineterminator="\n")
-            writer.writeheader()
-            for row in (first, *rows):
-                writer.writerow({key: _shown(value) for key, value in row.items()})
-            text.flush()
-            text.detach()
 
     def _coco_pieces(self) -> Iterator[str]:
-        """COCO's JSON in pieces, so that no more than one batch of contours is held."""
+        """Yield COCO's JSON in pieces, so that no more than one batch of contours is held."""
         numbers = enumerate(self.structures, start=1)
         categories = [{"id": number, "name": name} for number, name in numbers]
         yield f'{{"categories":{json.dumps(categories)},\n"images":['
@@ -185,12 +168,12 @@ class OutputFolder:
                 "height": row["height_px"],
                 "tvseg_id": row["id"],
             }
-            yield ("" if number == 1 else ",") + "\n" + json.dumps(tree, ensure_ascii=False)
+            yield ("" if number == 1 else ",") + "\n" + json.dumps(tree)
         yield '],\n"annotations":['
-        own = (one for record in self.progress.records() for one in record.annotations)
+        by_photograph = (one for record in self.progress.records() for one in record.annotations)
         numbered = (
             {"image_id": image, **annotation}
-            for image, annotations in enumerate(own, start=1)
+            for image, annotations in enumerate(by_photograph, start=1)
             for annotation in annotations
         )
         for number, tree in enumerate(numbered, start=1):
@@ -202,9 +185,35 @@ class OutputFolder:
         for key in now.keys() | before.keys():
             if before.get(key) != now.get(key):
                 raise UserError(
-                    f"{self.path} must go on as it began: {key} was {before.get(key)}, is now "
+                    f"cannot resume {self.path}: {key} was {before.get(key)}, is now "
                     f"{now.get(key)}; give another --out"
                 )
+
+    def _check_ids(self, photographs: Sequence[Photograph]) -> None:
+        """Raise UserError when photographs that were finished are missing, or have other ids."""
+        now = {photograph.id for photograph in photographs}
+        paths = {str(photograph.path): photograph.id for photograph in photographs}
+        rows = (
+            row for record in self.progress.records() for row in (*record.rows, *record.failures)
+        )
+        gone = {str(row["id"]): str(row["path"]) for row in rows if row["id"] not in now}
+        renamed = [(old, paths[path]) for old, path in gone.items() if path in paths]
+        if renamed:
+            raise UserError(
+                f"cannot resume {self.path}: ids changed, {renamed[0][0]} is now {renamed[0][1]}, "
+                "since another file of that name was added; list the photographs in a CSV with "
+                "their ids, or predict the new ones into another --out"
+            )
+        if gone:
+            raise UserError(
+                f"cannot resume {self.path} without the photographs that it was given before; "
+                f"{len(gone)} missing, first {next(iter(gone))}"
+            )
+
+
+def _holds_files(folder: Path) -> bool:
+    lock = folder / FOLDER / "lock"
+    return any(path != lock and not path.is_dir() for path in folder.rglob("*"))
 
 
 def _shown(value: str | int | float) -> str | int:

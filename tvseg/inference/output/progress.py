@@ -9,7 +9,7 @@ from typing import Any
 from tvseg.errors import UserError
 from tvseg.files import write_text
 from tvseg.inference.input.find import Photograph
-from tvseg.inference.prediction import Row
+from tvseg.inference.prediction import Measurements
 
 FOLDER = ".progress"
 Signature = tuple[int, int, str, float | None]
@@ -30,8 +30,8 @@ class Record:
 
     ids: list[str]
     signatures: list[Signature | None]
-    rows: list[Row] = field(default_factory=list)
-    failures: list[Row] = field(default_factory=list)
+    rows: list[Measurements] = field(default_factory=list)
+    failures: list[Measurements] = field(default_factory=list)
     annotations: list[list[dict[str, Any]]] = field(default_factory=list)
 
 

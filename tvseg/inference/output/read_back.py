@@ -1,6 +1,5 @@
 """A folder of predictions, read back: its tables, and each photograph's outlines."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,12 @@ import numpy as np
 
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.geometry import Box
-from tvseg.data.images import read_labels
+from tvseg.data.images import MAX_SIDE_PX, read_labels
 from tvseg.errors import UserError
-from tvseg.files import read_csv
+from tvseg.files import read_csv, read_json
+from tvseg.inference.contours import sparse_outline
 from tvseg.inference.output.folder import FAILURE_COLUMNS, OutputFolder
-from tvseg.inference.output.formats import COCO, FORMATS
+from tvseg.inference.output.formats import COCO, file_of
 from tvseg.inference.placed_masks import PlacedMasks
 
 TABLE_COLUMNS = ("id", "path", "width_px", "height_px", "roi_kind", "roi_confidence", "flags")
@@ -55,7 +55,7 @@ def read_written(path: Path) -> WrittenFolder:
     """Read a folder of predictions.
 
     Raises:
-        ValueError: The folder is none, is damaged, or holds no format that outlines are read from.
+        UserError: The folder is none, is damaged, or holds no format that outlines are read from.
     """
     about = OutputFolder(path, formats=(), structures=()).info().get("about", {})
     rows = _read_table(path / "measurements.csv", TABLE_COLUMNS)
@@ -65,6 +65,7 @@ def read_written(path: Path) -> WrittenFolder:
             f"{path} must be a folder that tvseg predict has written (run.json and "
             "measurements.csv or failures.csv); give its --out"
         )
+    _check_about(about, path / "run.json")
     written = [name for name in SOURCES if name in about["formats"]]
     if not written:
         raise UserError(
@@ -72,6 +73,29 @@ def read_written(path: Path) -> WrittenFolder:
             f"{', '.join(about['formats'])}; predict again with --formats mask"
         )
     return WrittenFolder(path, about, rows, failures, _outlines_of(path, written[0], about))
+
+
+def _check_about(about: Mapping[str, Any], source: Path) -> None:
+    """Raise UserError unless what decided the output is all there."""
+    encoding, models = about.get("encoding"), about.get("models")
+    if (
+        not all(_is_names(about.get(key)) for key in ("formats", "structures"))
+        or not isinstance(encoding, dict)
+        or not all(key.isdecimal() and _is_names(names) for key, names in encoding.items())
+        or not (models is None or _is_dicts(models))
+    ):
+        raise UserError(
+            f"{source} is damaged (formats, structures, encoding or models); predict into a new "
+            "folder"
+        )
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_dicts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -96,10 +120,9 @@ def _outlines_of(
     if source == COCO:
         together = _parse(path / "coco.json", _coco)
         return lambda name: together.get(name, {})
-    made = FORMATS[source]
 
     def outlines(name: str) -> dict[str, Polygons]:
-        file = path / made.folder / f"{name}{made.suffix}"
+        file = path / file_of(name, source)
         if source == "mask":
             values = {int(value): names for value, names in about["encoding"].items()}
             return _trace(read_labels(file), MaskEncoding(values, about["structures"]))
@@ -110,15 +133,24 @@ def _outlines_of(
 
 def _parse(path: Path, reader: Callable[[Any], Found]) -> Found:
     try:
-        return reader(json.loads(path.read_text("utf-8")))
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+        return reader(read_json(path))
+    except UserError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise UserError(f"{path} is damaged ({type(error).__name__}: {error})") from error
+
+
+def _polygon(points: Any) -> np.ndarray:
+    polygon = np.array(points, float).reshape(-1, 2)
+    if not np.isfinite(polygon).all() or len(polygon) < 2:
+        raise ValueError("a polygon must have finite points")
+    return polygon
 
 
 def _geojson(tree: Any) -> dict[str, Polygons]:
     return {
         feature["properties"]["name"]: [
-            np.array(polygon[0]) for polygon in feature["geometry"]["coordinates"]
+            _polygon(ring) for rings in feature["geometry"]["coordinates"] for ring in rings
         ]
         for feature in tree["features"]
     }
@@ -127,7 +159,7 @@ def _geojson(tree: Any) -> dict[str, Polygons]:
 def _labelme(tree: Any) -> dict[str, Polygons]:
     found: dict[str, Polygons] = {}
     for shape in tree["shapes"]:
-        found.setdefault(shape["label"], []).append(np.array(shape["points"]))
+        found.setdefault(shape["label"], []).append(_polygon(shape["points"]))
     return found
 
 
@@ -138,14 +170,26 @@ _READERS: dict[str, Callable[[Any], dict[str, Polygons]]] = {
 
 
 def _coco(tree: Any) -> dict[str, dict[str, Polygons]]:
-    """Outlines by id of the photograph and name of the structure."""
+    """Return outlines by id of the photograph and name of the structure."""
     names = {category["id"]: category["name"] for category in tree["categories"]}
     of_image: dict[int, dict[str, Polygons]] = {image["id"]: {} for image in tree["images"]}
     for annotation in tree["annotations"]:
-        of_image[annotation["image_id"]][names[annotation["category_id"]]] = [
-            np.array(polygon).reshape(-1, 2) for polygon in annotation["segmentation"]
-        ]
+        segmentation = annotation["segmentation"]
+        of_image[annotation["image_id"]][names[annotation["category_id"]]] = (
+            sparse_outline(_run_lengths(**segmentation))
+            if isinstance(segmentation, dict)
+            else [_polygon(polygon) for polygon in segmentation]
+        )
     return {image["tvseg_id"]: of_image[image["id"]] for image in tree["images"]}
+
+
+def _run_lengths(size: Sequence[int], counts: Sequence[int]) -> np.ndarray:
+    """Return the mask, bool (H, W), that run lengths of COCO mean."""
+    height, width = size
+    if sum(counts) != height * width or height * width > MAX_SIDE_PX**2 or min(counts) < 0:
+        raise ValueError("run lengths must add up to the picture")
+    runs = np.arange(len(counts)) % 2 == 1
+    return np.repeat(runs, counts).reshape(height, width, order="F")
 
 
 def _trace(labels: np.ndarray, encoding: MaskEncoding) -> dict[str, Polygons]:

@@ -1,6 +1,7 @@
 """Files that a prediction leaves, by format."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from tvseg.errors import UserError
@@ -31,6 +32,24 @@ FORMATS = {
     "refuge": Format("refuge", ".bmp", refuge_bmp),
     "uncertainty": Format("uncertainty", ".png", uncertainty_png),
 }
+
+
+def render(prediction: Prediction, names: Sequence[str]) -> dict[Path, bytes]:
+    """Return the files of one photograph in some formats, by their path below the output folder.
+
+    Raises:
+        UserError: A format cannot hold the prediction.
+    """
+    return {
+        file_of(prediction.photograph.id, name): FORMATS[name].render(prediction)
+        for name in names
+        if name != COCO
+    }
+
+
+def file_of(photograph_id: str, name: str) -> Path:
+    """Return the path of a photograph's file in a format, below the output folder."""
+    return Path(FORMATS[name].folder) / f"{photograph_id}{FORMATS[name].suffix}"
 
 
 def check_formats(names: Sequence[str]) -> None:

@@ -43,7 +43,7 @@ def uncertainty_png(prediction: Prediction) -> bytes:
     """
     height, width = prediction.pixels.shape[:2]
     whole = np.zeros((height, width), np.uint8)
-    apart, window = prediction.finding.disagreement, prediction.finding.window
+    apart, window = prediction.segmentation.disagreement, prediction.window
     if apart is not None and window is not None:
         small = np.round(apart.max(axis=0) * 2 * 255).clip(0, 255).astype(np.uint8)
         size = (window.side, window.side)

@@ -1,29 +1,33 @@
 """Contours as GeoJSON, LabelMe and COCO; x and y in px from the first pixel's outer corner.
 
-Each polygon lies about pixel centres, so that all that fill polygons give the mask back. Holes are
-not told: a structure is one component without holes, unless another's outline cut it.
+Each polygon lies about pixel centres, so that programs that fill polygons give the mask back. The
+holes that scattered structures keep are inner rings in GeoJSON, bridged to the outer ring in
+LabelMe, and make COCO's segmentation a run-length encoding, since COCO's polygons have none.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tvseg.data.geometry import Box
+from tvseg.inference.contours import bridge, nest
+from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.prediction import Prediction
 
 _DECIMALS = 2
 
 
 def geojson(prediction: Prediction) -> bytes:
-    """A feature collection with a MultiPolygon a structure, as QuPath and shapely read it."""
+    """Return a feature collection: a MultiPolygon per structure, as QuPath and shapely read it."""
     features = [
         {
             "type": "Feature",
             "id": f"{prediction.photograph.id}/{name}",
             "geometry": {
                 "type": "MultiPolygon",
-                "coordinates": [[_points(polygon)] for polygon in polygons],
+                "coordinates": [[_points(ring) for ring in rings] for rings in nest(polygons)],
             },
             "properties": {
                 "name": name,
@@ -31,26 +35,26 @@ def geojson(prediction: Prediction) -> bytes:
                 "area_px": prediction.measured_px[f"{name}_area_px"],
             },
         }
-        for name, polygons in _by_structure(prediction)
+        for name, polygons in prediction.contours.items()
         if polygons
     ]
     return _json({"type": "FeatureCollection", "features": features})
 
 
 def labelme(prediction: Prediction) -> bytes:
-    """LabelMe's own file, to open beside the photograph and correct by hand."""
+    """Return LabelMe's file, to open beside the photograph and correct by hand."""
     height, width = prediction.pixels.shape[:2]
     shapes: list[dict[str, Any]] = [
         {
             "label": name,
-            "points": _points(polygon)[:-1],
+            "points": _points(bridge(rings))[:-1],
             "group_id": None,
             "description": "",
             "shape_type": "polygon",
             "flags": {},
         }
-        for name, polygons in _by_structure(prediction)
-        for polygon in polygons
+        for name, polygons in prediction.contours.items()
+        for rings in nest(polygons)
     ]
     return _json(
         {
@@ -66,33 +70,38 @@ def labelme(prediction: Prediction) -> bytes:
 
 
 def coco_annotations(prediction: Prediction) -> list[dict[str, Any]]:
-    """Annotations of one photograph, without the numbers that a whole file gives them."""
+    """Return the annotations of one photograph, without the numbers that a whole file gives."""
     placed = prediction.placed
-    found = []
-    for place, (mask, polygons) in enumerate(
+    annotations = []
+    for number, (mask, polygons) in enumerate(
         zip(placed.masks, placed.sparse_outlines, strict=True), start=1
     ):
         box = Box.of(mask).shifted(placed.box.row, placed.box.col)
         if box.is_empty:
             continue
-        found.append(
+        annotations.append(
             {
-                "category_id": place,
-                "segmentation": [
-                    [number for point in _points(polygon)[:-1] for number in point]
-                    for polygon in polygons
-                ],
+                "category_id": number,
+                "segmentation": _segmentation(mask, polygons, placed),
                 "area": int(mask.sum()),
                 "bbox": [box.col, box.row, box.width, box.height],
                 "iscrowd": 0,
             }
         )
-    return found
+    return annotations
 
 
-def _by_structure(prediction: Prediction) -> list[tuple[str, list[np.ndarray]]]:
-    names = prediction.encoding.structures
-    return list(zip(names, prediction.placed.sparse_outlines, strict=True))
+def _segmentation(mask: np.ndarray, polygons: Sequence[np.ndarray], placed: PlacedMasks) -> Any:
+    """Return COCO's polygons, or where there are holes its run lengths, column by column."""
+    if all(len(rings) == 1 for rings in nest(polygons)):
+        return [
+            [number for point in _points(polygon)[:-1] for number in point] for polygon in polygons
+        ]
+    whole = np.zeros((placed.height, placed.width), np.int8)
+    whole[placed.box.slices] = mask
+    ends = np.flatnonzero(np.diff(whole.ravel(order="F"), prepend=0))
+    counts = np.diff(ends, prepend=0, append=whole.size)
+    return {"size": list(whole.shape), "counts": counts.tolist()}
 
 
 def _points(polygon: np.ndarray) -> list[list[float]]:
@@ -101,4 +110,6 @@ def _points(polygon: np.ndarray) -> list[list[float]]:
 
 
 def _json(tree: Any) -> bytes:
-    return (json.dumps(tree, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+    return (json.dumps(tree, ensure_ascii=False, separators=(",", ":")) + "\n").encode(
+        errors="backslashreplace"
+    )

@@ -1,56 +1,28 @@
 import numpy as np
-import pytest
-import torch
-from torch import nn
+from scipy.special import logit
 
-from tests.inference.drawn import ENCODING, draw_picture, make_predictor
+from tests.inference.drawn import ENCODING
 from tvseg.data.centres import MaskEncoding
-from tvseg.inference.predictor import Postprocessing
-from tvseg.ops import TVConv2d
+from tvseg.inference.postprocessing import Postprocessing
 
 ONE = MaskEncoding({0: (), 1: ("disc",)}, ("disc",))
 
 
-@pytest.mark.parametrize("size", [(64, 64), (200, 200), (120, 300), (301, 97), (33, 40)])
-def test_masks_come_back_at_the_own_size_and_place(size: tuple[int, int]) -> None:
-    image = draw_picture(*size)
-    masks = make_predictor().masks(image)
-    assert masks.shape == (2, *size)
-    for mask, channel in zip(masks, (0, 1), strict=True):
-        truth = image[..., channel] > 0
-        overlap = 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
-        assert overlap > 0.85
-        centre_px = [np.mean(np.nonzero(m), axis=1) for m in (mask, truth)]
-        assert np.abs(centre_px[0] - centre_px[1]).max() < max(size) / 64
-
-
-def test_a_square_grid_can_be_asked_for() -> None:
-    masks = make_predictor().masks(np.full((120, 300, 3), 255, np.uint8), side_px=80)
-    assert masks.shape == (2, 80, 80)
-    assert masks[:, :32].all()
-    assert not masks[:, 32:].any()  # the padding
-
-
-def test_a_tiny_photograph_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"at least 32 px a side, got 1 x 500"):
-        make_predictor().masks(np.zeros((500, 1, 3), np.uint8))
-
-
 def test_postprocessing_keeps_one_whole_component() -> None:
-    logits = torch.full((2, 20, 20), -9.0)
+    logits = np.full((2, 20, 20), -9.0)
     logits[1, 2:12, 2:12] = 9.0
     logits[1, 5:7, 5:7] = -9.0  # a hole
     logits[1, 15:18, 15:18] = 9.0  # a second island
     cup, disc = Postprocessing()(logits, ENCODING)
     assert not cup.any()
     assert disc.sum() == 100
-    diagonal = torch.full((1, 4, 4), -9.0)
+    diagonal = np.full((1, 4, 4), -9.0)
     diagonal[0, 0, 0] = diagonal[0, 1, 1] = 9.0
     assert Postprocessing()(diagonal, ONE)[0].sum() == 2  # touching by a corner is touching
 
 
 def test_the_cup_is_cut_at_the_disc_unless_told_otherwise() -> None:
-    logits = torch.full((2, 10, 10), -9.0)
+    logits = np.full((2, 10, 10), -9.0)
     logits[0, 0:6, 0:6] = 9.0
     logits[1, 2:10, 2:10] = 9.0
     assert Postprocessing()(logits, ENCODING)[0].sum() == 16
@@ -58,22 +30,14 @@ def test_the_cup_is_cut_at_the_disc_unless_told_otherwise() -> None:
 
 
 def test_the_threshold_is_on_probabilities() -> None:
-    logits = torch.logit(torch.tensor([[[0.6, 0.7, 0.76, 0.9]]]))
+    logits = logit(np.float32([[[0.6, 0.7, 0.76, 0.9]]]))
     assert Postprocessing(threshold=0.75)(logits, ONE)[0, 0].tolist() == [False, False, True, True]
     assert Postprocessing(threshold=0.65)(logits, ONE)[0, 0].tolist() == [False, True, True, True]
 
 
-def test_the_predictor_freezes_tvconv() -> None:
-    layer = TVConv2d(2, 64)
-    network = nn.Sequential(nn.Conv2d(3, 2, 1), layer)
-    predictor = make_predictor(network)
-    assert layer.frozen
-    assert predictor.logits(draw_picture(64, 64)).shape == (2, 64, 64)
-
-
 def test_structures_that_exclude_each_other_share_no_pixel() -> None:
     encoding = MaskEncoding({0: (), 1: ("a",), 2: ("b",)}, ("a", "b"))
-    logits = torch.full((2, 10, 10), -9.0)
+    logits = np.full((2, 10, 10), -9.0)
     logits[0, :6] = 2.0
     logits[1, 4:] = 3.0
     one, other = Postprocessing()(logits, encoding)
@@ -84,7 +48,7 @@ def test_structures_that_exclude_each_other_share_no_pixel() -> None:
 
 def test_a_filled_hole_gives_way_to_what_excludes_it() -> None:
     encoding = MaskEncoding({0: (), 1: ("ring",), 2: ("core",)}, ("ring", "core"))
-    logits = torch.full((2, 12, 12), -9.0)
+    logits = np.full((2, 12, 12), -9.0)
     logits[0, 1:11, 1:11] = 9.0
     logits[0, 4:8, 4:8] = -9.0
     logits[1, 5:7, 5:7] = 9.0
@@ -95,7 +59,7 @@ def test_a_filled_hole_gives_way_to_what_excludes_it() -> None:
 
 
 def test_scattered_structures_keep_their_pieces_and_holes() -> None:
-    logits = torch.full((2, 20, 20), -9.0)
+    logits = np.full((2, 20, 20), -9.0)
     logits[:, 2:12, 2:12] = 9.0
     logits[:, 5:7, 5:7] = -9.0
     logits[:, 15:18, 15:18] = 9.0
@@ -112,7 +76,7 @@ def test_scattered_structures_keep_their_pieces_and_holes() -> None:
 def test_what_the_encoding_cannot_write_goes_to_the_likeliest_that_it_can() -> None:
     halves = {0: (), 1: ("left", "whole"), 2: ("right", "whole")}  # nothing is whole alone
     encoding = MaskEncoding(halves, ("left", "right", "whole"))
-    logits = torch.tensor([-1.0, -2.0, 5.0])[:, None, None].repeat(1, 8, 8)
+    logits = np.broadcast_to(np.array([-1.0, -2.0, 5.0])[:, None, None], (3, 8, 8)).copy()
     logits[2, 0, 0] = 0.5  # less likely whole than left is unlikely
     masks = Postprocessing()(logits, encoding)
     labels = encoding.encode(masks)

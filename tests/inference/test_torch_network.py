@@ -1,0 +1,62 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+import tvseg.inference
+from tests.inference.drawn import draw_picture, make_network
+from tvseg.ops import TVConv2d
+
+FOLDER = Path(tvseg.inference.__file__).parent
+MODULES = [
+    "tvseg.inference." + ".".join(path.relative_to(FOLDER).with_suffix("").parts)
+    for path in sorted(FOLDER.rglob("*.py"))
+    if path.stem not in ("__init__", "torch_network")
+]
+
+
+def test_a_network_takes_and_returns_arrays_and_is_frozen() -> None:
+    layer = TVConv2d(2, 64)
+    network = make_network(nn.Sequential(nn.Conv2d(3, 2, 1), layer))
+    assert layer.frozen
+    logits = network(draw_picture(64, 64)[None])
+    assert logits.dtype == np.float32
+    assert logits.shape == (1, 2, 64, 64)
+
+
+def test_networks_compute_in_fp32_proper() -> None:
+    allowed: list[bool] = []
+
+    class Watch(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            allowed.append(torch.backends.cudnn.allow_tf32)
+            return x[:, :2]
+
+    before = torch.backends.cudnn.allow_tf32
+    make_network(Watch())(draw_picture(64, 64)[None])
+    assert allowed == [False]
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+FORBID_TORCH = """
+import sys
+
+class Forbid:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("torch is forbidden", name="torch")
+
+sys.meta_path.insert(0, Forbid())
+"""
+
+
+def test_everything_else_does_without_torch() -> None:
+    assert len(MODULES) > 20
+    imports = "".join(f"import {name}\n" for name in MODULES)
+    subprocess.run([sys.executable, "-c", FORBID_TORCH + imports], check=True)
+    with_torch = FORBID_TORCH + "import tvseg.inference.torch_network"
+    failed = subprocess.run([sys.executable, "-c", with_torch], capture_output=True, text=True)
+    assert "torch is forbidden" in failed.stderr

@@ -1,0 +1,56 @@
+"""A network of a checkpoint, run by torch; nothing else in this folder imports torch."""
+
+from pathlib import Path
+
+from torch import nn
+
+from tvseg.data.centres import MaskEncoding, output_encoding
+from tvseg.data.normalisation import Normalisation
+from tvseg.device import choose_device
+from tvseg.models.array_network import ArrayNetwork
+from tvseg.runs.checkpoint import Card, load_network
+
+
+class TorchNetwork(ArrayNetwork):
+    """uint8 (B, S, S, 3) -> logits float32 (B, structures, S, S), with what it takes to use them.
+
+    Args:
+        network: Frozen and moved to the device here.
+        image_size: Side S in px that the network takes.
+        encoding: Of the label images to write; names the structures.
+        normalisation: Of the network's input.
+        device: Name of a torch device; ``None`` chooses.
+
+    Raises:
+        UserError: No such device.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        image_size: int,
+        encoding: MaskEncoding,
+        normalisation: Normalisation,
+        device: str | None = None,
+    ) -> None:
+        super().__init__(network, normalisation=normalisation, device=choose_device(device))
+        self.image_size = image_size
+        self.encoding = encoding
+
+    @staticmethod
+    def from_checkpoint(path: Path, device: str | None = None) -> tuple["TorchNetwork", Card]:
+        """Rebuild a network from a checkpoint file.
+
+        Raises:
+            UserError: Not a sound checkpoint, or no such device.
+        """
+        network, card = load_network(path)
+        built = TorchNetwork(
+            network,
+            image_size=card.settings.image_size,
+            encoding=output_encoding(card.settings),
+            normalisation=card.normalisation,
+            device=device,
+        )
+        return built, card

@@ -1,0 +1,43 @@
+"""A network as a function of numpy arrays, as predictors call it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from tvseg.device import exact_fp32
+from tvseg.models import freeze
+
+
+class ArrayNetwork:
+    """A frozen network that takes and returns numpy arrays.
+
+    Computes in fp32 proper, without TF32, wherever it runs: what is scored is what is deployed.
+
+    Args:
+        network: (B, 3, S, S) -> logits (B, K, S', S'); frozen and moved to ``device`` here.
+        normalisation: uint8 (B, 3, S, S) -> the network's input.
+        device: Where to compute.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        normalisation: Callable[[torch.Tensor], torch.Tensor],
+        device: torch.device,
+    ) -> None:
+        self.network = network.to(device).to(memory_format=torch.channels_last).eval()
+        freeze(self.network)
+        self.normalisation = normalisation
+        self.device = device
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return logits, float32 (B, K, S', S'), of images, uint8 (B, S, S, 3)."""
+        batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)  # (B, 3, S, S)
+        with exact_fp32():
+            logits = self.network(self.normalisation(batch.to(self.device)))
+        found: np.ndarray = logits.float().cpu().numpy()
+        return found
