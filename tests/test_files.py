@@ -102,7 +102,7 @@ def test_lines_are_counted_as_in_the_file(tmp_path: Path) -> None:
     check_row(table.rows[0][1], table.columns)
     with pytest.raises(UserError, match="has more cells than the 2 columns"):
         check_row(table.rows[1][1], table.columns)
-    with pytest.raises(UserError, match="has 1 cells for 2 columns"):
+    with pytest.raises(UserError, match="must have 2 cells, one per column, has 1"):
         check_row(table.rows[2][1], table.columns)
 
 

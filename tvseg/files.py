@@ -2,7 +2,6 @@
 
 import csv
 import io
-import itertools
 import json
 import os
 import re
@@ -13,6 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -93,20 +93,15 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
     Returns:
         The number of rows; without any no file is written.
     """
-    remaining = iter(rows)
+    remaining, count = iter(rows), -1  # the first line names the columns
     if (first := next(remaining, None)) is None:
         return 0
-    count = 0
     with open_atomically(path) as file:
-        file.write(_csv_line(first))
-        for row in itertools.chain([first], remaining):
-            file.write(_csv_line(row.values()))
+        for cells in chain([first, first.values()], (row.values() for row in remaining)):
             count += 1
+            line = ",".join(csv_cell(cell) for cell in cells) + "\n"
+            file.write(line.encode("utf-8", "backslashreplace"))
     return count
-
-
-def _csv_line(cells: Iterable[object]) -> bytes:
-    return (",".join(csv_cell(cell) for cell in cells) + "\n").encode("utf-8", "backslashreplace")
 
 
 def csv_cell(value: object) -> str:

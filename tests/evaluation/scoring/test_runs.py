@@ -12,10 +12,9 @@ from PIL import Image
 from tests.evaluation.conftest import TINY
 from tvseg.data.folds import make_fold
 from tvseg.evaluation.schema import COLUMNS
-from tvseg.evaluation.scoring.protocols import PROTOCOLS
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, Choices
 from tvseg.evaluation.scoring.rows import read_cases
 from tvseg.evaluation.scoring.runs import (
-    Choices,
     Subject,
     cases_by_centre,
     evaluate_run,

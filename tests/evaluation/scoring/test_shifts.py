@@ -7,8 +7,7 @@ import pytest
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
 from tvseg.evaluation.scoring import shifts as module
-from tvseg.evaluation.scoring.protocols import PROTOCOLS
-from tvseg.evaluation.scoring.runs import Choices
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, Choices
 from tvseg.evaluation.scoring.shifts import (
     evaluate_shifts,
     move_back,

@@ -10,9 +10,9 @@ import pandas as pd
 from tvseg.errors import UserError
 from tvseg.evaluation.report.grouping import conditions, group_runs
 from tvseg.evaluation.schema import IMAGE, MEAN_MASK
-from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, Choices, Protocol
 from tvseg.evaluation.scoring.rows import read_cases
-from tvseg.evaluation.scoring.runs import Choices, evaluation_folder
+from tvseg.evaluation.scoring.runs import evaluation_folder
 from tvseg.evaluation.variants import ordered
 from tvseg.runs.folder import RunFolder
 

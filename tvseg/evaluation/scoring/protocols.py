@@ -1,4 +1,4 @@
-"""The two scoring protocols, as values."""
+"""The two scoring protocols, and what is scored, as values."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -73,6 +73,33 @@ class Protocol:
             f"{grid}, Dice {dice}, HD95 = {rule} percentile in px at {REFERENCE_SIDE_PX}, "
             f"a missed structure costs {missed}"
         )
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is scored of runs, and with which options of ``tvseg predict``.
+
+    Attributes:
+        images: ``test`` for the held-out centre's test split, ``all`` for all its images; a run
+            without a held-out centre is scored on all centres' test splits.
+        checkpoint: ``best`` or ``last``.
+        tta: Average with the answers to mirror images.
+        roi: ``none``: every picture is a region of interest; ``auto``: the localizer finds it.
+    """
+
+    images: str = "test"
+    checkpoint: str = "best"
+    tta: bool = False
+    roi: str = "none"
+
+    @property
+    def label(self) -> str:
+        """What differs from the defaults, to name a folder with; empty for none."""
+        parts = [self.images] if self.images != "test" else []
+        parts += [self.checkpoint] if self.checkpoint != "best" else []
+        parts += ["tta"] if self.tta else []
+        parts += [f"roi-{self.roi}"] if self.roi != "none" else []
+        return "-".join(parts)
 
 
 PROTOCOLS = {

@@ -16,7 +16,7 @@ from tvseg.data.images import pad_to_square, resize_mask
 from tvseg.errors import UserError
 from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.mean_mask import mean_mask, mean_mask_at
-from tvseg.evaluation.scoring.protocols import Protocol
+from tvseg.evaluation.scoring.protocols import Choices, Protocol
 from tvseg.evaluation.scoring.rows import Score, score
 from tvseg.evaluation.tables.summary import scores_of, summarise
 from tvseg.files import write_json, write_text
@@ -50,33 +50,6 @@ def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
         where = ", ".join(str(path) for path in paths)
         raise UserError(f"no finished run in {where}; make one with 'tvseg train --holdout LETTER'")
     return finished
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What is scored of runs, and with which options of ``tvseg predict``.
-
-    Attributes:
-        images: ``test`` for the held-out centre's test split, ``all`` for all its images; a run
-            without a held-out centre is scored on all centres' test splits.
-        checkpoint: ``best`` or ``last``.
-        tta: Average with the answers to mirror images.
-        roi: ``none``: every picture is a region of interest; ``auto``: the localizer finds it.
-    """
-
-    images: str = "test"
-    checkpoint: str = "best"
-    tta: bool = False
-    roi: str = "none"
-
-    @property
-    def label(self) -> str:
-        """What differs from the defaults, to name a folder with; empty for none."""
-        parts = [self.images] if self.images != "test" else []
-        parts += [self.checkpoint] if self.checkpoint != "best" else []
-        parts += ["tta"] if self.tta else []
-        parts += [f"roi-{self.roi}"] if self.roi != "none" else []
-        return "-".join(parts)
 
 
 @dataclass(frozen=True)
