@@ -154,13 +154,13 @@ def _evaluate_runs(
             root = find_root(data, scored[0].info().get("data"), os.environ.get("TVSEG_DATA"))
             subject = open_runs(
                 scored,
-                scoring.choices,
+                scoring.options,
                 root=root,
                 device=device,
                 known=known.setdefault(root, set()),
             )
             rows.append(evaluate_run(subject, scoring.protocol))
-            folders.append(evaluation_folder(subject.run, scoring.protocol, scoring.choices))
+            folders.append(evaluation_folder(subject.run, scoring.protocol, scoring.options))
             if shifts is not None:
                 moved.append(evaluate_shifts(subject, scoring.protocol, shifts=shifts))
         print_table(write_tables(pd.concat(rows), caption(group, scoring), folders))

@@ -34,7 +34,7 @@ def scored(
     protocol = PROTOCOLS[request.param]
     low = replace(protocol.postprocessing, threshold=0.3)
     scoring = Scoring(replace(protocol, postprocessing=low), images="all", checkpoint="best")
-    subject = open_runs([trained_run], scoring.choices, root=phantoms, device="cpu", known=set())
+    subject = open_runs([trained_run], scoring.options, root=phantoms, device="cpu", known=set())
     return evaluate_run(subject, scoring.protocol), scoring
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.evaluation.conftest import TINY
 from tvseg.data.folds import make_fold
 from tvseg.evaluation.schema import COLUMNS
-from tvseg.evaluation.scoring.protocols import PROTOCOLS, Choices
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, ScoringOptions
 from tvseg.evaluation.scoring.rows import read_cases
 from tvseg.evaluation.scoring.runs import (
     Subject,
@@ -30,7 +30,7 @@ HONEST, PAPER = PROTOCOLS["honest"], PROTOCOLS["paper"]
 
 
 def _open(run: RunFolder, root: Path, *, images: str = "test") -> Subject:
-    return open_runs([run], Choices(images), root=root, device="cpu", known=set())
+    return open_runs([run], ScoringOptions(images), root=root, device="cpu", known=set())
 
 
 @pytest.fixture(scope="module")
@@ -146,14 +146,14 @@ def test_mirror_images_and_ensembles_are_scored(
     folders = [tmp_path / "dense-holdout-B-seed0", tmp_path / "dense-holdout-B-seed1"]
     runs = [RunFolder(Path(shutil.copytree(trained_run.path, folder))) for folder in folders]
     arguments = {"root": phantoms, "device": "cpu", "known": set()}
-    alone = evaluate_run(open_runs(runs[:1], Choices(), **arguments), HONEST)
-    pair = evaluate_run(open_runs(runs, Choices(), **arguments), HONEST)
+    alone = evaluate_run(open_runs(runs[:1], ScoringOptions(), **arguments), HONEST)
+    pair = evaluate_run(open_runs(runs, ScoringOptions(), **arguments), HONEST)
     assert set(pair["variant"]) == {"dense ensemble"}
     assert set(pair["run"]) == {"dense-holdout-B-ensemble"}
     assert (tmp_path / "dense-holdout-B-ensemble" / "eval" / "honest" / "cases.csv").is_file()
     networks = alone[alone["variant"] == "dense"].reset_index(drop=True)
     assert pair["dice"].tolist() == pytest.approx(networks["dice"].tolist(), abs=1e-3)
-    mirrored = evaluate_run(open_runs(runs[:1], Choices(tta=True), **arguments), HONEST)
+    mirrored = evaluate_run(open_runs(runs[:1], ScoringOptions(tta=True), **arguments), HONEST)
     assert (folders[0] / "eval" / "honest-tta" / "cases.csv").is_file()
     both = mirrored[mirrored["variant"] == "dense"]["area_px"].tolist()
     assert both != networks["area_px"].tolist()
@@ -163,12 +163,14 @@ def test_the_localizer_is_scored_where_there_is_one(
     localised_run: RunFolder, trained_run: RunFolder, phantoms: Path, tmp_path: Path
 ) -> None:
     run = RunFolder(Path(shutil.copytree(localised_run.path, tmp_path / localised_run.path.name)))
-    subject = open_runs([run], Choices(roi="auto"), root=phantoms, device="cpu", known=set())
+    subject = open_runs([run], ScoringOptions(roi="auto"), root=phantoms, device="cpu", known=set())
     assert subject.model.localizer == run.path
     evaluate_run(subject, HONEST)
     assert (run.path / "eval" / "honest-roi-auto" / "cases.csv").is_file()
     with pytest.raises(ValueError, match="takes a run with a localizer"):
-        open_runs([trained_run], Choices(roi="auto"), root=phantoms, device="cpu", known=set())
+        open_runs(
+            [trained_run], ScoringOptions(roi="auto"), root=phantoms, device="cpu", known=set()
+        )
 
 
 def test_without_a_holdout_the_test_splits_count(phantoms: Path) -> None:

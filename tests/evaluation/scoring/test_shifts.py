@@ -7,7 +7,7 @@ import pytest
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
 from tvseg.evaluation.scoring import shifts as module
-from tvseg.evaluation.scoring.protocols import PROTOCOLS, Choices
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, ScoringOptions
 from tvseg.evaluation.scoring.shifts import (
     evaluate_shifts,
     move_back,
@@ -58,7 +58,7 @@ class _Perfect:
         self.cases = find_cases(root, centres_of(SegmentationSettings())["B"])[:2]
         self.card = type("Card", (), {"settings": SegmentationSettings()})
         self.run = type("Run", (), {"path": root / "run"})
-        self.choices = Choices()
+        self.options = ScoringOptions()
 
     def about(self, case: object, variant: str) -> dict[str, object]:
         return {"variant": variant, "seed": 0, "centre": "B", "split": "test", "case": str(case)}

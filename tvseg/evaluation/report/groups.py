@@ -10,7 +10,7 @@ import pandas as pd
 from tvseg.errors import UserError
 from tvseg.evaluation.report.grouping import conditions, group_runs
 from tvseg.evaluation.schema import IMAGE, MEAN_MASK
-from tvseg.evaluation.scoring.protocols import PROTOCOLS, Choices, Protocol
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol, ScoringOptions
 from tvseg.evaluation.scoring.rows import read_cases
 from tvseg.evaluation.scoring.runs import evaluation_folder
 from tvseg.evaluation.variants import ordered
@@ -38,13 +38,13 @@ class Scoring:
     roi: str = "none"
 
     @property
-    def choices(self) -> Choices:
+    def options(self) -> ScoringOptions:
         """What was scored, the protocol apart."""
-        return Choices(self.images, self.checkpoint, self.tta, self.roi)
+        return ScoringOptions(self.images, self.checkpoint, self.tta, self.roi)
 
     def file(self, run: RunFolder) -> Path:
         """Return the file in which a run keeps them."""
-        folder = evaluation_folder(run, self.protocol, self.choices)
+        folder = evaluation_folder(run, self.protocol, self.options)
         return folder / "cases.csv"
 
     def command(self, runs: Sequence[RunFolder]) -> str:

@@ -76,7 +76,7 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class Choices:
+class ScoringOptions:
     """What is scored of runs, and with which options of ``tvseg predict``.
 
     Attributes:

@@ -16,7 +16,7 @@ from tvseg.data.images import pad_to_square, resize_mask
 from tvseg.errors import UserError
 from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.mean_mask import mean_mask, mean_mask_at
-from tvseg.evaluation.scoring.protocols import Choices, Protocol
+from tvseg.evaluation.scoring.protocols import Protocol, ScoringOptions
 from tvseg.evaluation.scoring.rows import Score, score
 from tvseg.evaluation.tables.summary import scores_of, summarise
 from tvseg.files import write_json, write_text
@@ -63,7 +63,7 @@ class Subject:
         model: What is scored.
         cases: What it is scored on.
         mean_mask: float32 (S, side, side) of the run's source centres; ``None`` for an ensemble.
-        choices: By which cases and model were chosen.
+        options: By which cases and model were chosen.
     """
 
     run: RunFolder
@@ -72,7 +72,7 @@ class Subject:
     model: Model
     cases: tuple[Case, ...]
     mean_mask: np.ndarray | None
-    choices: Choices
+    options: ScoringOptions
 
     @property
     def card(self) -> Card:
@@ -114,7 +114,7 @@ class Subject:
 
 def open_runs(
     runs: Sequence[RunFolder],
-    choices: Choices,
+    options: ScoringOptions,
     *,
     root: Path,
     device: str | None = None,
@@ -124,7 +124,7 @@ def open_runs(
 
     Args:
         runs: A finished run, or several that differ in their seed alone.
-        choices: What to score.
+        options: What to score.
         root: Data root.
         device: Where to compute; ``None`` chooses.
         known: Fingerprints that were found below ``root``; grows.
@@ -133,7 +133,7 @@ def open_runs(
         UserError: Data or checkpoint cannot be read, or the data are others than in training.
     """
     run = runs[0]
-    if choices.roi == "auto" and not any(one.localizer.is_file() for one in runs):
+    if options.roi == "auto" and not any(one.localizer.is_file() for one in runs):
         raise UserError(
             f"--roi auto takes a run with a localizer, {run.path} has none; make it with "
             f"'tvseg train-localizer {run.path}'"
@@ -141,9 +141,9 @@ def open_runs(
     model = load(
         [one.path for one in runs],
         device=device,
-        checkpoint=choices.checkpoint,
-        roi=choices.roi,
-        tta=choices.tta,
+        checkpoint=options.checkpoint,
+        roi=options.roi,
+        tta=options.tta,
     )
     card = model.cards[0]
     cases_of = cases_by_centre(root, card.settings)
@@ -157,9 +157,9 @@ def open_runs(
         variant=name if alone else f"{name} ensemble",
         seed=card.settings.seed if alone else 0,
         model=model,
-        cases=tuple(scored_cases(fold, choices.images)),
+        cases=tuple(scored_cases(fold, options.images)),
         mean_mask=mean_mask(fold.train, side_px=card.settings.image_size) if alone else None,
-        choices=choices,
+        options=options,
     )
 
 
@@ -260,20 +260,20 @@ def on_grid(masks: np.ndarray, protocol: Protocol) -> np.ndarray:
     return np.stack([resize_mask(pad_to_square(mask), protocol.grid_px) for mask in masks])
 
 
-def evaluation_folder(run: RunFolder, protocol: Protocol, choices: Choices) -> Path:
-    """Return where a scoring is kept: ``eval/<protocol>``, other choices in the folder's name."""
-    return run.path / "eval" / "-".join(filter(None, (protocol.label, choices.label)))
+def evaluation_folder(run: RunFolder, protocol: Protocol, options: ScoringOptions) -> Path:
+    """Return where a scoring is kept: ``eval/<protocol>``, other options in the folder's name."""
+    return run.path / "eval" / "-".join(filter(None, (protocol.label, options.label)))
 
 
 def _write(subject: Subject, protocol: Protocol, table: pd.DataFrame) -> None:
-    folder = evaluation_folder(subject.run, protocol, subject.choices)
+    folder = evaluation_folder(subject.run, protocol, subject.options)
     write_text(folder / "cases.csv", table.to_csv(index=False))
     summary = {
         "protocol": protocol.name,
         "words": f"{protocol.prediction_words}; {protocol.scoring_words}",
         "size": protocol.grid_px or "native",
-        "images": subject.choices.images,
-        "checkpoint": subject.choices.checkpoint,
+        "images": subject.options.images,
+        "checkpoint": subject.options.checkpoint,
         "epoch": subject.card.epoch,
         "chosen": subject.card.chosen,
         "fingerprint": subject.card.fingerprint,

@@ -89,7 +89,7 @@ def evaluate_shifts(
     scores = ["dice", "dice_limit"]
     keys = [name for name in every.columns if name not in scores]
     table = every.groupby(keys, sort=False, dropna=False)[scores].mean().reset_index()
-    folder = evaluation_folder(subject.run, protocol, subject.choices)
+    folder = evaluation_folder(subject.run, protocol, subject.options)
     write_text(folder / "shifts.csv", table.to_csv(index=False))
     return table
 
