@@ -82,6 +82,9 @@ def cli(verbose: bool, quiet: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None where it is closed
             stream.reconfigure(errors="backslashreplace")  # names that no encoding has
+    # Read when torch loads OpenMP. By default idle threads spin, which on a busy machine takes the
+    # cores from those that they wait for: see docs/operator.md, "Busy machines".
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported, by a sub-command
 

@@ -1,4 +1,4 @@
-"""How the compiled kernel's work is shared out: threads of torch or its own, forks, workers."""
+"""How the compiled kernel's work is shared out: torch's threads, forks, workers."""
 
 import multiprocessing
 import sys
@@ -27,10 +27,10 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     torch.set_num_threads(before)
 
 
-@pytest.fixture(params=["torch's team", "threads of its own"])
+@pytest.fixture(params=["torch's team", "this thread alone"])
 def team(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The threads that share the work."""
-    if request.param == "threads of its own":
+    if request.param == "this thread alone":
         monkeypatch.setattr(numba_threads, "_torch_team", lambda: None)
     return request.param
 
@@ -49,7 +49,7 @@ def test_threads_give_the_same_bits(case: Case, threads: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [2], indirect=True)
-def test_two_threads_take_part(threads: int, team: str) -> None:
+def test_two_threads_take_part(threads: int) -> None:
     meeting = threading.Barrier(threads, timeout=60)
     numba_threads.run(lambda _: meeting.wait(), [1, 2])  # one thread alone would never pass
 
@@ -65,7 +65,7 @@ def test_an_error_in_any_thread_is_the_caller_s(threads: int, team: str) -> None
 
     with pytest.raises(MemoryError, match="no room"):
         numba_threads.run(work, [1, 2, 3])
-    assert set(done) == {1, 3}
+    assert set(done) == ({1, 3} if team == "torch's team" else {1})
 
 
 @pytest.mark.parametrize("threads", [1], indirect=True)
@@ -119,7 +119,7 @@ def _in_child(connection: "multiprocessing.connection.Connection") -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no fork")
 @pytest.mark.parametrize("threads", [2], indirect=True)
-def test_a_forked_process_has_threads_of_its_own(threads: int) -> None:
+def test_a_forked_process_computes(threads: int) -> None:
     tensors = draw(TYPICAL, torch.float32, "channels_last")
     wanted = results(*tensors, TYPICAL)  # starts this process's threads
     context = multiprocessing.get_context("fork")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from threading import get_ident
 from typing import Any, NamedTuple, cast
@@ -18,7 +17,7 @@ TILE_ELEMENTS = 9 << 16
 """Weights of one tile at most: 2.25 MiB in float32. They stream from the L3 cache as fast as they
 are used, and a larger tile reads fewer pixels around it again."""
 THREAD_ELEMENTS = 1 << 18
-"""Multiplications worth a thread of their own: thirty microseconds, where a start takes ten."""
+"""Multiplications worth another thread: thirty microseconds, where a start takes ten."""
 
 
 class Job(NamedTuple):
@@ -29,7 +28,7 @@ class Job(NamedTuple):
 
 
 def threads_for(multiplications: int) -> int:
-    """How many of torch's threads are worth their start.
+    """Return how many of torch's threads are worth their start.
 
     Args:
         multiplications: Of the whole call.
@@ -38,7 +37,7 @@ def threads_for(multiplications: int) -> int:
 
 
 def even_share(count: int, threads: int, most: int) -> int:
-    """How many of count belong into a tile, so that all threads get about as many tiles.
+    """Return how many of count belong into a tile, so that threads get about as many tiles.
 
     Args:
         count: Pixels or channels, at least one.
@@ -78,7 +77,7 @@ def _spans(count: int, parts: int) -> list[Span]:
 
 
 def run(work: Callable[[Job], None], jobs: Sequence[Job]) -> None:
-    """Do every job, on this thread and on others.
+    """Do every job, on torch's threads or, where they cannot be used, on this one.
 
     Args:
         work: Does one; holds no lock of the interpreter meanwhile, and all tensors that it needs.
@@ -87,8 +86,10 @@ def run(work: Callable[[Job], None], jobs: Sequence[Job]) -> None:
     Raises:
         BaseException: the first that any job raised; all others are done, or have ended, by then.
     """
-    if len(jobs) == 1:
-        work(jobs[0])
+    in_team = None if len(jobs) == 1 or _forked else _torch_team()
+    if in_team is None:
+        for job in jobs:
+            work(job)
         return
     left, began, errors = iter(jobs), set(), []
 
@@ -100,16 +101,10 @@ def run(work: Callable[[Job], None], jobs: Sequence[Job]) -> None:
         except BaseException as error:
             errors.append(error)
 
-    in_team = None if _forked else _torch_team()
-    if in_team is not None:
-        # the whole team, however few the jobs: one that shrinks ends threads, to start them anew
-        in_team(_TeamFunction(take), None, torch.get_num_threads(), 0)
-        if get_ident() not in began:  # interrupted before it began, where nobody sees it
-            raise KeyboardInterrupt
-    else:
-        others = [_pool().submit(take) for _ in jobs[1:]]
-        take()
-        wait(others)
+    # the whole team, however few the jobs: one that shrinks ends threads, to start them anew
+    in_team(_TeamFunction(take), None, torch.get_num_threads(), 0)
+    if get_ident() not in began:  # interrupted before it began, where nobody sees it
+        raise KeyboardInterrupt
     if errors:
         raise errors[0]
 
@@ -119,10 +114,10 @@ _TeamFunction = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 @cache
 def _torch_team() -> Callable[..., None] | None:
-    """Runs a function on every thread of torch's own OpenMP team, if torch has one.
+    """Find the function that runs another on every thread of torch's OpenMP team, if it has one.
 
     After each of torch's operators its threads wait for the next one without letting go of their
-    cores, for some milliseconds: threads of our own would have none left to run on. This is the
+    cores, for some milliseconds: other threads would have no cores left to run on. This is the
     call that compilers make of `#pragma omp parallel`; both GNU's and LLVM's runtime offer it.
     """
     try:
@@ -134,18 +129,7 @@ def _torch_team() -> Callable[..., None] | None:
     return cast("Callable[..., None]", call)
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
-    """Threads of this process, started as they are needed."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="tv_conv")
-
-
-def _forget_threads() -> None:
-    """A forked process has none of its parent's threads, and OpenMP does not know it."""
-    _pool.cache_clear()
-    _forked.append(True)
-
-
 _forked: list[bool] = []
+"""Not empty in a forked process: it has none of its parent's threads, and OpenMP ignores that."""
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)
+    os.register_at_fork(after_in_child=lambda: _forked.append(True))
