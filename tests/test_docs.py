@@ -3,6 +3,7 @@
 import ast
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.conftest import every_disc_counts_as_found
 from tests.documents import PROJECT, blocks, commands, parse, run
+from tvseg.localizer import train as localizer
 
 DOCS = PROJECT / "docs"
 PAGES = {
@@ -38,6 +40,10 @@ def test_commands_run(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(phantoms / "FullField" / "image", tmp_path / "photos")
     every_disc_counts_as_found(monkeypatch)
+    plan = partial(
+        localizer.Plan, images_per_centre=1, retinas=2, calibration_steps=4, image_size=64
+    )
+    monkeypatch.setattr(localizer, "Plan", plan)
     for words in commands(PAGES[name], "bash"):
         run(words)
 

@@ -47,7 +47,7 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype | None
         if device.type == "cuda":
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            able = torch.cpu.get_capabilities()
+            able = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.8 lacks it: fp32
             native = device.type == "cpu" and any(able.get(name) for name in NATIVE_BF16)
         precision = "bf16" if native else "fp32"
     types = {"bf16": torch.bfloat16, "fp32": None}

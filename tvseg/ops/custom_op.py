@@ -29,7 +29,7 @@ def in_autocast_dtype(tensor: Tensor) -> Tensor:
         tensor: any; only floating-point types up to 32 bits are changed.
     """
     device_type = tensor.device.type
-    if not torch.amp.is_autocast_available(device_type):
+    if device_type not in _AUTOCAST_DEVICES:
         return tensor
     if not torch.is_autocast_enabled(device_type) or not tensor.is_floating_point():
         return tensor
