@@ -47,7 +47,8 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype | None
         if device.type == "cuda":
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            able = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.8 lacks it: fp32
+            # torch 2.8 cannot say: fp32
+            able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
             native = device.type == "cpu" and any(able.get(name) for name in NATIVE_BF16)
         precision = "bf16" if native else "fp32"
     types = {"bf16": torch.bfloat16, "fp32": None}
