@@ -110,7 +110,7 @@ def test_warnings_leave_the_exit_code_at_0(root: Path) -> None:
     result = tvseg("data", "check", root)
     assert result.exit_code == 0
     assert "Warning: one photograph twice in a split (1)" in result.output
-    assert "No problems, 1 warnings." in result.output
+    assert "No problems, 1 warning." in result.output
 
 
 def test_the_measures_of_every_case_can_be_had(phantoms: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.fingerprint import Identities, identify_all
 from tvseg.data.folds import Fold, check_leaks, make_fold
+from tvseg.errors import UserError
 from tvseg.settings import SegmentationSettings
 
 
@@ -70,8 +71,31 @@ def test_a_copy_as_jpeg_is_a_leak(phantoms: Path, tmp_path: Path) -> None:
     Image.open(original).save(rois / "image" / "other.jpg", quality=90)
     shutil.copy(next((rois / "mask").iterdir()), rois / "mask" / "other.png")
     fold = _fold(root, "A")
-    with pytest.raises(ValueError, match=r"copies by their look.*A/test/.*B/train/other"):
+    with pytest.raises(ValueError, match=r"copies by their perc.*A/test/.*B/train/other"):
         check_leaks(fold, _identities(fold))
+
+
+def test_a_copy_among_the_sources_is_a_leak_of_their_test_split(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(phantoms, tmp_path / "root"))
+    original = sorted((root / "Domain2" / "test" / "ROIs" / "image").iterdir())[0]
+    rois = root / "Domain3" / "train" / "ROIs"
+    Image.open(original).save(rois / "image" / "other.jpg", quality=90)
+    shutil.copy(next((rois / "mask").iterdir()), rois / "mask" / "other.png")
+    fold = _fold(root, "A")
+    with pytest.raises(UserError, match=r"sources' test splits must .* copies by.*C/train/other"):
+        check_leaks(fold, _identities(fold))
+
+
+def test_blank_photographs_are_no_copies_of_each_other(phantoms: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(phantoms, tmp_path / "root"))
+    for folder, level in (("Domain1/train", 9), ("Domain2/train", 200)):
+        path = sorted((root / folder / "ROIs" / "image").iterdir())[0]
+        size = Image.open(path).size
+        Image.new("RGB", size, (level, level, level)).save(path)
+    fold = _fold(root, "A")
+    check_leaks(fold, _identities(fold))
 
 
 def test_clean_phantoms_leak_nothing(phantoms: Path) -> None:

@@ -57,7 +57,7 @@ def check(
     from tvseg.config import load_settings
     from tvseg.data.centres import centres_of
     from tvseg.data.check import check_data
-    from tvseg.data.check.measures import case_table, count_table, look_table, structure_table
+    from tvseg.data.check.measures import appearance_table, case_table, count_table, structure_table
     from tvseg.evaluation.tables.table import Table
     from tvseg.files import write_text
 
@@ -68,7 +68,7 @@ def check(
         print_table(Table.of("Cases", count_table(report.examined, centres), heads=3))
         structures = structure_table(report.examined)
         print_table(Table.of("Structures: median (5-95 %)", structures, heads=3))
-        print_table(Table.of("Appearance: median (5-95 %)", look_table(report.examined)))
+        print_table(Table.of("Appearance: median (5-95 %)", appearance_table(report.examined)))
     if report.left_alone:
         click.echo(f"Left alone, no centre in the settings: {', '.join(report.left_alone)}")
     if sheet is not None and report.examined:
@@ -83,9 +83,13 @@ def check(
         write_text(cases, table.to_csv(index=False, float_format="%.4f"))
     _print_findings(report.warnings, "Warning", root, lines)
     _print_findings(report.problems, "Problem", root, lines)
-    counts = f"{len(report.problems) or 'No'} problems, {len(report.warnings) or 'no'} warnings."
-    click.echo(counts, err=bool(report.problems))
+    counts = f"{_count(report.problems, 'problem')}, {_count(report.warnings, 'warning')}."
+    click.echo(counts[0].upper() + counts[1:], err=bool(report.problems))
     sys.exit(1 if report.problems else 0)
+
+
+def _count(findings: "Sequence[Finding]", word: str) -> str:
+    return f"{len(findings) or 'no'} {word}{'' if len(findings) == 1 else 's'}"
 
 
 def _print_findings(findings: "Sequence[Finding]", word: str, root: Path, lines: int) -> None:

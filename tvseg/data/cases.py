@@ -10,6 +10,7 @@ from tvseg.data.images import IMAGE_SUFFIXES, read_image, read_labels
 from tvseg.errors import UserError
 
 SPLITS = ("train", "test")
+DECODING_THREADS = 2  # Pillow releases the interpreter lock
 
 
 @dataclass(frozen=True)

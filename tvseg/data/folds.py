@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from tvseg.data.cases import Case
 from tvseg.data.fingerprint import Identities
 from tvseg.data.near_duplicates import COPY_BITS, close_pairs
@@ -23,6 +21,11 @@ class Fold:
     train: tuple[Case, ...]
     validation: tuple[Case, ...]
     target: tuple[Case, ...]
+
+    @property
+    def sides(self) -> tuple[tuple[Case, ...], tuple[Case, ...], tuple[Case, ...]]:
+        """Train, validation and target cases."""
+        return self.train, self.validation, self.target
 
     @property
     def sources(self) -> list[str]:
@@ -69,34 +72,36 @@ def make_fold(cases: Mapping[str, Sequence[Case]], holdout: str) -> Fold:
 
 
 def check_leaks(fold: Fold, identities: Identities) -> None:
-    """Refuse a fold in which a picture stands on two sides, whatever its name.
+    """Raise UserError if a picture is on two sides of a fold, whatever its name.
 
     Args:
         fold: The fold.
         identities: Of all its cases.
 
     Raises:
-        ValueError: A picture of the target centre, or a copy in another format or size, is among
-            the sources, or a picture of the sources' test splits among the train splits.
+        UserError: A picture of the target centre, or a copy in another format or size, is among
+            the sources, or one of the sources' test splits among the train splits.
     """
-    train = {identities[case.id].image: case.id for case in fold.train}
-    sources = train | {identities[case.id].image: case.id for case in fold.validation}
-    for side, cases, seen in (
-        ("held-out centre", fold.target, sources),
-        ("sources' test splits", fold.validation, train),
+    train, validation, target = ([case.id for case in cases] for cases in fold.sides)
+    for side, names, others in (
+        ("held-out centre", target, [*train, *validation]),
+        ("sources' test splits", validation, train),
     ):
-        digests = {case.id: identities[case.id].image for case in cases}
-        _refuse(side, "the same pixels", [(c, seen[d]) for c, d in digests.items() if d in seen])
-    _refuse("held-out centre", "copies by their look", _look_alikes(fold, identities))
+        seen = {identities[name].image: name for name in others}
+        same = [
+            (one, seen[identities[one].image]) for one in names if identities[one].image in seen
+        ]
+        _refuse(side, "the same pixels", same)
+        _refuse(side, "copies by their perceptual hash", _copies(names, others, identities))
 
 
-def _look_alikes(fold: Fold, identities: Identities) -> list[tuple[str, str]]:
-    names = [case.id for case in (*fold.target, *fold.train, *fold.validation)]
-    looks = np.array([identities[name].look for name in names])  # (cases, bits)
-    pairs, _ = close_pairs(looks, bits=COPY_BITS)
-    count = len(fold.target)
-    across = pairs[(pairs[:, 0] < count) & (pairs[:, 1] >= count)]
-    return [(names[target], names[source]) for target, source in across.tolist()]
+def _copies(
+    names: Sequence[str], others: Sequence[str], identities: Identities
+) -> list[tuple[str, str]]:
+    together = [*names, *others]
+    pairs, _ = close_pairs([identities[name].perceptual for name in together], bits=COPY_BITS)
+    across = pairs[(pairs[:, 0] < len(names)) & (pairs[:, 1] >= len(names))]
+    return [(together[one], together[other]) for one, other in across.tolist()]
 
 
 def _refuse(side: str, what: str, pairs: list[tuple[str, str]]) -> None:

@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -163,11 +164,30 @@ def test_a_tiny_photograph_is_a_problem(root: Path) -> None:
     ]
 
 
-def test_measures_do_not_depend_on_threads(phantoms: Path) -> None:
-    one, three = (check_data(phantoms, CENTRES, threads=threads) for threads in (1, 3))
+def test_measures_do_not_depend_on_threads(phantoms: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    one = check_data(phantoms, CENTRES)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    three = check_data(phantoms, CENTRES)
     assert one.examined == three.examined
     assert one.sums.keys() == three.sums.keys() == CENTRES.keys()
     assert all(np.array_equal(one.sums[k].image, three.sums[k].image) for k in one.sums)
+
+
+def test_an_inverted_mask_is_a_problem(root: Path) -> None:
+    path = next((root / "Domain1").rglob("mask/phantom-A-0000.png"))
+    Image.fromarray(255 - np.array(Image.open(path))).save(path)
+    found = {one.kind: one.what for one in _found(root)}
+    assert found["inverted"] == "cup and disc on all four borders; is the mask inverted?"
+
+
+def test_one_odd_file_is_a_problem_and_the_rest_is_examined(root: Path) -> None:
+    path = next((root / "Domain1").rglob("image/phantom-A-0000.png"))
+    path.unlink()
+    os.mkfifo(path)
+    found = [one for one in _found(root) if one.kind != "alike"]
+    assert [one.kind for one in found] == ["unreadable"]
+    assert "must be a regular file" in found[0].what
 
 
 def test_an_empty_root_is_nothing_but_problems(tmp_path: Path) -> None:

@@ -1,11 +1,9 @@
-"""Photographs that stand in a data root twice, whatever they are called."""
+"""Photographs that are in a data root twice, whatever they are called."""
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from tvseg.data.cases import Case
-from tvseg.data.check.examine import BLANK_SPREAD, LOOK_BYTES, Examination
+from tvseg.data.check.examine import Examination
 from tvseg.data.check.findings import Finding
 from tvseg.data.near_duplicates import COPY_BITS, EYE_BITS, close_pairs
 
@@ -17,8 +15,8 @@ def compare(examined: Sequence[Examination]) -> list[Finding]:
         examined: Measures of all cases.
 
     Returns:
-        Copies by their pixels or by their look, and photographs of one eye, as it seems; pairs on
-        both sides of a split before others.
+        Copies by their pixels or perceptual hashes, and photographs that are probably of one eye;
+        pairs on both sides of a split before others.
     """
     firsts: dict[str, Examination] = {}
     found = []
@@ -26,19 +24,16 @@ def compare(examined: Sequence[Examination]) -> list[Finding]:
         first = firsts.setdefault(one.digest, one)
         if first is not one:
             found.append(_copy(first.case, one.case, "the same pixels"))
-    return found + sorted(_by_look(list(firsts.values())), key=lambda finding: finding.kind)
+    return found + sorted(_alike(list(firsts.values())), key=lambda finding: finding.kind)
 
 
-def _by_look(examined: Sequence[Examination]) -> Iterator[Finding]:
-    seen = [one for one in examined if one.contrast >= BLANK_SPREAD]  # blank ones all look alike
-    packed = np.frombuffer(b"".join(one.look for one in seen), np.uint8)
-    looks = np.unpackbits(packed.reshape(-1, LOOK_BYTES), axis=1).astype(bool)
-    pairs, differing = close_pairs(looks, bits=EYE_BITS)
-    cases = [(seen[one].case, seen[other].case) for one, other in pairs.tolist()]
+def _alike(examined: Sequence[Examination]) -> Iterator[Finding]:
+    pairs, differing = close_pairs([one.perceptual for one in examined], bits=EYE_BITS)
+    cases = [(examined[one].case, examined[other].case) for one, other in pairs.tolist()]
     for (one, other), bits in sorted(
         zip(cases, differing.tolist(), strict=True), key=lambda pair: (_together(*pair[0]), pair[1])
     ):
-        words = f"{bits} of {looks.shape[1]} bits of their look differ"
+        words = f"{bits} of 256 bits of their perceptual hashes differ"
         if bits <= COPY_BITS:
             yield _copy(one, other, words)
         else:

@@ -1,4 +1,4 @@
-"""What one case is like: sizes, values, framing, brightness, digests; nothing of its pixels stays.
+"""Measures of one case: sizes, values, framing, brightness, digests; its pixels are not kept.
 
 Cases are examined in batches, so that tens of thousands pass through as little memory as a few.
 """
@@ -11,13 +11,12 @@ import numpy as np
 
 from tvseg.data.cases import Case
 from tvseg.data.check.findings import Finding
-from tvseg.data.fingerprint import picture_hash, pixel_hash
+from tvseg.data.fingerprint import perceptual_hash, pixel_hash
 from tvseg.data.geometry import Box
 from tvseg.data.images import MIN_SIDE_PX, pad_to_square
+from tvseg.errors import UserError
 
 THUMB_PX = 64  # side of the small copies of which the mean picture and the colours are taken
-LOOK_BYTES = 32  # of a perceptual hash, packed
-BLANK_SPREAD = 2.0  # standard deviation of brightness, of 255, below which there is no picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Examination:
         extent: Mean of height and width of the box about all structures, over the longer side.
         offset: (row, col) of the box's middle from the photograph's, over the longer side.
         digest: Of the photograph's native pixels.
-        look: Its perceptual hash, packed.
+        perceptual: Its perceptual hash, empty for a blank one.
     """
 
     case: Case
@@ -52,7 +51,7 @@ class Examination:
     extent: float
     offset: tuple[float, float]
     digest: str
-    look: bytes
+    perceptual: bytes
 
 
 @dataclass
@@ -80,8 +79,8 @@ class Sums:
 
 
 @dataclass
-class Batch:
-    """What a batch of one centre's cases came to."""
+class ExaminedBatch:
+    """Measures, findings and sums of a batch of one centre's cases."""
 
     letter: str
     examined: list[Examination] = field(default_factory=list)
@@ -89,7 +88,7 @@ class Batch:
     sums: Sums = field(default_factory=Sums)
 
 
-def examine(cases: Sequence[Case]) -> Batch:
+def examine(cases: Sequence[Case]) -> ExaminedBatch:
     """Read cases of one centre, one after the other.
 
     Args:
@@ -98,16 +97,16 @@ def examine(cases: Sequence[Case]) -> Batch:
     Returns:
         Measures of those that can be read, and a finding for each that cannot or looks wrong.
     """
-    batch = Batch(cases[0].centre.letter)
+    batch = ExaminedBatch(cases[0].centre.letter)
     for case in cases:
         try:
             image, labels = case.read_files()
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             batch.findings.append(Finding("unreadable", case.id, str(error)))
             continue
         try:
             masks = case.decode(labels, image.shape[:2])
-        except ValueError as error:
+        except UserError as error:
             kind = "values" if labels.shape == image.shape[:2] else "size"
             batch.findings.append(Finding(kind, case.id, str(error)))
             continue
@@ -139,7 +138,7 @@ def _measure(
         extent=extent,
         offset=offset,
         digest=pixel_hash(image),
-        look=np.packbits(picture_hash(image)).tobytes(),
+        perceptual=perceptual_hash(image),
     )
 
 
@@ -151,7 +150,7 @@ def _findings(case: Examination, masks: np.ndarray) -> list[Finding]:
         found.append(
             Finding("small", where, f"{size}, at least {MIN_SIDE_PX} px a side are needed")
         )
-    if case.contrast < BLANK_SPREAD:
+    if not case.perceptual:
         found.append(Finding("blank", where, f"all of one brightness ({case.brightness:.0f})"))
     counts = dict(zip(encoding.structures, case.pieces, strict=True))
     if lacking := [name for name, count in counts.items() if count == 0]:
@@ -160,6 +159,9 @@ def _findings(case: Examination, masks: np.ndarray) -> list[Finding]:
     if torn:
         words = ", ".join(f"{name} in {counts[name]} pieces" for name in torn)
         found.append(Finding("pieces", where, words))
+    if wrong := encoding.inverted(masks):
+        words = f"{' and '.join(wrong)} on all four borders; is the mask inverted?"
+        found.append(Finding("inverted", where, words))
     for inner, outer in encoding.nested():
         if outside := _outside(masks[inner], masks[outer]):
             names = encoding.structures[inner], encoding.structures[outer]

@@ -1,11 +1,11 @@
-"""Kinds of findings: which of them stand in the way of training, which are worth a look."""
+"""Kinds of findings: problems, which keep a data set from being trained on, and warnings."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something to look at: its kind, which case, file or centre, and in words."""
+    """A problem or warning: its kind, the case, file or centre, and a description."""
 
     kind: str
     where: str
@@ -14,7 +14,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a list of findings is headed by, and whether they are problems.
+    """The title of a list of findings, and whether they are problems.
 
     A problem is refused by training, or makes a score say something else than it seems to.
     """
@@ -32,6 +32,7 @@ KINDS = {
     "values": Kind("Masks with values outside the encoding", True),
     "small": Kind("Photographs that are too small", True),
     "outside": Kind("Structures outside the one that holds them", True),
+    "inverted": Kind("Masks that are inverted", True),
     "unmarked": Kind("Structures that no mask of a centre has", True),
     "copy": Kind("One photograph in two centres, or on both sides of a split", True),
     "patient": Kind("Patients on both sides of a split", True),

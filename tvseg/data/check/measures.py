@@ -10,14 +10,14 @@ from tvseg.data.check.examine import Examination
 
 
 def framed(encoding: MaskEncoding) -> str:
-    """What the framing is told by: the structure that holds all others, or all of them."""
+    """Return what the framing is measured on: the structure that holds all others, or all."""
     inner = {pair[0] for pair in encoding.nested()}
-    outermost = [name for place, name in enumerate(encoding.structures) if place not in inner]
+    outermost = [name for index, name in enumerate(encoding.structures) if index not in inner]
     return outermost[0] if len(outermost) == 1 else "marked region"
 
 
 def case_table(examined: Sequence[Examination]) -> pd.DataFrame:
-    """One row a case: its place, sizes, shares, pieces, colour and framing."""
+    """One row a case: its name, sizes, shares, pieces, colour and framing."""
     return pd.DataFrame([_row(one) for one in examined])
 
 
@@ -42,9 +42,9 @@ def structure_table(examined: Sequence[Examination]) -> pd.DataFrame:
     """One row a centre, split and structure: share of the area, masks without it or in pieces."""
     rows = []
     for centre, split, group in _splits(examined):
-        for place, name in enumerate(group[0].case.centre.encoding.structures):
-            shares = [100 * one.shares[place] for one in group]
-            pieces = [one.pieces[place] for one in group]
+        for index, name in enumerate(group[0].case.centre.encoding.structures):
+            shares = [100 * one.shares[index] for one in group]
+            pieces = [one.pieces[index] for one in group]
             rows.append({
                 "Centre": centre,
                 "Split": split,
@@ -56,7 +56,7 @@ def structure_table(examined: Sequence[Examination]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def look_table(examined: Sequence[Examination]) -> pd.DataFrame:
+def appearance_table(examined: Sequence[Examination]) -> pd.DataFrame:
     """One row a centre: brightness, colour, framing."""
     rows = []
     for centre in dict.fromkeys(one.case.centre.letter for one in examined):

@@ -11,9 +11,10 @@ from tqdm import tqdm
 from tvseg.data.cases import SPLITS, Case, check_folder, list_split, partner_of
 from tvseg.data.centres import Centre
 from tvseg.data.check.comparison import compare
-from tvseg.data.check.examine import Batch, Examination, Sums, examine
+from tvseg.data.check.examine import Examination, ExaminedBatch, Sums, examine
 from tvseg.data.check.findings import KINDS, Finding
 from tvseg.data.check.patients import find_patients, split_patients
+from tvseg.errors import UserError
 
 BATCH = 32
 
@@ -45,19 +46,12 @@ class Report:
         return [finding for finding in self.findings if not KINDS[finding.kind].is_problem]
 
 
-def check_data(
-    root: Path,
-    centres: Mapping[str, Centre],
-    *,
-    threads: int | None = None,
-) -> Report:
-    """Read every case of every centre once, in threads, and keep measures of it alone.
+def check_data(root: Path, centres: Mapping[str, Centre]) -> Report:
+    """Read every case of every centre once, in a thread a processor, and keep its measures alone.
 
     Args:
         root: Data root.
         centres: The centres to expect, by letter.
-        threads: Reading threads; ``None`` for one a processor. (Decoding runs beside the
-            interpreter; processes were no faster and cost their start.)
 
     Returns:
         Measures and findings; an unreadable or wrong case is a finding, not an error.
@@ -66,7 +60,7 @@ def check_data(
     cases = _list_cases(root, centres, report.findings)
     batches = list(_batches(cases))
     with (
-        ThreadPoolExecutor(threads or os.cpu_count()) as pool,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=len(cases), desc="reading photographs", leave=False) as bar,
     ):
         steps = pool.map(examine, batches)
@@ -90,7 +84,7 @@ def _list_cases(root: Path, centres: Mapping[str, Centre], findings: list[Findin
     for centre in centres.values():
         try:
             check_folder(root, centre)
-        except ValueError as error:
+        except UserError as error:
             findings.append(Finding("centre", centre.letter, str(error)))
             continue
         for split in SPLITS:
@@ -122,7 +116,7 @@ def _batches(cases: Sequence[Case]) -> Iterator[list[Case]]:
         yield batch
 
 
-def _take_in(report: Report, batch: Batch) -> None:
+def _take_in(report: Report, batch: ExaminedBatch) -> None:
     report.examined += batch.examined
     report.findings += batch.findings
     report.sums.setdefault(batch.letter, Sums()).add(batch.sums)
