@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tvseg.data.centres import MaskEncoding, centres_of
+from tvseg.data.centres import MaskEncoding, centres_of, parse_encoding
+from tvseg.errors import UsageError
 from tvseg.settings import SegmentationSettings
 
 STRUCTURES = ("cup", "disc")
@@ -58,3 +59,20 @@ def test_the_default_centres_are_the_benchmark() -> None:
     assert {c.letter: c.folder for c in centres.values()} == {
         "A": "Domain1", "B": "Domain2", "C": "Domain3", "D": "Domain4",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text", ["{0: [cup, disc], 128: [disc], 255: []}", "0=cup+disc,128=disc,255="]
+)
+def test_an_encoding_is_read_in_either_notation(text: str) -> None:
+    encoding = parse_encoding(text)
+    assert encoding.structures == ("cup", "disc")
+    assert encoding.values == {0: ("cup", "disc"), 128: ("disc",), 255: ()}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "{0: cup}", "{0: [cupp]}", "{999: [cup]}", "[" * 3000, "0=cup,x"]
+)
+def test_an_encoding_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="an encoding maps pixel values to structures out of"):
+        parse_encoding(text, ("cup", "disc"))

@@ -9,9 +9,11 @@ import click
 from tvseg.cli import options
 
 if TYPE_CHECKING:
-    from tvseg.data.centres import MaskEncoding
     from tvseg.data.prepare.pipeline import Outcome
     from tvseg.settings import SegmentationSettings
+
+LISTED = 100
+"""Problems that are printed."""
 
 
 @click.command()
@@ -109,7 +111,7 @@ def prepare(
     comes from.
     """  # noqa: D301 - click looks for the character itself
     from tvseg.config import load_settings
-    from tvseg.data.centres import centres_of, output_encoding
+    from tvseg.data.centres import centres_of, output_encoding, parse_encoding
     from tvseg.data.prepare.adapters import adapter_of
     from tvseg.data.prepare.framing import Framing
     from tvseg.data.prepare.pipeline import Recipe
@@ -127,7 +129,7 @@ def prepare(
         skip_bad=skip_bad,
         encoding=output_encoding(settings),
         encodings={centre.folder: centre.encoding for centre in centres_of(settings).values()},
-        source_encoding=_encoding(encoding, settings) if encoding else None,
+        source_encoding=parse_encoding(encoding, settings.structures) if encoding else None,
     )
     outcome = run_preparation(kind, sources, root, recipe)
     _list_problems(outcome)
@@ -143,24 +145,6 @@ def prepare(
         sys.exit(3)
 
 
-def _encoding(text: str, settings: "SegmentationSettings") -> "MaskEncoding":
-    import yaml
-    from pydantic import TypeAdapter
-
-    from tvseg.config import ConfigError
-    from tvseg.data.centres import MaskEncoding
-
-    try:
-        values = TypeAdapter(dict[int, tuple[str, ...]]).validate_python(yaml.safe_load(text))
-        return MaskEncoding(values, settings.structures)
-    except (ValueError, yaml.YAMLError) as error:
-        raise ConfigError(
-            "an encoding maps pixel values to structures out of "
-            f"{', '.join(settings.structures)}, e.g. {{0: [], 1: [disc], 2: [cup, disc]}}; "
-            f"got {text}"
-        ) from error
-
-
 def _list_problems(outcome: "Outcome") -> None:
     import pandas as pd
 
@@ -168,9 +152,11 @@ def _list_problems(outcome: "Outcome") -> None:
     from tvseg.evaluation.tables.table import Table
 
     if outcome.problems:
-        rows = [(one.centre, one.file, one.reason) for one in outcome.problems]
+        rows = [(one.centre, one.file, one.reason) for one in outcome.problems[:LISTED]]
         text = pd.DataFrame(rows, columns=["Centre", "File", "Problem"])
         print_table(Table.of("", text, heads=3), make_console(stderr=True))
+    if (more := len(outcome.problems) - LISTED) > 0:
+        click.echo(f"... and {more} more", err=True)
 
 
 def _list_centres(outcome: "Outcome", root: Path, settings: "SegmentationSettings") -> None:
@@ -179,5 +165,12 @@ def _list_centres(outcome: "Outcome", root: Path, settings: "SegmentationSetting
         splits = [row.split for row in outcome.rows if row.centre == centre]
         counts = f"{splits.count('train')} to train, {splits.count('test')} to test"
         click.echo(f"{root / centre}: {counts}")
+        cut = [row for row in outcome.rows if row.centre == centre]
+        if beyond := sum(row.share_inside() < 0.5 for row in cut):
+            click.echo(
+                f"  {beyond} of {len(cut)} regions lie mostly beyond their photographs and are "
+                "black there: choose a smaller --frame, such as 2.5d, or none",
+                err=True,
+            )
         if centre not in known:
             click.echo(f"  to use it, name it under centres: E: {{ name: ..., folder: {centre} }}")

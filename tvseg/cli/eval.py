@@ -1,6 +1,5 @@
 """``tvseg eval``."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from tvseg.evaluation.report.groups import Scoring
     from tvseg.evaluation.scoring.protocols import Protocol
 
-BENCHMARK = "0=cup+disc,128=disc,255="
+BENCHMARK = "{0: [cup, disc], 128: [disc], 255: []}"
 
 
 def _shares(
@@ -63,13 +62,15 @@ def _shares(
 )
 @click.option(
     "--centre-encoding",
-    metavar="VALUE=NAMES,...",
+    metavar="{VALUE: [NAMES], ...}",
     default=BENCHMARK,
     show_default=True,
     help="What the pixel values of --truth mean, and of --predictions unless told otherwise.",
 )
 @click.option(
-    "--prediction-encoding", metavar="VALUE=NAMES,...", help="What those of --predictions mean."
+    "--prediction-encoding",
+    metavar="{VALUE: [NAMES], ...}",
+    help="What those of --predictions mean.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="With --predictions: folder for rows and tables."
@@ -100,6 +101,7 @@ def evaluate(
     With --predictions and --truth, masks of any origin are scored: files are paired by name. Those
     that cannot be scored are listed and the rest goes on (exit code 3).
     """
+    from tvseg.data.centres import parse_encoding
     from tvseg.evaluation.report.groups import Scoring
     from tvseg.evaluation.scoring.protocols import find_protocol
 
@@ -117,8 +119,9 @@ def evaluate(
             "--predictions takes neither RUNS nor --shifts, --tta, --roi or --ensemble: it has no "
             "network"
         )
-    encodings = _encodings(centre_encoding, prediction_encoding or centre_encoding)
-    _evaluate_folders(predictions, truth, rules, encodings, out)
+    true = parse_encoding(centre_encoding)
+    predicted = parse_encoding(prediction_encoding or centre_encoding, true.structures)
+    _evaluate_folders(predictions, truth, rules, (true, predicted), out)
 
 
 def _evaluate_runs(
@@ -133,7 +136,6 @@ def _evaluate_runs(
     import pandas as pd
 
     from tvseg.cli.tables import print_table
-    from tvseg.data.cases import find_root
     from tvseg.evaluation.report.grouping import group_runs
     from tvseg.evaluation.report.groups import caption
     from tvseg.evaluation.scoring.runs import (
@@ -151,7 +153,7 @@ def _evaluate_runs(
     for group in group_runs(find_runs(runs or (Path("runs"),))):
         rows, moved, folders = [], [], []
         for scored in [[run] for run in group] + (members(group) if ensemble else []):
-            root = find_root(data, scored[0].info().get("data"), os.environ.get("TVSEG_DATA"))
+            root = options.find_data(data, scored[0].info().get("data"))
             subject = open_runs(
                 scored,
                 scoring.options,
@@ -202,28 +204,3 @@ def _evaluate_folders(
     if scored.failed:
         click.echo(f"{len(scored.failed)} could not be scored, {count} were.", err=True)
         sys.exit(3 if count else 1)
-
-
-def _encodings(truth: str, predictions: str) -> tuple["MaskEncoding", "MaskEncoding"]:
-    from tvseg.data.centres import MaskEncoding
-
-    parsed = [_parse_encoding(text) for text in (truth, predictions)]
-    structures = list(dict.fromkeys(name for names in parsed[0].values() for name in names))
-    try:
-        return MaskEncoding(parsed[0], structures), MaskEncoding(parsed[1], structures)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def _parse_encoding(text: str) -> dict[int, tuple[str, ...]]:
-    """``0=cup+disc,128=disc,255=`` as pixel value -> structures."""
-    values: dict[int, tuple[str, ...]] = {}
-    for part in text.split(","):
-        value, separator, names = part.partition("=")
-        if not separator or not value.strip().isdecimal():
-            raise click.UsageError(
-                f"an encoding must read like {BENCHMARK} (a value without names is background), "
-                f"got {text!r}"
-            )
-        values[int(value)] = tuple(name.strip() for name in names.split("+") if name.strip())
-    return values

@@ -1,5 +1,6 @@
 """Options that several commands take."""
 
+import os
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -25,6 +26,13 @@ class GivenPath(click.Path):
         if not str(value):
             self.fail("must not be empty", param, ctx)
         return super().convert(value, param, ctx)
+
+
+def find_data(given: Path | None, stored: str | None) -> Path:
+    """Return the data root: the option's, else the stored one, else that of ``$TVSEG_DATA``."""
+    from tvseg.data.cases import find_root
+
+    return find_root(given, stored, os.environ.get("TVSEG_DATA"))
 
 
 def config_files(words: str) -> Callable[[Command], Command]:

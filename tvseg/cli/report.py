@@ -1,6 +1,5 @@
 """``tvseg report``."""
 
-import os
 from pathlib import Path
 
 import click
@@ -37,7 +36,6 @@ def report(
     gets report.html, which holds all its pictures, and the folders figures (PNG, PDF) and tables
     (CSV, Markdown). Runs of different settings or data get chapters of their own.
     """
-    from tvseg.data.cases import find_root
     from tvseg.device import choose_device
     from tvseg.evaluation.report.build import chapter
     from tvseg.evaluation.report.groups import Scoring, gather
@@ -52,10 +50,7 @@ def report(
     roots = None
     if photographs:
         try:
-            roots = {
-                run.path: find_root(data, run.info().get("data"), os.environ.get("TVSEG_DATA"))
-                for run in found
-            }
+            roots = {run.path: options.find_data(data, run.info().get("data")) for run in found}
         except ValueError as error:
             raise UserError(f"{error}; or leave the cases out with --no-photographs") from error
     where = choose_device(device)

@@ -1,6 +1,5 @@
 """``tvseg train``."""
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -58,9 +57,8 @@ def train(
             f"must be a centre ({', '.join(settings.centres)}) or none, got {holdout!r}",
             param_hint="--holdout",
         )
-    from tvseg.data.cases import find_root
 
-    root = find_root(data, settings.data, os.environ.get("TVSEG_DATA"))
+    root = options.find_data(data, settings.data)
     from tvseg.training.train import train as run_training
 
     run = run_training(

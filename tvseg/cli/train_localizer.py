@@ -1,6 +1,5 @@
 """``tvseg train-localizer``."""
 
-import os
 from pathlib import Path
 
 import click
@@ -34,11 +33,10 @@ def train_localizer(
     It learns from the run's source centres alone: their regions of interest, set into drawn
     retinas. A few minutes on two cores. An older localizer of the run is replaced.
     """
-    from tvseg.data.cases import find_root
     from tvseg.runs.folder import RunFolder
 
     folder = RunFolder(run)
-    root = find_root(data, folder.settings().data, os.environ.get("TVSEG_DATA"))
+    root = options.find_data(data, folder.settings().data)
     from tvseg.localizer.train import Plan
     from tvseg.localizer.train import train_localizer as run_training
 

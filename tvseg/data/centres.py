@@ -4,11 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from tvseg.errors import UserError
+from tvseg.documents import parse_yaml
+from tvseg.errors import UsageError, UserError
 from tvseg.settings import SegmentationSettings
 
 CUP_AND_DISC = ("cup", "disc")
+
+_ENCODING = TypeAdapter(dict[int, tuple[str, ...]])
 
 
 class MaskEncoding:
@@ -152,6 +156,34 @@ class Centre:
     folder: str
     encoding: MaskEncoding
     patient_pattern: str | None = None
+
+
+def parse_encoding(text: str, structures: Sequence[str] | None = None) -> MaskEncoding:
+    """Return the encoding that an option states.
+
+    Args:
+        text: ``{0: [cup, disc], 128: [disc], 255: []}``; ``0=cup+disc,128=disc,255=`` of older
+            commands means the same.
+        structures: In the order of channels; ``None`` for those in the text.
+
+    Raises:
+        UsageError: Neither notation, a value outside 0 to 255, or another structure.
+    """
+    plain = text
+    if "=" in text:
+        values = (part.partition("=") for part in text.split(","))
+        pairs = (f"{value}: [{names.replace('+', ', ')}]" for value, _, names in values)
+        plain = f"{{{', '.join(pairs)}}}"
+    try:
+        encoding = _ENCODING.validate_python(parse_yaml(plain, "encoding"))
+        named = dict.fromkeys(name for names in encoding.values() for name in names)
+        return MaskEncoding(encoding, list(named) if structures is None else structures)
+    except ValueError as error:
+        allowed = f" out of {', '.join(structures)}" if structures else ""
+        raise UsageError(
+            f"an encoding maps pixel values to structures{allowed}, e.g. "
+            f"{{0: [], 1: [disc], 2: [cup, disc]}}; got {text:.200}"
+        ) from error
 
 
 def output_encoding(settings: SegmentationSettings) -> MaskEncoding:
