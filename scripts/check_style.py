@@ -1,8 +1,8 @@
-"""Style that linters do not know: lengths, names of modules, imports that go one way."""
+"""Check style that linters do not know: lengths, names, imports that go one way."""
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,9 +12,16 @@ LONG_FILES = {
     "tvseg/evaluation/report/sections.py": "every section of a report, a function each",
     "tvseg/ops/kernels/numba/pixel_loops.py": "loops and their vectors, compiled anew together",
 }
-"""Files of one thing that parts would tear, and what it is."""
+"""Files that may be longer because splitting would tear one thing, and what it is."""
+MAX_FOLDER_FLOORS = 4
+DEEP_FOLDERS = {"tvseg/data/check": 5, "tvseg/data/phantoms": 6, "tvseg/data/prepare": 6,
+                "tvseg/inference": 6}  # fmt: skip
+"""Folders with more floors of imports, to be made shallower; no other may join."""
+NAMED_TWICE = {"Batch", "Card", "Cell", "Choices", "Finding", "Outcome", "Pair", "Plan", "Problem",
+               "Progress", "Record", "Row"}  # fmt: skip
+"""Class names that are defined in several modules, to be renamed; no other may join."""
 MAX_FUNCTION_LINES = 50
-VAGUE = {"utils", "misc", "common", "helpers"}
+VAGUE = {"utils", "util", "misc", "common", "helpers", "helper", "stuff", "tools", "various"}
 
 # A module imports from its own folder and from lower floors only. The lowest are leaves.
 FLOORS = [
@@ -40,20 +47,66 @@ def folder_of(module: str) -> str:
 
 
 def imports_of(tree: ast.AST) -> Iterator[str]:
-    """Modules of ours that a module imports, wherever in it."""
+    """Yield the modules of ours that a module imports, wherever in it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             yield "tvseg.__main__"  # relative: nobody can see where it goes, so nobody may
         elif isinstance(node, ast.ImportFrom) and node.module == "tvseg":
             yield from (f"tvseg.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("tvseg."):
-            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("tvseg"))
 
 
+def package_complaints(paths: Iterable[Path]) -> Iterator[str]:
+    """Yield what the modules of ``tvseg`` break together: class names, floors in a folder."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(paths)}
+    classes: dict[str, list[Path]] = {}
+    for path, tree in trees.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                classes.setdefault(node.name, []).append(path)
+    for name, paths_of in classes.items():
+        if len(paths_of) > 1 and name not in NAMED_TWICE:
+            yield f"{paths_of[1]}: class {name} is defined in {paths_of[0]} as well"
+    for folder in sorted({path.parent for path in trees}):
+        modules = {
+            path.stem: tree
+            for path, tree in trees.items()
+            if path.parent == folder and path.stem != "__init__"
+        }
+        floors = _floors(modules, ".".join(folder.relative_to(ROOT).parts))
+        limit = DEEP_FOLDERS.get(folder.relative_to(ROOT).as_posix(), MAX_FOLDER_FLOORS)
+        if floors is None:
+            yield f"{folder}: its modules import one another in a circle"
+        elif floors > limit:
+            yield f"{folder}: {floors} floors of imports, at most {limit}"
+
+
+def _floors(modules: dict[str, ast.Module], package: str) -> int | None:
+    """Return the longest chain of imports among the modules of one folder; None for a circle."""
+    imported = {
+        stem: {
+            name.removeprefix(f"{package}.").partition(".")[0]
+            for name in imports_of(tree)
+            if name.startswith(f"{package}.")
+        }
+        & (modules.keys() - {stem})
+        for stem, tree in modules.items()
+    }
+    heights: dict[str, int] = {}
+    while len(heights) < len(modules):
+        ready = {m for m in modules.keys() - heights.keys() if imported[m] <= heights.keys()}
+        if not ready:
+            return None
+        floor = max(heights.values(), default=0) + 1
+        heights |= dict.fromkeys(ready, floor)
+    return max(heights.values(), default=0)
+
+
 def complaints(path: Path) -> Iterator[str]:
-    """What a file breaks."""
+    """Yield what a file breaks."""
     text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     lines = text.count("\n")
@@ -94,6 +147,7 @@ def main() -> None:
         path for folder in ("tvseg", "scripts", "tests") for path in (ROOT / folder).rglob("*.py")
     ]
     found = [line for path in sorted(files) for line in complaints(path)]
+    found += package_complaints(path for path in files if path.is_relative_to(ROOT / "tvseg"))
     print("\n".join(found) or f"style: {len(files)} files follow the rules")
     sys.exit(bool(found))
 

@@ -23,6 +23,7 @@ spec.loader.exec_module(check_style)
         ("tvseg/metrics/surface.py", "from tvseg.evaluation.tables.table import layout"),
         ("tvseg/training/fit.py", "from tvseg.inference import pipeline"),
         ("tvseg/data/utils.py", ""),
+        ("tvseg/data/tools.py", ""),
         ("tvseg/data/long.py", "x = 1\n" * 301),
         ("tvseg/data/long.py", "def f():\n" + "    x = 1\n" * 51),
     ],
@@ -32,6 +33,32 @@ def test_complaints(path: str, text: str, tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text(text)
     assert len(list(check_style.complaints(tmp_path / path))) >= 1
+
+
+def _package(folder: Path, texts: dict[str, str]) -> list[str]:
+    for path, text in texts.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return list(check_style.package_complaints((folder / "tvseg").rglob("*.py")))
+
+
+def test_a_class_name_is_defined_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_style, "ROOT", tmp_path)
+    one = {"tvseg/a.py": "class Leaf: ...\nclass _Own: ...", "tvseg/b.py": "class _Own: ..."}
+    assert _package(tmp_path, one) == []
+    (complaint,) = _package(tmp_path, {"tvseg/c/d.py": "class Leaf: ..."})
+    assert "class Leaf is defined in" in complaint
+
+
+def test_a_folder_has_four_floors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_style, "ROOT", tmp_path)
+    chain = {f"tvseg/x/m{n}.py": f"from tvseg.x.m{n + 1} import f" for n in range(3)}
+    chain |= {"tvseg/x/m3.py": "from tvseg.x import y", "tvseg/x/y/z.py": ""}
+    assert _package(tmp_path, chain) == []
+    (complaint,) = _package(tmp_path, {"tvseg/x/m3.py": "import tvseg.x.m4", "tvseg/x/m4.py": ""})
+    assert "5 floors of imports" in complaint
+    (circle,) = _package(tmp_path, {"tvseg/x/m4.py": "from tvseg.x import m0"})
+    assert "in a circle" in circle
 
 
 @pytest.mark.parametrize(
