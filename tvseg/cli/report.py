@@ -1,22 +1,29 @@
 """``tvseg report``."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tvseg.cli import options
 from tvseg.errors import UserError
 
+if TYPE_CHECKING:
+    from tvseg.runs.folder import RunFolder
+
 
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the report.")
+@click.option(
+    "--out", required=True, type=options.GivenPath(path_type=Path), help="Folder of the report."
+)
 @options.scoring
 @click.option(
     "--photographs/--no-photographs",
     default=True,
     show_default=True,
-    help="Best, median and worst cases as contours; needs the data.",
+    help="Show the best, median and worst cases as contours; needs the data.",
 )
 @options.device
 def report(
@@ -30,11 +37,12 @@ def report(
     photographs: bool,
     device: str | None,
 ) -> None:
-    """Make tables, tests and figures of scored runs: one page to read, and every file by itself.
+    """Write tables, tests and figures of scored runs as one page and as single files.
 
-    RUNS are run folders or folders of them, by default ./runs, that 'tvseg eval' has scored. OUT
-    gets report.html, which holds all its pictures, and the folders figures (PNG, PDF) and tables
-    (CSV, Markdown). Runs of different settings or data get chapters of their own.
+    RUNS are run folders or folders of them (default: ./runs) that 'tvseg eval' has scored. The
+    folder --out gets report.html, which contains all its pictures, and the folders figures (PNG,
+    PDF) and tables (CSV, Markdown). Runs of different settings, precision or data are reported in
+    separate chapters.
     """
     from tvseg.device import choose_device
     from tvseg.evaluation.report.build import chapter
@@ -47,15 +55,27 @@ def report(
     scoring = Scoring(find_protocol(protocol).on_grid(size), images, checkpoint)
     groups = gather(find_runs(runs or (Path("runs"),)), scoring)
     found = [run for group in groups for run in group.runs]
-    roots = None
-    if photographs:
-        try:
-            roots = {run.path: options.find_data(data, run.info().get("data")) for run in found}
-        except ValueError as error:
-            raise UserError(f"{error}; or leave the cases out with --no-photographs") from error
+    roots = _find_roots(found, data) if photographs else None
     where = choose_device(device)
     chapters = [chapter(group, roots=roots, device=where) for group in groups]
     page = write_report(chapters, out, title="tvseg report", runs=[str(run.path) for run in found])
-    apart = f" in {len(groups)} groups" if len(groups) > 1 else ""
-    click.echo(f"{len(found)} runs{apart}")
+    split = f" in {len(groups)} groups" if len(groups) > 1 else ""
+    click.echo(f"{len(found)} run{'' if len(found) == 1 else 's'}{split}")
     click.echo(page)
+
+
+def _find_roots(runs: "Sequence[RunFolder]", data: Path | None) -> dict[Path, Path]:
+    """Return the data root of each run's folder, its images being those of the run."""
+    from tvseg.evaluation.scoring.runs import cases_by_centre, check_data
+
+    roots = {}
+    known: dict[Path, set[str]] = {}  # fingerprints of data roots
+    try:
+        for run in runs:
+            root = options.find_data(data, run.info().get("data"))
+            cases = cases_by_centre(root, run.settings())
+            check_data(cases, str(run.info()["fingerprint"]), known.setdefault(root, set()))
+            roots[run.path] = root
+    except UserError as error:
+        raise UserError(f"{error}; or leave the cases out with --no-photographs") from error
+    return roots

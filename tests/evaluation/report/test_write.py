@@ -240,3 +240,51 @@ def test_run_information_that_was_not_noted_is_left_out(tmp_path: Path) -> None:
     assert "checkpoint not noted" in _section(made, "Scores").tables[0].caption
     (table,) = _section(made, "Runs").tables
     assert table.rows[0][list(table.columns).index("Minutes")].text == ""
+
+
+def _shifted(run: RunFolder, **changes: object) -> Path:
+    """Write Dice at two shifts beside a run's scores."""
+    rows = [
+        {"run": run.path.name, "variant": "dense", "holdout": "A", "seed": 0, "centre": "A",
+         "split": "test", "case": "photo0", "structure": structure, "shift": shift,
+         "dice": dice, "dice_limit": 1.0} | changes
+        for structure in ("cup", "disc")
+        for shift, dice in ((0.0, 0.9), (0.1, 0.8))
+    ]  # fmt: skip
+    path = HONEST.file(run).with_name("shifts.csv")
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def test_shifts_are_in_the_report_where_they_were_scored(tmp_path: Path) -> None:
+    runs = [write_scored_run(tmp_path, "dense", "A", seed) for seed in (0, 1)]
+    (without,) = _chapters(runs)
+    assert _section(without, "Shifted regions").words == [
+        "No run was scored with 'tvseg eval --shifts'."
+    ]
+    _shifted(runs[0])
+    (made,) = _chapters(runs)
+    section = _section(made, "Shifted regions")
+    assert section.words == ["1 of 2 runs were not scored so."]
+    texts = [[cell.text for cell in row] for row in section.tables[0].rows]
+    assert ["OD", "dense", "90.00", "80.00"] in texts
+
+
+@pytest.mark.parametrize("change", [{"dice": "good"}, {"shift": "far"}])
+def test_damaged_shifts_are_told_in_one_line(change: dict[str, object], tmp_path: Path) -> None:
+    run = write_scored_run(tmp_path, "dense", "A", 0)
+    path = _shifted(run, **change)
+    with pytest.raises(UserError, match=r"shifts.csv must be as") as error:
+        _chapters([run])
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    path.write_text("")
+    with pytest.raises(UserError, match=r"shifts.csv must be as"):
+        _chapters([run])
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write to .*: .*file: Not a directory"):
+        check_free(tmp_path / "file" / "report")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

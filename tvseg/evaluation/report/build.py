@@ -16,6 +16,7 @@ from tvseg.evaluation.report.sections import (
     failure_section,
     run_section,
     score_section,
+    shift_section,
     training_section,
 )
 from tvseg.evaluation.schema import MEAN_MASK
@@ -24,7 +25,7 @@ ENOUGH_SEEDS = 3
 
 
 def chapter(group: Group, *, roots: Mapping[Path, Path] | None, device: torch.device) -> Chapter:
-    """Make a chapter.
+    """Return the chapter of a group.
 
     Args:
         group: Runs with their scores.
@@ -32,7 +33,7 @@ def chapter(group: Group, *, roots: Mapping[Path, Path] | None, device: torch.de
         device: Where to predict the cases that are shown.
 
     Raises:
-        ValueError: The data are not those that were scored.
+        UserError: The data are not those that were scored, or a file of a run is damaged.
     """
     sections = [
         score_section(group),
@@ -40,6 +41,7 @@ def chapter(group: Group, *, roots: Mapping[Path, Path] | None, device: torch.de
         distribution_section(group),
         agreement_section(group),
         *([] if roots is None else [example_section(group, roots, device)]),
+        shift_section(group),
         training_section(group),
         failure_section(group),
         run_section(group),
@@ -48,7 +50,7 @@ def chapter(group: Group, *, roots: Mapping[Path, Path] | None, device: torch.de
 
 
 def facts(group: Group) -> dict[str, str]:
-    """What was compared, in a few lines."""
+    """Return what was compared: name -> words."""
     settings = group.runs[0].settings()
     images = group.cases.drop_duplicates(["centre", "split", "case"]).groupby("centre").size()
     seeds = sorted({run.settings().seed for run in group.runs})
@@ -70,7 +72,7 @@ def facts(group: Group) -> dict[str, str]:
 
 
 def warnings(group: Group) -> list[str]:
-    """What a reader must know before believing a number."""
+    """Return what a reader must know before believing a number."""
     found = []
     chosen = {str(run.info().get("chosen", "")) for run in group.runs}
     if group.scoring.checkpoint == "best" and any("target" in words for words in chosen):

@@ -24,8 +24,9 @@ from tvseg.evaluation.report.figures import (
 from tvseg.evaluation.report.groups import Group, caption
 from tvseg.evaluation.report.panels import panels
 from tvseg.evaluation.schema import MEAN_MASK, METRICS
+from tvseg.evaluation.scoring.shifts import summarise_shifts
 from tvseg.evaluation.tables.differences import differences
-from tvseg.evaluation.tables.layout import SHORT, SHOWN, layout, with_interval
+from tvseg.evaluation.tables.layout import SHORT, SHOWN, layout, shift_table, with_interval
 from tvseg.evaluation.tables.summary import summarise
 from tvseg.evaluation.tables.table import Table
 from tvseg.runs.folder import RunFolder
@@ -279,6 +280,30 @@ def _epochs(run: RunFolder) -> pd.DataFrame:
         best_epoch=info.get("best_epoch"),
     )
     return named
+
+
+def shift_section(group: Group) -> Section:
+    """Return Dice by the shift of the region, of the runs that were scored so."""
+    title = "Shifted regions"
+    paths = [group.scoring.file(run).with_name("shifts.csv") for run in group.runs]
+    present = [path for path in paths if path.is_file()]
+    if not present:
+        return Section(title, ["No run was scored with 'tvseg eval --shifts'."])
+    names = dict.fromkeys(("variant", "centre", "split", "case", "structure"), str)
+    try:
+        rows = pd.concat(
+            pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+            for path in present
+        )
+        table = shift_table(summarise_shifts(rows))
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{', '.join(map(str, present))} must be as 'tvseg eval --shifts' writes it "
+            f"({' '.join(str(error).split())}); score again or remove it"
+        ) from error
+    missing = len(paths) - len(present)
+    words = [f"{missing} of {len(paths)} runs were not scored so."] if missing else []
+    return Section(title, words, tables=[table])
 
 
 def failure_section(group: Group) -> Section:

@@ -11,6 +11,7 @@ from tvseg.evaluation.plot_style import to_pdf, to_png
 from tvseg.evaluation.report.chapter import Chapter, Section
 from tvseg.evaluation.report.page import render
 from tvseg.evaluation.tables.table import to_csv, to_markdown
+from tvseg.evaluation.tables.write import check_writable
 from tvseg.files import write_bytes, write_json
 
 MANIFEST = "report.json"
@@ -21,7 +22,7 @@ def check_free(out: Path) -> None:
     """Raise unless a report may be written to a folder, before anything costly is done.
 
     Raises:
-        UserError: It is no folder, or holds files and no earlier report.
+        UserError: It is no folder, holds files and no earlier report, or cannot be written to.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"a report needs a folder; {out} is a file, give another --out")
@@ -30,6 +31,7 @@ def check_free(out: Path) -> None:
             f"{out} must be new, empty, or hold an earlier report; it holds other files, "
             "give another --out"
         )
+    check_writable(out)
 
 
 def write_report(

@@ -1,10 +1,12 @@
 """The files that an evaluation leaves beside its rows."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from tvseg.errors import UserError
 from tvseg.evaluation.tables.latex import to_latex
 from tvseg.evaluation.tables.layout import layout
 from tvseg.evaluation.tables.summary import summarise
@@ -39,3 +41,13 @@ def write_tables(
         for name, text in forms.items():
             write_text(folder / name, text)
     return table
+
+
+def check_writable(folder: Path) -> None:
+    """Raise UserError unless files can be written to a folder, which need not exist yet."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {nearest}: {error.strerror}") from error
