@@ -136,8 +136,7 @@ def _evaluate_runs(
     import pandas as pd
 
     from tvseg.cli.tables import print_table
-    from tvseg.evaluation.report.grouping import group_runs
-    from tvseg.evaluation.report.groups import caption
+    from tvseg.evaluation.report.groups import caption, group_runs
     from tvseg.evaluation.scoring.runs import (
         evaluate_run,
         evaluation_folder,

@@ -9,9 +9,9 @@ import torch
 
 from tests.evaluation.conftest import scored_rows
 from tvseg.data.geometry import Box
-from tvseg.evaluation.report.examples import Example, predict_examples, rank_cases
+from tvseg.evaluation.report.examples import predict_examples, rank_cases
 from tvseg.evaluation.report.groups import Scoring
-from tvseg.evaluation.report.panels import panels, window
+from tvseg.evaluation.report.panels import Example, panels, window
 from tvseg.evaluation.scoring.protocols import PROTOCOLS
 from tvseg.evaluation.scoring.runs import evaluate_run, open_runs
 from tvseg.metrics import dice

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tvseg.config import dump_settings, load_settings
-from tvseg.evaluation.report.grouping import group_runs
+from tvseg.evaluation.report.groups import group_runs
 from tvseg.files import write_json
 from tvseg.runs.folder import RunFolder
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.evaluation.conftest import IMAGES, write_scored_run
 from tvseg.errors import UserError
-from tvseg.evaluation.report.groups import Scoring, gather
+from tvseg.evaluation.report.groups import Scoring, caption, gather
 from tvseg.evaluation.scoring.protocols import PROTOCOLS
 from tvseg.runs.folder import RunFolder
 
@@ -96,3 +96,12 @@ def test_a_renamed_run_keeps_its_scores(tmp_path: Path) -> None:
     run = write_scored_run(tmp_path, "dense", "A", 0)
     (group,) = gather([RunFolder(run.path.rename(tmp_path / "mine"))], HONEST)
     assert set(group.cases["run"]) == {"mine"}
+
+
+def test_captions_say_which_structures_keep_their_pieces(tmp_path: Path) -> None:
+    plain, scattered = (
+        write_scored_run(tmp_path / name, "dense", "A", 0, *overrides)
+        for name, overrides in (("0", []), ("1", ["scattered=[cup]"]))
+    )
+    assert "largest component, holes filled, inner" in caption([plain], HONEST)
+    assert "largest component, holes filled (not of cup), inner" in caption([scattered], HONEST)

@@ -56,8 +56,9 @@ def facts(group: Group) -> dict[str, str]:
     seeds = sorted({run.settings().seed for run in group.runs})
     plan = settings.train
     rules = group.scoring.protocol
+    masks = rules.prediction_words(settings.scattered)
     return {
-        "Protocol": f"{rules.name}: {rules.prediction_words}, {rules.scoring_words}",
+        "Protocol": f"{rules.name}: {masks}, {rules.scoring_words}",
         "Networks": ", ".join(group.networks),
         "Seeds": ", ".join(map(str, seeds)),
         "Unseen centres" if group.holds_out else "Centres (trained on)": ", ".join(

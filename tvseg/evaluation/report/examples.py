@@ -1,7 +1,6 @@
 """Which cases to show of each centre, and their predictions, made again by the scored networks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from tvseg.data.centres import centres_of
 from tvseg.data.images import pad_to_square, resize_image
 from tvseg.errors import UserError
 from tvseg.evaluation.report.groups import Scoring
+from tvseg.evaluation.report.panels import Example
 from tvseg.evaluation.schema import IMAGE
 from tvseg.evaluation.scoring.protocols import Protocol
 from tvseg.evaluation.scoring.runs import on_grid, predict_on_grid
@@ -20,33 +20,9 @@ from tvseg.inference.load import load
 from tvseg.metrics import dice
 from tvseg.runs.folder import RunFolder
 
-RANKS = ("best", "median", "worst")
 SAME_DICE = 0.005
 """A prediction made again may differ by this much from the scored one: another device rounds
 otherwise."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One photograph with its true and predicted outlines.
-
-    Attributes:
-        rank: ``best``, ``median`` or ``worst`` of its centre.
-        name: Name of the case.
-        image: uint8 (H, W, 3).
-        truth: bool (S, H, W).
-        predictions: Variant -> bool (S, H, W).
-        structures: Names of the channels.
-        dice: Variant -> Dice of each structure, 0 to 1, as scored.
-    """
-
-    rank: str
-    name: str
-    image: np.ndarray
-    truth: np.ndarray
-    predictions: Mapping[str, np.ndarray]
-    structures: Sequence[str]
-    dice: Mapping[str, Mapping[str, float]]
 
 
 def rank_cases(cases: pd.DataFrame, variants: Sequence[str]) -> pd.DataFrame:

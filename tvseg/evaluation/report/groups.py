@@ -1,14 +1,15 @@
 """Scores that runs have left on disk, gathered into groups that may be compared."""
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from tvseg.errors import UserError
-from tvseg.evaluation.report.grouping import conditions, group_runs
 from tvseg.evaluation.schema import IMAGE, MEAN_MASK
 from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol, ScoringOptions
 from tvseg.evaluation.scoring.rows import read_cases
@@ -17,6 +18,17 @@ from tvseg.evaluation.variants import ordered
 from tvseg.runs.folder import RunFolder
 
 NO_HOLDOUT = "none"
+VARYING: dict[str, bool | dict[str, bool]] = {
+    "name": True,
+    "data": True,
+    "seed": True,
+    "aspp": True,
+    "aspp_dilation": True,
+    "precision": True,
+    "train": {"log_affinity": True},
+}
+"""Settings in which the runs of one table may differ: variant, seed, where the data are, what was
+only logged, and the wish for a precision: the one that was used counts."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,64 @@ class Group:
         return str(self.runs[0].info()["holdout"]) != NO_HOLDOUT
 
 
+def group_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
+    """Group runs by data fingerprint, precision, and all settings but variant and seed.
+
+    Runs without a held-out centre are scored on centres they know, and form groups without others.
+
+    Args:
+        runs: Finished runs.
+
+    Returns:
+        Groups in the order of their first run.
+
+    Raises:
+        UserError: Two runs of one group have the same variant, hold-out and seed, or runs of one
+            name are of several variants.
+    """
+    groups: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(conditions(run), sort_keys=True), []).append(run)
+    for group in groups.values():
+        _check_distinct(group)
+    return list(groups.values())
+
+
+def conditions(run: RunFolder) -> dict[str, Any]:
+    """Return what the runs of one table share, nested keys joined with a dot."""
+    info, settings = run.info(), run.settings()
+    tree = settings.model_dump(mode="json", exclude=VARYING)
+    nested = tree.pop("train")
+    return {
+        "data": info["fingerprint"],
+        "holdout": "none" if info["holdout"] == "none" else "one",
+        "precision": info.get("precision", settings.precision),
+        **tree,
+        **{f"train.{key}": value for key, value in nested.items()},
+    }
+
+
+def _check_distinct(group: Sequence[RunFolder]) -> None:
+    seen: dict[tuple[str, str, int], RunFolder] = {}
+    variants: dict[str, tuple[str, str]] = {}
+    for run in group:
+        settings = run.settings()
+        variant = (settings.aspp, settings.aspp_dilation)
+        if variants.setdefault(settings.display_name, variant) != variant:
+            raise UserError(
+                f"runs named {settings.display_name} must be of one variant to share a column: "
+                f"{run.path} is {' '.join(variant)}, another is "
+                f"{' '.join(variants[settings.display_name])}; evaluate them one by one"
+            )
+        key = (settings.display_name, str(run.info()["holdout"]), settings.seed)
+        if key in seen:
+            raise UserError(
+                f"runs of one table must differ in name, holdout or seed: {seen[key].path} and "
+                f"{run.path} do not; evaluate them one by one"
+            )
+        seen[key] = run
+
+
 def gather(runs: Sequence[RunFolder], scoring: Scoring) -> list[Group]:
     """Read the scores of runs, grouped so that what is compared is comparable.
 
@@ -165,6 +235,7 @@ def _titles(groups: Sequence[Sequence[RunFolder]]) -> list[str]:
 def caption(runs: Sequence[RunFolder], scoring: Scoring) -> str:
     """Return the caption of a table of runs: images, protocol, selection, data."""
     rules = scoring.protocol
+    masks = rules.prediction_words(runs[0].settings().scattered)
     chosen = {str(run.info().get("chosen", "not noted")) for run in runs}
     selection = ", ".join(sorted(chosen)) if scoring.checkpoint == "best" else "last epoch"
     kept = rules.name == "paper" and "selected on target" not in chosen
@@ -174,7 +245,7 @@ def caption(runs: Sequence[RunFolder], scoring: Scoring) -> str:
     whose += ", regions of interest by the localizer" if scoring.roi == "auto" else ""
     whose += ", averaged with mirror images" if scoring.tta else ""
     return (
-        f"{whose}; protocol {rules.name}: {rules.prediction_words}, {rules.scoring_words}; "
+        f"{whose}; protocol {rules.name}: {masks}, {rules.scoring_words}; "
         f"checkpoint {selection}"
         f"{' (kept as trained; the published code selects on target)' if kept else ''}; "
         f"data {runs[0].info()['fingerprint']}."

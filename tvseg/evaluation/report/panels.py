@@ -1,6 +1,7 @@
 """Contours on photographs, truth and prediction, as in Figure 9 of the paper."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import rc_context
@@ -11,7 +12,6 @@ from matplotlib.patches import Rectangle
 
 from tvseg.data.geometry import Box
 from tvseg.evaluation.plot_style import STYLE, WIDTH_IN
-from tvseg.evaluation.report.examples import Example
 from tvseg.evaluation.tables.layout import SHORT
 from tvseg.inference.contours import outline
 from tvseg.inference.output.formats.overlay import COLOURS, OTHER_COLOURS
@@ -19,6 +19,29 @@ from tvseg.inference.output.formats.overlay import COLOURS, OTHER_COLOURS
 TRUTH_COLOUR = "#FF3030"
 MARGIN = 0.15  # about the contours, as a share of their extent
 COLUMN_IN = WIDTH_IN / 4
+
+
+@dataclass(frozen=True)
+class Example:
+    """One photograph with its true and predicted outlines.
+
+    Attributes:
+        rank: ``best``, ``median`` or ``worst`` of its centre.
+        name: Name of the case.
+        image: uint8 (H, W, 3).
+        truth: bool (S, H, W).
+        predictions: Variant -> bool (S, H, W).
+        structures: Names of the channels.
+        dice: Variant -> Dice of each structure, 0 to 1, as scored.
+    """
+
+    rank: str
+    name: str
+    image: np.ndarray
+    truth: np.ndarray
+    predictions: Mapping[str, np.ndarray]
+    structures: Sequence[str]
+    dice: Mapping[str, Mapping[str, float]]
 
 
 @rc_context(STYLE)

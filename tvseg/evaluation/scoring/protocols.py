@@ -1,12 +1,13 @@
 """The two scoring protocols, and what is scored, as values."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from tvseg.errors import UserError
 from tvseg.inference.postprocessing import Postprocessing
 
-REFERENCE_SIDE_PX = 800  # distances are told in pixels of a region of interest of this side
+REFERENCE_SIDE_PX = 800  # distances are in pixels of a region of interest of this side
 SIZES: dict[str, int | None] = {"native": None, "800": REFERENCE_SIDE_PX}
 
 
@@ -32,7 +33,7 @@ class Protocol:
     missed_px: float | None
 
     def on_grid(self, size: str | None) -> "Protocol":
-        """This protocol on the grid of a size.
+        """Return this protocol on the grid of a size.
 
         Args:
             size: ``native``, ``800``, or ``None`` for the protocol's own.
@@ -53,13 +54,16 @@ class Protocol:
             return self.name
         return f"{self.name}-{self.grid_px or 'native'}"
 
-    @property
-    def prediction_words(self) -> str:
-        """What a table's caption says of how masks are made."""
+    def prediction_words(self, scattered: Collection[str] = ()) -> str:
+        """Return what a table's caption says of how masks are made.
+
+        Args:
+            scattered: Structures that keep all their pieces and holes.
+        """
         clipped = ", inner structures clipped to outer" if self.postprocessing.clip_nested else ""
-        return (
-            f"threshold {self.postprocessing.threshold:g}, largest component, holes filled{clipped}"
-        )
+        whole = f" (not of {', '.join(scattered)})" if scattered else ""
+        threshold = f"threshold {self.postprocessing.threshold:g}"
+        return f"{threshold}, largest component, holes filled{whole}{clipped}"
 
     @property
     def scoring_words(self) -> str:
@@ -123,7 +127,7 @@ PROTOCOLS = {
 
 
 def find_protocol(name: str) -> Protocol:
-    """A protocol by name.
+    """Return a protocol by name.
 
     Raises:
         ValueError: An unknown name.

@@ -268,9 +268,10 @@ def evaluation_folder(run: RunFolder, protocol: Protocol, options: ScoringOption
 def _write(subject: Subject, protocol: Protocol, table: pd.DataFrame) -> None:
     folder = evaluation_folder(subject.run, protocol, subject.options)
     write_text(folder / "cases.csv", table.to_csv(index=False))
+    masks = protocol.prediction_words(subject.card.settings.scattered)
     summary = {
         "protocol": protocol.name,
-        "words": f"{protocol.prediction_words}; {protocol.scoring_words}",
+        "words": f"{masks}; {protocol.scoring_words}",
         "size": protocol.grid_px or "native",
         "images": subject.options.images,
         "checkpoint": subject.options.checkpoint,
