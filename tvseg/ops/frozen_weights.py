@@ -37,7 +37,8 @@ class FrozenWeights:
         # moving averages copy buffers, and one of the two modules may be frozen.
         self._weight = torch.empty(0)
         self._copies: dict[tuple[tuple[int, int], WeightLayout], Tensor] = {}
-        self._sources: list[tuple[Tensor, int]] = []  # parameters, how often each was changed
+        self._sources: list[Tensor] = []  # parameters that count their changes
+        self._changes: list[int] = []  # how often each was changed
 
     def __bool__(self) -> bool:
         """Whether weights are kept that are no older than the parameters."""
@@ -45,7 +46,7 @@ class FrozenWeights:
             return False
         if torch.compiler.is_compiling():
             return True
-        return all(_changes_of(source) == count for source, count in self._sources)
+        return [source._version for source in self._sources] == self._changes
 
     @property
     def weight(self) -> Tensor:
@@ -69,13 +70,13 @@ class FrozenWeights:
         sources = list(sources)
         with _constants(), torch.autocast(sources[0].device.type, enabled=False):
             self._weight = generate()
-        self._sources = [(source, _changes_of(source)) for source in sources]
+        self._note(sources)
 
     def drop(self) -> None:
         """Forget all copies."""
         self._weight = self._weight.new_empty(0)
         self._copies.clear()
-        self._sources.clear()
+        self._note(())
 
     def copy_for(self, x: Tensor, size: tuple[int, int], resample: Resample) -> Tensor:
         """Return the weights for maps, laid out as their kernel reads them fastest.
@@ -109,9 +110,13 @@ class FrozenWeights:
         if self:  # else the twin would take old weights for new ones: its parameters count from 0
             twin._weight = deepcopy(self._weight, memo)
             twin._copies = {key: deepcopy(copy, memo) for key, copy in self._copies.items()}
-            sources = [deepcopy(source, memo) for source, _ in self._sources]
-            twin._sources = [(source, _changes_of(source)) for source in sources]
+            twin._note(deepcopy(self._sources, memo))
         return twin
+
+    def _note(self, sources: Iterable[Tensor]) -> None:
+        # those made under inference_mode do not count their changes
+        self._sources = [source for source in sources if not source.is_inference()]
+        self._changes = [source._version for source in self._sources]
 
     def __reduce__(self) -> tuple[type[FrozenWeights], tuple[()]]:
         return FrozenWeights, ()
@@ -122,8 +127,3 @@ def _constants() -> Iterator[None]:
     """Make results constants that any later pass may use, under inference_mode or not."""
     with torch.inference_mode(False), torch.no_grad():
         yield
-
-
-def _changes_of(tensor: Tensor) -> int:
-    """Return how often a tensor was changed in place, 0 for one made under inference_mode."""
-    return 0 if tensor.is_inference() else tensor._version

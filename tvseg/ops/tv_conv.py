@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tvseg.ops.checks import check_call, check_maps, kernel_side, pair_of, step_of, whole_number
-from tvseg.ops.custom_op import forward_op, in_autocast_dtype
+from tvseg.ops.custom_op import in_autocast_dtype, tv_conv2d_op
 from tvseg.ops.export_form import tv_conv2d_plain
 from tvseg.ops.frozen_weights import FrozenWeights
 from tvseg.ops.geometry import output_size_of
@@ -62,11 +62,11 @@ def tv_conv2d(x: Tensor, weight: Tensor, *, stride: Steps = 1, dilation: Steps =
 
 def _convolve(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
     """Apply weights to maps whose axes are checked; see `tv_conv2d`."""
-    x, weight = in_autocast_dtype(x), in_autocast_dtype(weight)
+    x, weight = in_autocast_dtype(x, weight)
     check_call(x, weight, stride)
     if torch.compiler.is_exporting():
         return tv_conv2d_plain(x, weight, stride, dilation)
-    out: Tensor = forward_op(x, weight, stride, dilation)
+    out: Tensor = tv_conv2d_op(x, weight, stride, dilation)
     return out
 
 
