@@ -1,3 +1,4 @@
+import csv
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from tvseg.files import (
     read_csv,
     read_json,
     temporary_folder,
+    write_csv,
     write_text,
 )
 
@@ -156,3 +158,73 @@ def test_a_temporary_folder_goes_and_so_does_what_a_killed_process_left(tmp_path
             assert one.is_dir()
             assert other.is_dir()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_followed_and_permissions_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    target = tmp_path / "kept" / "a.txt"
+    target.write_text("old")
+    target.chmod(0o600)
+    link = tmp_path / "link.txt"
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert list((tmp_path / "kept").iterdir()) == [target]
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert pipe.is_fifo()
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_text(Path("/dev/full"), "x")
+    assert caught.value.filename == "/dev/full"
+
+
+def test_a_full_disk_is_named_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_text(tmp_path / "a.txt", "new")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".txt", "\u773c" * 83 + ".txt"])
+def test_the_longest_names_can_be_written(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "a")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_table_is_read_back_as_it_was_and_runs_no_formula(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    texts = [
+        "=cmd | 'calc'!A0",
+        "+1+1",
+        "-1+1",
+        "@SUM(1)",
+        "a,b",
+        'a"b',
+        "a\rb",
+        "a\nb",
+        "-1.5",
+        "",
+    ]
+    assert write_csv(path, ({"id": text, "number": -1.5, "none": None} for text in texts)) == 10
+    rows = [row for _, row in read_csv(path).rows]
+    assert [row["id"] for row in rows] == texts
+    assert {row["number"] for row in rows} == {"-1.5"}
+    raw = list(csv.reader(path.open(encoding="utf-8", newline="")))
+    assert {len(row) for row in raw} == {3}
+    assert not any(row[0].startswith(("=", "+", "@", "-1+")) for row in raw)
+    assert write_csv(tmp_path / "none.csv", iter(())) == 0
+    assert not (tmp_path / "none.csv").exists()

@@ -1,3 +1,5 @@
+import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,40 @@ def test_nothing_to_predict_is_an_error(tmp_path: Path) -> None:
         find_photographs([tmp_path])
     with pytest.raises(ValueError, match="does not exist"):
         find_photographs([tmp_path / "none.png"])
+
+
+def test_names_that_no_table_can_hold_get_ids_that_it_can(tmp_path: Path) -> None:
+    for name in (b"M\xfcller_OD.png", b"a\rb.png", b"x" * 251 + b".png"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
+    ids = sorted(_ids(tmp_path), key=len)
+    assert ids[:2] == ["a_b", "M\ufffdller_OD"]
+    assert len(ids[2]) == 240
+
+
+def test_links_without_a_target_fail_and_other_files_are_counted(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.png", "notes.txt", "b.webp", "list.csv", "deep/c.png", "elsewhere/d.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "annexed.png")
+    (tmp_path / "deep" / "link").symlink_to(tmp_path / "elsewhere")
+    left_out: Counter[str] = Counter()
+    found = find_photographs([tmp_path], left_out=left_out)
+    assert [photograph.id for photograph in found] == ["a", "b", "gone"]
+    assert left_out == {".txt": 1, ".csv": 1}
+    left_out.clear()
+    find_photographs([tmp_path / "deep"], recursive=True, left_out=left_out)
+    assert left_out == {"linked folder": 1}
+
+
+def test_dicom_is_known_by_its_content_where_it_has_no_suffix(tmp_path: Path) -> None:
+    for name in ("IM0001", "1.2.840.10008.1"):
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "README").write_text("no picture")
+    assert _ids(tmp_path) == ["1.2.840.10008", "IM0001"]
+
+
+def test_a_folder_of_predictions_is_not_taken_for_photographs(tmp_path: Path) -> None:
+    _touch(tmp_path, "a.png", "out/run.json", "out/overlays/a.png", "out/.progress/0000000.json")
+    _touch(tmp_path, "sub/b.png")
+    left_out: Counter[str] = Counter()
+    found = find_photographs([tmp_path], recursive=True, left_out=left_out)
+    assert [photograph.id for photograph in found] == ["a", "b"]
+    assert left_out == {"folder of tvseg predict": 1}

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from tvseg.cli import cli
 from tvseg.config import load_settings
 from tvseg.data.normalisation import Normalisation
 from tvseg.errors import UserError
+from tvseg.files import write_json
+from tvseg.inference.output.folder import OutputFolder
+from tvseg.inference.output.read_back import read_written
 from tvseg.inference.pipeline import Pipeline, Segmentation
 from tvseg.runs.checkpoint import Card, network_of, save_weights
 
@@ -96,6 +100,58 @@ def test_another_run_is_not_resumed(tmp_path: Path) -> None:
         run(photographs, tmp_path / "out", about="other", resume=True)
     with pytest.raises(ValueError, match="batch_size was 4, is now 3"):
         run(photographs, tmp_path / "out", about="one", batch_size=3, resume=True)
+
+
+def test_ids_that_changed_are_named(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    photographs = draw_fields(tmp_path / "in", 2)
+    run(photographs, tmp_path / "out")
+    (tmp_path / "in" / "00.bmp").write_bytes(b"a twin")
+    with pytest.raises(ValueError, match=r"ids changed, 00 is now 00\.png"):
+        run(tmp_path / "in", tmp_path / "out", resume=True)
+
+
+def test_a_folder_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    photographs = draw_fields(tmp_path / "in", 2)
+    run(photographs, tmp_path / "out")
+    folder = OutputFolder(tmp_path / "out", formats=("mask",), structures=("cup", "disc"))
+    with folder.lock(), pytest.raises(ValueError, match="being written by another tvseg predict"):
+        run(photographs, tmp_path / "out", resume=True)
+    assert run(photographs, tmp_path / "out", resume=True).predicted == 2
+
+
+def test_a_run_that_could_not_even_begin_leaves_a_folder_to_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    photographs = draw_fields(tmp_path / "in", 2)
+
+    def full_disk(self: OutputFolder, **changes: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OutputFolder, "write_info", full_disk)
+        with pytest.raises(OSError, match="No space"):
+            run(photographs, tmp_path / "out")
+    assert run(photographs, tmp_path / "out").predicted == 2
+
+
+def test_odd_names_are_predicted_and_read_back(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (photograph,) = draw_fields(tmp_path / "in", 1)
+    content = photograph.path.read_bytes()
+    photograph.path.unlink()
+    for name in (b"=1+1.png", b"a\rb.png", b"M\xfcller.png", b"x" * 251 + b".png"):
+        Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/" + name)).write_bytes(content)
+    formats = ["mask", "overlay", "geojson", "labelme", "coco", "nifti"]
+    assert run(tmp_path / "in", tmp_path / "out", formats=formats).predicted == 4
+    about = {"formats": formats, "structures": ["cup", "disc"], "encoding": {}}
+    write_json(tmp_path / "out" / "run.json", {"about": about})
+    written = read_written(tmp_path / "out")
+    ids = [row["id"] for row in written.rows]
+    assert sorted(ids, key=len)[:3] == ["a_b", "=1+1", "M\ufffdller"]
+    assert all(written.outlines(name) for name in ids)
 
 
 @pytest.fixture
