@@ -1,4 +1,5 @@
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -36,8 +37,9 @@ def loaded(phantoms: Path) -> LoadedCases:
 def _made(
     loaded: LoadedCases, retinas: list[np.ndarray], recipe: str, count: int = 8
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    composites = Composites(loaded, retinas, image_size=SIDE_PX, recipes={recipe: 1.0})
-    made = [composites[Draw(n % len(loaded.cases), n)] for n in range(count)]
+    composites = Composites(loaded, retinas, image_size=SIDE_PX)
+    with patch("tvseg.localizer.composites.RECIPES", {recipe: 1.0}):
+        made = [composites[Draw(n % len(loaded.cases), n)] for n in range(count)]
     return [(one["image"].permute(1, 2, 0).numpy(), one["label"][0].numpy() > 0) for one in made]
 
 

@@ -1,7 +1,7 @@
 """``tvseg data check``."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,6 @@ import click
 from tvseg.cli import options
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from tvseg.data.check.findings import Finding
 
 
@@ -59,7 +57,7 @@ def check(
     from tvseg.data.check import check_data
     from tvseg.data.check.measures import appearance_table, case_table, count_table, structure_table
     from tvseg.evaluation.tables.table import Table
-    from tvseg.files import write_text
+    from tvseg.files import write_csv, write_text
 
     settings = load_settings(configs)
     centres = centres_of(settings)
@@ -77,7 +75,7 @@ def check(
         draw_sheet(sheet, report, centres)
         click.echo(f"Drew {sheet}")
     if csv is not None:
-        write_text(csv, _listing(report.findings, root).to_csv(index=False))
+        write_csv(csv, _listing(report.findings, root))
     if cases is not None:
         table = case_table(report.examined)
         write_text(cases, table.to_csv(index=False, float_format="%.4f"))
@@ -107,17 +105,13 @@ def _print_findings(findings: "Sequence[Finding]", word: str, root: Path, lines:
             click.echo(f"  ... and {len(mine) - lines} more")
 
 
-def _listing(findings: "Sequence[Finding]", root: Path) -> "pd.DataFrame":
-    import pandas as pd
-
+def _listing(findings: "Sequence[Finding]", root: Path) -> "Iterator[dict[str, str]]":
     from tvseg.data.check.findings import KINDS
 
-    rows = [
-        ("problem" if KINDS[one.kind].is_problem else "warning", one.kind, _short(one.where, root),
-         _short(one.what, root))
-        for one in findings
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["severity", "kind", "where", "what"])
+    for one in findings:
+        severity = "problem" if KINDS[one.kind].is_problem else "warning"
+        where, what = (_short(words, root) for words in (one.where, one.what))
+        yield {"severity": severity, "kind": one.kind, "where": where, "what": what}
 
 
 def _short(words: str, root: Path) -> str:

@@ -5,7 +5,7 @@ epoch. So no state is kept here: each draw states its seed, whatever process app
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tvseg.errors import UserError
@@ -60,15 +60,39 @@ def _fill(image: np.ndarray, window: tuple[int, ...], interpolation: int) -> np.
     return np.asarray(filled).reshape(image.shape)
 
 
-def _strong() -> list[A.BasicTransform]:
-    return [
-        ScaleCrop(),
-        A.HorizontalFlip(p=0.5),
-        A.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.4, hue=0.05, p=0.8),
-        A.RandomGamma(gamma_limit=(70, 140), p=0.3),
-        A.GaussianBlur(blur_limit=(3, 5), p=0.2),
-        A.GaussNoise(std_range=(0.01, 0.05), p=0.2),
+def camera(
+    *,
+    hue: float,
+    gamma: tuple[int, int],
+    gamma_p: float,
+    noise: float,
+    soft_p: float,
+    compressed: bool = False,
+) -> list[A.BasicTransform]:
+    """Return changes of colour, brightness, sharpness and noise, as cameras differ in.
+
+    Args:
+        hue: Largest shift of the hue.
+        gamma: Range of the gamma curve's exponent in percent.
+        gamma_p: Probability of a gamma curve.
+        noise: Largest standard deviation of the noise.
+        soft_p: Probability of blur, of noise, and of compression.
+        compressed: Whether JPEG compression is among the changes.
+    """
+    changes = [
+        A.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.4, hue=hue, p=0.8),
+        A.RandomGamma(gamma_limit=gamma, p=gamma_p),
+        A.GaussianBlur(blur_limit=(3, 5), p=soft_p),
+        A.GaussNoise(std_range=(0.01, noise), p=soft_p),
     ]
+    if compressed:
+        changes.append(A.ImageCompression(quality_range=(50, 95), p=soft_p))
+    return changes
+
+
+def _strong() -> list[A.BasicTransform]:
+    changes = camera(hue=0.05, gamma=(70, 140), gamma_p=0.3, noise=0.05, soft_p=0.2)
+    return [ScaleCrop(), A.HorizontalFlip(p=0.5), *changes]
 
 
 AUGMENTATIONS: dict[str, Callable[[], list[A.BasicTransform]]] = {
@@ -76,6 +100,32 @@ AUGMENTATIONS: dict[str, Callable[[], list[A.BasicTransform]]] = {
     "scale_crop": lambda: [ScaleCrop()],
     "strong": _strong,
 }
+
+
+class SeededTransforms:
+    """Transforms of albumentations whose outcome depends on the given seeds alone.
+
+    Args:
+        steps: The transforms, in order.
+    """
+
+    def __init__(self, steps: Sequence[A.BasicTransform]) -> None:
+        self.transform = A.Compose(list(steps))
+
+    def __len__(self) -> int:
+        return len(self.transform.transforms)
+
+    def __call__(self, seeds: Iterable[int], **targets: np.ndarray) -> dict[str, np.ndarray]:
+        """Transform an image and what belongs to it.
+
+        Args:
+            seeds: One for each transform; equal ones would tie their draws.
+            targets: ``image`` and, where there is one, ``mask``.
+        """
+        for step, seed in zip(self.transform.transforms, seeds, strict=True):
+            step.set_random_seed(seed)
+        transformed: dict[str, np.ndarray] = self.transform(**targets)
+        return transformed
 
 
 class Augmentation:
@@ -91,7 +141,7 @@ class Augmentation:
     def __init__(self, name: str) -> None:
         if name not in AUGMENTATIONS:
             raise UserError(f"augment must be one of {', '.join(AUGMENTATIONS)}, got {name!r}")
-        self.transform = A.Compose(AUGMENTATIONS[name]())
+        self.transforms = SeededTransforms(AUGMENTATIONS[name]())
 
     def __call__(
         self, image: np.ndarray, masks: np.ndarray, *, seed: int
@@ -106,8 +156,8 @@ class Augmentation:
         Returns:
             Image and masks of the same sizes.
         """
-        steps = self.transform.transforms
-        for step, own in zip(steps, np.random.SeedSequence(seed).spawn(len(steps)), strict=True):
-            step.set_random_seed(int(own.generate_state(1)[0]))  # one seed for all would tie them
-        augmented = self.transform(image=image, mask=masks)
+        seeds = np.random.SeedSequence(seed).spawn(len(self.transforms))
+        augmented = self.transforms(
+            [int(one.generate_state(1)[0]) for one in seeds], image=image, mask=masks
+        )
         return augmented["image"], augmented["mask"]

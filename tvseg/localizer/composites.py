@@ -8,19 +8,18 @@ field's black surround, flare at its edge, uneven light, tone, blur and noise.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for news on import
 
-import albumentations as A
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from tvseg.data.augment import SeededTransforms, camera
 from tvseg.data.dataset import Draw, LoadedCases
 from tvseg.data.field_of_view import BLACK
 from tvseg.data.phantoms.draw import draw_retina
@@ -71,7 +70,6 @@ class Composites(Dataset[dict[str, object]]):
         loaded: The regions of interest.
         retinas: Of :func:`draw_retinas`.
         image_size: Side in px of the photographs, a multiple of 4.
-        recipes: What to show how often, by the names of ``RECIPES``.
     """
 
     def __init__(
@@ -80,26 +78,23 @@ class Composites(Dataset[dict[str, object]]):
         retinas: Sequence[np.ndarray],
         *,
         image_size: int,
-        recipes: Mapping[str, float] = RECIPES,
     ) -> None:
         self.loaded = loaded
         self.retinas = retinas
         self.image_size = image_size
-        self.recipes = list(recipes)
-        self.chances = np.array(list(recipes.values())) / sum(recipes.values())
-        self.camera = A.Compose(_camera())
+        self.camera = SeededTransforms(
+            camera(hue=0.04, gamma=(60, 160), gamma_p=0.5, noise=0.04, soft_p=0.3, compressed=True)
+        )
 
     def __getitem__(self, draw: Draw) -> dict[str, object]:
         rng = np.random.default_rng(draw.seed)
-        recipe = str(rng.choice(self.recipes, p=self.chances))
+        recipe = str(rng.choice(list(RECIPES), p=list(RECIPES.values())))
         disc = self.loaded.masks[draw.place].any(axis=-1)
         region = Region(self.loaded.images[draw.place], disc)
         retina = self.retinas[int(rng.integers(len(self.retinas)))]
         made = compose(region, retina, recipe=recipe, rng=rng, side_px=self.image_size)
-        steps = self.camera.transforms
-        for step, own in zip(steps, rng.integers(2**31, size=len(steps)), strict=True):
-            step.set_random_seed(int(own))
-        image = self.camera(image=made.image)["image"]
+        seeds = rng.integers(2**31, size=len(self.camera)).tolist()
+        image = self.camera(seeds, image=made.image)["image"]
         return {
             "image": torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1),  # (3, S, S)
             "label": torch.from_numpy(made.disc[None].astype(np.uint8)),  # (1, S, S)
@@ -287,13 +282,3 @@ def _aperture(side_px: int, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
         lit = np.ones_like(lit)
     rim = np.clip((reach - rng.uniform(0.6, 0.9)) * 6, 0, 1)
     return np.asarray(lit), np.asarray(rim)
-
-
-def _camera() -> list[Any]:
-    return [
-        A.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.4, hue=0.04, p=0.8),
-        A.RandomGamma(gamma_limit=(60, 160), p=0.5),
-        A.GaussianBlur(blur_limit=(3, 5), p=0.3),
-        A.GaussNoise(std_range=(0.01, 0.04), p=0.3),
-        A.ImageCompression(quality_range=(50, 95), p=0.3),
-    ]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import pandas as pd
 from tqdm import tqdm
 
 from tvseg.config import ConfigError
@@ -22,7 +21,7 @@ from tvseg.data.prepare.raw_files import RawFile, gather
 from tvseg.data.prepare.refuge import ENCODING
 from tvseg.data.prepare.splits import split_cases
 from tvseg.errors import UserError
-from tvseg.files import temporary_folder, write_text
+from tvseg.files import temporary_folder, write_csv
 
 THREADS = 2
 
@@ -232,8 +231,8 @@ def _lacking_splits(rows: Sequence[Row], cases: Sequence[RawCase]) -> list[Probl
 def _add_tables(folder: Path, rows: Sequence[Row], problems: Sequence[Problem]) -> None:
     for name, lines in (("manifest.csv", rows), ("problems.csv", problems)):
         for centre in dict.fromkeys(row.centre for row in rows):
-            if chosen := [dataclasses.asdict(line) for line in lines if line.centre == centre]:
-                write_text(folder / centre / name, pd.DataFrame(chosen).to_csv(index=False))
+            chosen = [dataclasses.asdict(line) for line in lines if line.centre == centre]
+            write_csv(folder / centre / name, chosen)
 
 
 def _move(ready: Path, root: Path) -> None:
