@@ -97,6 +97,7 @@ class SegmentationSettings(RunSettings):
     encoder_weights: str = "imagenet"
     image_size: int = Field(default=256, ge=32, le=4096, multiple_of=16)
     augment: Literal["none", "scale_crop", "strong"] = "scale_crop"
+    phantoms: float = Field(default=0, ge=0, le=1)
     structures: tuple[str, ...] = Field(default=("cup", "disc"), min_length=1, max_length=64)
     scattered: tuple[str, ...] = ()
     encoding: dict[int, tuple[str, ...]] = {0: ("cup", "disc"), 128: ("disc",), 255: ()}

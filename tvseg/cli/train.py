@@ -58,7 +58,7 @@ def train(
             param_hint="--holdout",
         )
 
-    root = options.find_data(data, settings.data)
+    root = None if settings.phantoms == 1 else options.find_data(data, settings.data)
     from tvseg.training.train import train as run_training
 
     run = run_training(
@@ -71,7 +71,7 @@ def train(
         command=shlex.join(["tvseg", *sys.argv[1:]]),
     )
     info = run.info()
-    following = shlex.join(["tvseg", "eval", str(run.path), "--data", str(root)])
+    following = shlex.join(["tvseg", "eval", str(run.path), "--data", str(root or "ROOT")])
     click.echo(
         f"Trained {run.path} in {info['train_seconds'] / 60:.1f} min: best epoch "
         f"{info['best_epoch']}, mean Dice {100 * info['best_dice']:.1f} ({info['chosen']}).\n"

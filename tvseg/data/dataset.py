@@ -14,6 +14,10 @@ from tvseg.data.augment import Augmentation
 from tvseg.data.cases import Case
 from tvseg.data.fingerprint import Identities, Identity, identify
 from tvseg.data.images import pad_to_square, resize_image, resize_mask
+from tvseg.data.phantoms.random_draw import draw_random_roi
+
+PHANTOM = -1
+"""In a :class:`Draw`, instead of the place of an image: a phantom, to be drawn."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,10 @@ def load_cases(
 
 
 class Draw(NamedTuple):
-    """One training example to make: the place of its image, augmented by which seed."""
+    """One training example to make: the place of its image, augmented by which seed.
+
+    Where the place is ``PHANTOM``, ``seed`` counts the phantoms of the training.
+    """
 
     place: int
     seed: int
@@ -85,12 +92,20 @@ class BalancedDraws(Sampler[list[Draw]]):
         steps: Number of batches of the whole training.
         seed: Seed of all draws.
         first_step: Batch to begin with, counted from 0.
+        phantoms: Phantoms that follow the images in a batch; none comes twice.
 
     Source: section 4.2 of the TVConv paper and its published code (16 from each source centre).
     """
 
     def __init__(
-        self, centres: Sequence[str], *, per_centre: int, steps: int, seed: int, first_step: int = 0
+        self,
+        centres: Sequence[str],
+        *,
+        per_centre: int,
+        steps: int,
+        seed: int,
+        first_step: int = 0,
+        phantoms: int = 0,
     ) -> None:
         letters = np.asarray(centres)
         self.groups = [np.flatnonzero(letters == letter) for letter in dict.fromkeys(centres)]
@@ -98,6 +113,7 @@ class BalancedDraws(Sampler[list[Draw]]):
         self.steps = steps
         self.seed = seed
         self.first_step = first_step
+        self.phantoms = phantoms
 
     def __len__(self) -> int:
         return self.steps - self.first_step
@@ -105,26 +121,67 @@ class BalancedDraws(Sampler[list[Draw]]):
     def __iter__(self) -> Iterator[list[Draw]]:
         for step in range(self.first_step, self.steps):
             rng = np.random.default_rng([self.seed, step])
-            indices = [rng.choice(group, self.per_centre) for group in self.groups]
-            seeds = rng.integers(2**31, size=self.per_centre * len(self.groups))
+            indices = [int(i) for group in self.groups for i in rng.choice(group, self.per_centre)]
+            seeds = rng.integers(2**31, size=len(indices)).tolist()
+            first = step * self.phantoms
             yield [
-                Draw(int(index), int(seed))
-                for index, seed in zip(np.concatenate(indices), seeds, strict=True)
+                *(Draw(index, seed) for index, seed in zip(indices, seeds, strict=True)),
+                *(Draw(PHANTOM, first + count) for count in range(self.phantoms)),
             ]
 
 
 class TrainingSet(Dataset[dict[str, object]]):
-    """Augmented training examples, addressed by :class:`Draw`."""
+    """Augmented training examples and phantoms, addressed by :class:`Draw`.
 
-    def __init__(self, loaded: LoadedCases, augmentation: Augmentation) -> None:
+    Args:
+        loaded: The photographs.
+        augmentation: Of the photographs; phantoms vary enough as they are.
+        seed: Of the phantoms.
+        structures: Channels of a phantom's masks, out of ``cup`` and ``disc``.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedCases,
+        augmentation: Augmentation,
+        *,
+        seed: int = 0,
+        structures: Sequence[str] = ("cup", "disc"),
+    ) -> None:
         self.loaded = loaded
         self.augmentation = augmentation
+        self.seed = seed
+        self.structures = structures
 
     def __getitem__(self, draw: Draw) -> dict[str, object]:
+        if draw.place == PHANTOM:
+            image, masks = drawn_example(
+                self.seed, draw.seed, side_px=self.loaded.images.shape[1], names=self.structures
+            )
+            return _example(image, masks, f"phantom/{self.seed}/{draw.seed}")
         image, masks = self.augmentation(
             self.loaded.images[draw.place], self.loaded.masks[draw.place], seed=draw.seed
         )
-        return _example(image, masks, self.loaded.cases[draw.place])
+        return _example(image, masks, self.loaded.cases[draw.place].id)
+
+
+def drawn_example(
+    seed: int, index: int, *, side_px: int, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a phantom of the random style; it depends on the arguments alone.
+
+    Args:
+        seed: Of the sequence of phantoms.
+        index: In that sequence.
+        side_px: Height and width.
+        names: Channels of the masks, out of ``cup`` and ``disc``.
+
+    Returns:
+        The picture, uint8 (side_px, side_px, 3), and its masks, uint8 (side_px, side_px, names).
+    """
+    phantom = draw_random_roi(np.random.default_rng([seed, index]), side_px=side_px)
+    masks = np.stack([getattr(phantom, name) for name in names], axis=-1)
+    return phantom.image, masks.astype(np.uint8)
 
 
 class ValidationSet(Dataset[dict[str, object]]):
@@ -138,15 +195,15 @@ class ValidationSet(Dataset[dict[str, object]]):
 
     def __getitem__(self, index: int) -> dict[str, object]:
         return _example(
-            self.loaded.images[index], self.loaded.masks[index], self.loaded.cases[index]
+            self.loaded.images[index], self.loaded.masks[index], self.loaded.cases[index].id
         )
 
 
-def _example(image: np.ndarray, masks: np.ndarray, case: Case) -> dict[str, object]:
+def _example(image: np.ndarray, masks: np.ndarray, name: str) -> dict[str, object]:
     return {
         "image": torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1),  # (3, S, S)
         "label": torch.from_numpy(np.ascontiguousarray(masks)).permute(
             2, 0, 1
         ),  # (structures, S, S)
-        "id": case.id,
+        "id": name,
     }

@@ -3,13 +3,32 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tvseg.data.cases import find_cases
-from tvseg.data.centres import centres_of
-from tvseg.data.dataset import LoadedCases, load_cases
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from tvseg.data.augment import Augmentation
+from tvseg.data.cases import Case, find_cases
+from tvseg.data.centres import Centre, centres_of, output_encoding
+from tvseg.data.dataset import (
+    BalancedDraws,
+    LoadedCases,
+    TrainingSet,
+    drawn_example,
+    load_cases,
+)
 from tvseg.data.fingerprint import fingerprint
 from tvseg.data.folds import Fold, check_holdout, check_leaks, make_fold
+from tvseg.errors import UserError
 from tvseg.settings import SegmentationSettings
 from tvseg.training.selection import Selection, make_selection
+
+SELECTION_PHANTOMS = 96
+"""Phantoms that the epoch of a training without photographs is selected on."""
+
+SELECTION_SEED = 2**31
+"""Added to a training's seed for them."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +69,23 @@ def read_everything(root: Path, settings: SegmentationSettings, holdout: str) ->
     return Everything(fold, loaded, fingerprint(identities))
 
 
-def read_data(root: Path, settings: SegmentationSettings, holdout: str) -> Data:
-    """What a training reads; of the held-out centre nothing, unless the epoch is selected on it.
+def read_data(root: Path | None, settings: SegmentationSettings, holdout: str) -> Data:
+    """Read what a training reads.
+
+    Of the held-out centre that is nothing, unless the protocol selects on it.
+
+    Args:
+        root: Data root; ``None`` where all is drawn.
+        settings: Of the training.
+        holdout: Centre to leave out, or ``none``.
 
     Raises:
         ValueError: Missing, damaged or leaking data.
     """
+    if settings.phantoms and not set(settings.structures) <= {"cup", "disc"}:
+        raise UserError("phantoms show the structures cup and disc alone; set phantoms=0")
+    if root is None:
+        return _drawn_data(settings, holdout)
     everything = read_everything(root, settings, holdout)
     fold, loaded = everything.fold, everything.loaded
     selection = make_selection(settings.selection, fold)
@@ -65,4 +95,79 @@ def read_data(root: Path, settings: SegmentationSettings, holdout: str) -> Data:
         selection=selection,
         validation=loaded.subset(selection.cases),
         fingerprint=everything.fingerprint,
+    )
+
+
+def phantoms_per_step(settings: SegmentationSettings, fold: Fold) -> int:
+    """Return how many phantoms a step holds beside the photographs of the source centres."""
+    plan, share = settings.train, settings.phantoms
+    if share == 1:
+        return plan.images_per_centre
+    photographs = len(fold.sources) * plan.images_per_centre
+    return round(photographs * share / (1 - share))
+
+
+def images_per_step(settings: SegmentationSettings, fold: Fold) -> int:
+    """Return how many images a step holds, phantoms included."""
+    photographs = len(fold.sources) * settings.train.images_per_centre
+    return photographs + phantoms_per_step(settings, fold)
+
+
+def make_loader(
+    data: Data, settings: SegmentationSettings, *, first_epoch: int
+) -> "DataLoader[dict[str, object]]":
+    """Return the batches of a training from the epoch ``first_epoch``, counted from 0, to its end.
+
+    The source centres have as many images each in a batch; phantoms, if any, come last.
+    """
+    plan = settings.train
+    draws = BalancedDraws(
+        [case.centre.letter for case in data.train.cases],
+        per_centre=plan.images_per_centre,
+        steps=plan.epochs * plan.steps_per_epoch,
+        seed=settings.seed,
+        first_step=first_epoch * plan.steps_per_epoch,
+        phantoms=phantoms_per_step(settings, data.fold),
+    )
+    return DataLoader(
+        TrainingSet(
+            data.train,
+            Augmentation(settings.augment),
+            seed=settings.seed,
+            structures=settings.structures,
+        ),
+        batch_sampler=draws,
+        num_workers=plan.workers,
+        worker_init_fn=_one_thread,
+        generator=torch.Generator(),  # else it draws from dropout's, and a resumed run differs
+    )
+
+
+def _one_thread(worker: int) -> None:
+    """Keep OpenCV to one thread in a process that loads data beside others."""
+    cv2.setNumThreads(1)
+
+
+def _drawn_data(settings: SegmentationSettings, holdout: str) -> Data:
+    """Return no photographs to train on, and phantoms of another seed to select on."""
+    if holdout != "none" or settings.phantoms < 1:
+        raise UserError("training without photographs needs phantoms=1 and --holdout none")
+    side = settings.image_size
+    names = settings.structures
+    centre = Centre("phantom", "Phantoms", "", output_encoding(settings))
+    cases = tuple(
+        Case(centre, "test", f"{index:04d}", Path(), Path()) for index in range(SELECTION_PHANTOMS)
+    )
+    drawn = [
+        drawn_example(SELECTION_SEED + settings.seed, index, side_px=side, names=names)
+        for index in range(SELECTION_PHANTOMS)
+    ]
+    images, masks = (np.stack(part) for part in zip(*drawn, strict=True))
+    fold = Fold(holdout, train=(), validation=cases, target=())
+    return Data(
+        fold=fold,
+        train=LoadedCases((), images[:0], masks[:0]),
+        selection=Selection(cases, "selected on phantoms"),
+        validation=LoadedCases(cases, images, masks),
+        fingerprint=f"phantoms-{settings.seed}",
     )

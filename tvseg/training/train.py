@@ -15,8 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from tvseg.data.augment import Augmentation
-from tvseg.data.dataset import BalancedDraws, TrainingSet, ValidationSet
+from tvseg.data.dataset import ValidationSet
 from tvseg.data.normalisation import Normalisation
 from tvseg.device import choose_device, choose_precision, keep_freed_memory
 from tvseg.errors import UserError
@@ -25,7 +24,7 @@ from tvseg.runs.affinity import affinity_maps, record_affinity
 from tvseg.runs.checkpoint import Card, load_training, network_of, save_training, save_weights
 from tvseg.runs.folder import RunFolder, now, provenance
 from tvseg.settings import SegmentationSettings
-from tvseg.training.data import Data, read_data
+from tvseg.training.data import Data, images_per_step, make_loader, read_data
 from tvseg.training.fit import Numerics, make_optimizer, make_schedule, make_trainer, make_validator
 
 
@@ -37,7 +36,7 @@ def train(
     settings: SegmentationSettings,
     *,
     holdout: str,
-    root: Path,
+    root: Path | None,
     runs: Path,
     device: str | None = None,
     resume: bool = False,
@@ -48,7 +47,7 @@ def train(
     Args:
         settings: What to train.
         holdout: Letter of the centre to leave out, or ``none``.
-        root: Data root, one sub-folder a centre.
+        root: Data root, one sub-folder a centre; ``None`` where all is drawn.
         runs: Folder that gets the run folder.
         device: Name of a torch device; ``None`` chooses.
         resume: Go on with an unfinished training of the same settings.
@@ -76,8 +75,7 @@ def train(
     if settings.train.log_affinity and not affinity_maps(network):
         raise UserError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
     data = read_data(root, settings, holdout)
-    plan = settings.train
-    if len(data.fold.sources) * plan.images_per_centre // plan.micro_batches < 2:
+    if images_per_step(settings, data.fold) // settings.train.micro_batches < 2:
         raise UserError(
             "a step, or each of its train.micro_batches, must hold at least 2 images: raise "
             "train.images_per_centre"
@@ -99,7 +97,7 @@ def _open_run(
     holdout: str,
     data: Data,
     numerics: Numerics,
-    root: Path,
+    root: Path | None,
     command: str,
     going_on: bool,
 ) -> None:
@@ -111,7 +109,7 @@ def _open_run(
         run.go_on(started=now(), **same)
         return
     about = provenance(command, str(numerics.device))
-    about |= {"holdout": holdout, "seed": settings.seed, "data": str(root.resolve())}
+    about |= {"holdout": holdout, "seed": settings.seed, "data": root and str(root.resolve())}
     run.begin(settings, data.fold.names(), **about, **same)
 
 
@@ -168,22 +166,9 @@ class _Training:
 
     def _make_trainer(self, first_epoch: int) -> SupervisedTrainer:
         plan = self.settings.train
-        draws = BalancedDraws(
-            [case.centre.letter for case in self.data.train.cases],
-            per_centre=plan.images_per_centre,
-            steps=self.steps,
-            seed=self.settings.seed,
-            first_step=first_epoch * plan.steps_per_epoch,
-        )
-        loader = DataLoader(
-            TrainingSet(self.data.train, Augmentation(self.settings.augment)),
-            batch_sampler=draws,
-            num_workers=plan.workers,
-            generator=torch.Generator(),  # else it draws from dropout's, and a resumed run differs
-        )
         trainer = make_trainer(
             self.network,
-            loader,
+            make_loader(self.data, self.settings, first_epoch=first_epoch),
             optimizer=self.optimizer,
             schedule=self.schedule,
             numerics=self.numerics,

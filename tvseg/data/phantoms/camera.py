@@ -67,7 +67,7 @@ def _reflections(picture: Planes, rng: np.random.Generator) -> Planes:
     smooth = cv2.GaussianBlur(layer, (0, 0), rng.uniform(0.004, 0.04) * width)
     tint = np.array((0.9, rng.uniform(0.5, 0.9), rng.uniform(0.3, 0.9)), np.float32)
     strength = np.float32(rng.uniform(0.1, 0.6) / 255.0)
-    return picture + smooth * strength * solid(tint)
+    return np.asarray(picture + smooth * strength * solid(tint), np.float32)
 
 
 def defocus(picture: Planes, rng: np.random.Generator, *, side_px: float) -> Planes:

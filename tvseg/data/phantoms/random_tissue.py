@@ -141,8 +141,8 @@ def paint_disc(
 
     frayed = patchy * np.float32(rng.uniform(0.0, 0.05))
     cup_reach, disc_reach = cup_reach + 2.0 * frayed, disc_reach + np.float32(0.6) * frayed
-    soft = rng.uniform(0.05, 0.5) if rng.random() < 0.7 else rng.uniform(0.5, 1.2)
-    pallor = ramp(cup_reach, np.float32(soft), rng.normal(1.0, 0.06))
+    soft: float = rng.uniform(0.05, 0.5) if rng.random() < 0.7 else rng.uniform(0.5, 1.2)
+    pallor = ramp(cup_reach, soft, rng.normal(1.0, 0.06))
     bowl = np.clip(1.0 - cup_reach, 0.0, 1.0)
     pallor *= np.float32(1.0 - (even := rng.uniform(0.0, 0.45))) + np.float32(1.6 * even) * bowl
     lit = 1.0 + np.float32(rng.uniform(-0.18, 0.25)) * bowl
@@ -181,9 +181,9 @@ def paint_lesions(
     picture: Planes, scene: Scene, palette: Palette, rng: np.random.Generator
 ) -> Planes:
     """Paint haemorrhages, drusen, exudates, cotton wool and scars into some pictures."""
-    blood: RGB = palette.retina * np.float32((0.55, 0.3, 0.35))
+    blood: RGB = palette.retina * np.array((0.55, 0.3, 0.35), np.float32)
     wool: RGB = palette.cup
-    yellow: RGB = palette.cup * np.float32((1.0, 1.0, 0.6))
+    yellow: RGB = palette.cup * np.array((1.0, 1.0, 0.6), np.float32)
     scar: RGB = palette.retina * np.float32(0.3)
     kinds = ((blood, 6, 0.25), (wool, 3, 0.4), (yellow, 40, 0.08), (scar, 3, 0.3))
     for colour, most, size in kinds:
