@@ -27,11 +27,18 @@ def data() -> None:
 @click.option(
     "--size", type=click.IntRange(min=64), default=512, show_default=True, help="Side in px."
 )
-def synth(out: Path, per_centre: int, seed: int, size: int) -> None:
+@click.option(
+    "--style",
+    type=click.Choice(["centres", "random"]),
+    default="centres",
+    show_default=True,
+    help="Four fixed styles, one a centre, or a random one for each photograph.",
+)
+def synth(out: Path, per_centre: int, seed: int, size: int, style: str) -> None:
     """Draw phantom photographs of four centres into OUT, in the DoFE folder layout."""
     from tvseg.data.phantoms.write import write_phantoms
 
-    write_phantoms(out, per_centre=per_centre, seed=seed, side_px=size)
+    write_phantoms(out, per_centre=per_centre, seed=seed, side_px=size, style=style)
     click.echo(f"Drew {per_centre} photographs for each of four centres: {out}")
 
 

@@ -9,17 +9,25 @@ Layout::
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from tvseg.data.phantoms.draw import Phantom, draw_field, draw_roi
+from tvseg.data.phantoms.random_draw import draw_random_field, draw_random_roi
 from tvseg.data.phantoms.style import STYLES
 from tvseg.errors import UserError
 
 FIELD_WIDTH = 2
 """Width of a full-field photograph over the side of a region."""
+
+PHANTOM_STYLES = ("centres", "random")
+"""Four fixed styles, one a centre, or a style of its own for each picture."""
+
+Draw = Callable[..., Phantom]  # of a generator and side_px
 
 _CUP, _RIM, _BACKGROUND = 0, 128, 255
 
@@ -36,18 +44,22 @@ def _write_pair(phantom: Phantom, folder: Path, name: str) -> None:
 
 
 def _write_centre(
-    folder: Path, letter: str, *, per_centre: int, seed: int, side_px: int, fields: int
+    folder: Path, letter: str, *, per_centre: int, seed: int, side_px: int, fields: int, style: str
 ) -> None:
     """Write one centre; every picture has a generator of its own."""
-    style, centre = STYLES[letter], list(STYLES).index(letter)
+    centre = list(STYLES).index(letter)
+    draw_region: Draw = partial(draw_roi, STYLES[letter])
+    draw_full: Draw = partial(draw_field, STYLES[letter])
+    if style == "random":
+        draw_region, draw_full = draw_random_roi, draw_random_field
     for index in range(per_centre):
-        phantom = draw_roi(style, np.random.default_rng([seed, centre, index]), side_px=side_px)
+        phantom = draw_region(np.random.default_rng([seed, centre, index]), side_px=side_px)
         split = "test" if index % 3 == 1 else "train"  # the same whatever per_centre is
         rois = folder / f"Domain{centre + 1}" / split / "ROIs"
         _write_pair(phantom, rois, f"phantom-{letter}-{index:04d}")
     for index in range(fields):
         rng = np.random.default_rng([seed, centre, index, 1])  # apart from the regions' generators
-        phantom = draw_field(style, rng, side_px=FIELD_WIDTH * side_px)
+        phantom = draw_full(rng, side_px=FIELD_WIDTH * side_px)
         _write_pair(phantom, folder / "FullField", f"{letter}-phantom-{index:04d}")
 
 
@@ -71,7 +83,13 @@ def _check(root: Path, *, per_centre: int, seed: int, fields: int) -> None:
 
 
 def write_phantoms(
-    root: Path, *, per_centre: int, seed: int, side_px: int = 512, fields: int = 2
+    root: Path,
+    *,
+    per_centre: int,
+    seed: int,
+    side_px: int = 512,
+    fields: int = 2,
+    style: str = "centres",
 ) -> None:
     """Write phantom photographs and masks of all centres in :data:`~phantom_style.STYLES`.
 
@@ -87,6 +105,7 @@ def write_phantoms(
         side_px: height and width of the regions; full-field photographs are
             :data:`FIELD_WIDTH` times as wide.
         fields: full-field photographs per centre.
+        style: one of :data:`PHANTOM_STYLES`: each centre's own, or a random one a picture.
 
     Raises:
         FileExistsError: if `root` is a file or a folder that is not empty.
@@ -99,7 +118,13 @@ def write_phantoms(
         folder = Path(beside) / root.name
         for letter in STYLES:
             _write_centre(
-                folder, letter, per_centre=per_centre, seed=seed, side_px=side_px, fields=fields
+                folder,
+                letter,
+                per_centre=per_centre,
+                seed=seed,
+                side_px=side_px,
+                fields=fields,
+                style=style,
             )
         if root.exists():
             root.rmdir()  # empty, and not every system renames onto a folder
