@@ -24,9 +24,16 @@ from tvseg.cli import options
 @click.option(
     "--steps", type=click.IntRange(min=1), default=150, show_default=True, help="Training steps."
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Processes that draw photographs, for a run trained on phantoms alone.",
+)
 @options.device
 def train_localizer(
-    run: Path, data: Path | None, seed: int, steps: int, device: str | None
+    run: Path, data: Path | None, seed: int, steps: int, workers: int, device: str | None
 ) -> None:
     """Train a localizer, which finds the disc in full photographs, and store it in the run RUN.
 
@@ -36,11 +43,14 @@ def train_localizer(
     from tvseg.runs.folder import RunFolder
 
     folder = RunFolder(run)
-    root = options.find_data(data, folder.settings().data)
+    settings = folder.settings()
+    root = None if settings.phantoms == 1 else options.find_data(data, settings.data)
     from tvseg.localizer.train import Plan
     from tvseg.localizer.train import train_localizer as run_training
 
-    card = run_training(folder, root=root, seed=seed, device=device, plan=Plan(steps=steps))
+    card = run_training(
+        folder, root=root, seed=seed, device=device, plan=Plan(steps=steps, workers=workers)
+    )
     click.echo(
         f"Trained {folder.localizer}: centre held out {card.holdout}; regions of interest of "
         f"{card.framing:.2f} disc diameters, as in the training set."

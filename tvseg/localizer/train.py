@@ -20,13 +20,20 @@ from tvseg.device import autocast, choose_device, choose_precision, keep_freed_m
 from tvseg.errors import UserError
 from tvseg.localizer.checkpoint import Calibration, LocalizerCard, save_localizer
 from tvseg.localizer.composites import Composites, draw_retinas
+from tvseg.localizer.drawn_fields import drawn_batches
 from tvseg.localizer.network import LocalizerNetwork
 from tvseg.localizer.sighting import STRIDE, Sighting, sight
-from tvseg.runs.checkpoint import load_network
+from tvseg.runs.checkpoint import Card, load_network
 from tvseg.runs.folder import RunFolder
 from tvseg.settings import run_name
 from tvseg.training.data import read_everything
 from tvseg.training.fit import Numerics, make_optimizer, make_schedule
+
+DRAWN_FRAMING = 2.0
+"""Side of a region of interest over the disc's diameter, for networks trained on phantoms: about
+the middle of what they are drawn with."""
+
+_CALIBRATION_SEED = 2**16  # added to the training's
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,8 @@ class Plan:
         calibration_steps: Steps' worth of photographs that the calibration is fitted on.
         image_size: Side in px at which the network sees a photograph.
         learning_rate: Of Adam, dropped to a fifth for the last quarter.
+        drawn_per_step: Photographs in a step where all are drawn.
+        workers: Processes that draw them.
     """
 
     steps: int = 150
@@ -48,21 +57,29 @@ class Plan:
     calibration_steps: int = 24
     image_size: int = 192
     learning_rate: float = 2e-3
+    drawn_per_step: int = 12
+    workers: int = 0
 
 
 def train_localizer(
-    run: RunFolder, *, root: Path, seed: int = 0, device: str | None = None, plan: Plan = Plan()
+    run: RunFolder,
+    *,
+    root: Path | None,
+    seed: int = 0,
+    device: str | None = None,
+    plan: Plan = Plan(),
 ) -> LocalizerCard:
     """Train a localiser and put it into the run that it serves.
 
     It sees photographs composed of the source centres' regions of interest and drawn retinas. Its
     encoder is the run's own and stays as it is: it has learnt what discs look like, and cannot
     learn what tells composed photographs from real ones. The confidence is calibrated on the
-    sources' test splits.
+    sources' test splits. For a run that was trained on phantoms alone, photographs are drawn as a
+    whole, for the calibration too.
 
     Args:
         run: A run with a selected checkpoint.
-        root: The data root that the run was trained on.
+        root: The data root that the run was trained on; not read where it was phantoms alone.
         seed: Of draws, composition and initial weights.
         device: Name of a torch device; ``None`` chooses.
         plan: How long and on what.
@@ -77,6 +94,58 @@ def train_localizer(
     chosen = choose_device(device)
     precision = choose_precision(model.settings.precision, chosen)
     numerics = Numerics(chosen, precision, Normalisation())
+    batches = (
+        _drawn(seed, plan)
+        if model.settings.phantoms == 1
+        else _composed(root, run, model, seed, plan)
+    )
+    keep_freed_memory()
+    torch.manual_seed(seed)
+    network = LocalizerNetwork(model.settings.encoder)
+    network.encoder.load_state_dict(segmenter.encoder.state_dict())
+    network.to(chosen).to(memory_format=torch.channels_last)
+    _fit(network, batches.train, numerics=numerics, plan=plan)
+    card = LocalizerCard(
+        run=run_name(model.settings, model.holdout),
+        holdout=model.holdout,
+        fingerprint=model.fingerprint,
+        framing=batches.framing,
+        image_size=plan.image_size,
+        encoder=model.settings.encoder,
+        calibration=_calibrate(network, batches.calibration, numerics=numerics),
+        normalisation=numerics.normalisation,
+        seed=seed,
+    )
+    save_localizer(run.localizer, network, card)
+    return card
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """What a localizer is fitted and calibrated on, and the framing of regions of interest."""
+
+    train: "DataLoader[dict[str, object]]"
+    calibration: "DataLoader[dict[str, object]]"
+    framing: float
+
+
+def _drawn(seed: int, plan: Plan) -> _Batches:
+    train, calibration = (
+        drawn_batches(
+            seed=seed + off,
+            image_size=plan.image_size,
+            steps=steps,
+            size=plan.drawn_per_step,
+            workers=plan.workers,
+        )
+        for off, steps in ((0, plan.steps), (_CALIBRATION_SEED, plan.calibration_steps))
+    )
+    return _Batches(train, calibration, DRAWN_FRAMING)
+
+
+def _composed(root: Path | None, run: RunFolder, model: Card, seed: int, plan: Plan) -> _Batches:
+    if root is None:
+        raise UserError(f"{run.path} was trained on photographs; name their root with --data")
     everything = read_everything(root, model.settings, model.holdout)
     if everything.fingerprint != model.fingerprint:
         raise UserError(
@@ -85,25 +154,16 @@ def train_localizer(
         )
     train = everything.loaded.subset(everything.fold.train)
     held_in = everything.loaded.subset(everything.fold.validation)
-    keep_freed_memory()
-    torch.manual_seed(seed)
-    network = LocalizerNetwork(model.settings.encoder)
-    network.encoder.load_state_dict(segmenter.encoder.state_dict())
-    network.to(chosen).to(memory_format=torch.channels_last)
-    _fit(network, train, seed=seed, numerics=numerics, plan=plan)
-    card = LocalizerCard(
-        run=run_name(model.settings, model.holdout),
-        holdout=model.holdout,
-        fingerprint=model.fingerprint,
-        framing=framing_of(train),
-        image_size=plan.image_size,
-        encoder=model.settings.encoder,
-        calibration=_calibrate(network, held_in, seed=seed, numerics=numerics, plan=plan),
-        normalisation=numerics.normalisation,
-        seed=seed,
+    other = seed + _CALIBRATION_SEED
+    retinas = draw_retinas(plan.retinas, seed=seed)
+    few = draw_retinas(max(4, plan.retinas // 4), seed=other)
+    composed = Composites(train, retinas, image_size=plan.image_size)
+    unseen = Composites(held_in, few, image_size=plan.image_size)
+    return _Batches(
+        _draws(composed, seed=seed, steps=plan.steps, plan=plan),
+        _draws(unseen, seed=other, steps=plan.calibration_steps, plan=plan),
+        framing_of(train),
     )
-    save_localizer(run.localizer, network, card)
-    return card
 
 
 def framing_of(loaded: LoadedCases) -> float:
@@ -129,16 +189,17 @@ def framing_of(loaded: LoadedCases) -> float:
 
 
 def _fit(
-    network: nn.Module, train: LoadedCases, *, seed: int, numerics: Numerics, plan: Plan
+    network: nn.Module,
+    batches: "DataLoader[dict[str, object]]",
+    *,
+    numerics: Numerics,
+    plan: Plan,
 ) -> None:
     """Fit the network with BCE on logits, against each cell's share of disc."""
     optimizer = make_optimizer(network, plan.learning_rate)
     schedule = make_schedule(optimizer, steps=plan.steps, drop_at=0.75, drop_factor=0.2)
-    composites = Composites(
-        train, draw_retinas(plan.retinas, seed=seed), image_size=plan.image_size
-    )
     network.train()
-    with tqdm(_draws(composites, seed=seed, steps=plan.steps, plan=plan), "localiser") as bar:
+    with tqdm(batches, "localizer") as bar:
         for batch in bar:
             optimizer.zero_grad(set_to_none=True)
             with autocast(numerics.device, numerics.autocast):
@@ -168,18 +229,12 @@ def _draws(
 
 @torch.inference_mode()
 def _calibrate(
-    network: nn.Module, held_in: LoadedCases, *, seed: int, numerics: Numerics, plan: Plan
+    network: nn.Module, batches: "DataLoader[dict[str, object]]", *, numerics: Numerics
 ) -> Calibration:
-    """Fit the confidence on photographs composed of regions that the network was not fitted on."""
-    composites = Composites(
-        held_in,
-        draw_retinas(max(4, plan.retinas // 4), seed=seed + 2**16),
-        image_size=plan.image_size,
-    )
+    """Fit the confidence on photographs that the network was not fitted on."""
     scores: list[float] = []
     found: list[bool] = []
-    loader = _draws(composites, seed=seed + 2**16, steps=plan.calibration_steps, plan=plan)
-    for batch in tqdm(loader, "calibrating", leave=False):
+    for batch in tqdm(batches, "calibrating", leave=False):
         with autocast(numerics.device, numerics.autocast):
             logits = network(numerics.images(batch))
         for sighting, label in zip(
