@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -72,6 +73,8 @@ def drawn_batches(
         size: Pictures in each.
         workers: Processes that draw.
     """
+    if workers:
+        cv2.setNumThreads(1)  # a forked process waits forever for the threads of OpenCV's pool
     pictures = DrawnFields(seed=seed, image_size=image_size)
     return DataLoader(
         pictures,

@@ -121,6 +121,8 @@ def make_loader(
     The source centres have as many images each in a batch; phantoms, if any, come last.
     """
     plan = settings.train
+    if plan.workers:
+        cv2.setNumThreads(1)  # a forked process waits forever for the threads of OpenCV's pool
     draws = BalancedDraws(
         [case.centre.letter for case in data.train.cases],
         per_centre=plan.images_per_centre,
@@ -138,14 +140,8 @@ def make_loader(
         ),
         batch_sampler=draws,
         num_workers=plan.workers,
-        worker_init_fn=_one_thread,
         generator=torch.Generator(),  # else it draws from dropout's, and a resumed run differs
     )
-
-
-def _one_thread(worker: int) -> None:
-    """Keep OpenCV to one thread in a process that loads data beside others."""
-    cv2.setNumThreads(1)
 
 
 def _drawn_data(settings: SegmentationSettings, holdout: str) -> Data:
