@@ -102,7 +102,7 @@ def defocus(picture: Planes, rng: np.random.Generator, *, side_px: float) -> Pla
 def develop(picture: Planes, rng: np.random.Generator) -> Planes:
     """Apply exposure, white balance, saturation and a tone curve; returns 0 to 1."""
     level = float(np.quantile(picture[0, ::8, ::8], 0.75)) + 0.02
-    target = rng.uniform(0.4, 1.0) if rng.random() < 0.9 else rng.uniform(0.18, 0.4)
+    target = rng.uniform(0.45, 1.0) if rng.random() < 0.9 else rng.uniform(0.18, 0.45)
     gain = target / level * np.exp(rng.normal(0.0, (0.05, 0.07, 0.15)))
     picture = np.maximum(picture * solid(gain.astype(np.float32)), 0.0)
     grey = picture.mean(0)
@@ -128,7 +128,8 @@ def expose(picture: Planes, rng: np.random.Generator) -> NDArray[np.uint8]:
         uint8 (H, W, 3).
     """
     height, width = picture.shape[1:]
-    noise = rng.standard_normal(picture.shape, np.float32) * np.float32(rng.exponential(0.008))
+    grain = rng.standard_normal((height, width), np.float32) * np.float32(rng.exponential(0.008))
+    noise = np.stack([grain, grain[::-1], grain[:, ::-1]])  # as good as three draws
     if rng.random() < 0.6:
         noise = _blurred(noise, rng.uniform(0.5, 1.2)) * np.float32(1.8)
     noisy = picture + noise * np.sqrt(picture + np.float32(0.1))

@@ -41,7 +41,7 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class Bud:
+class _Bud:
     """Where a branch begins, its turn in radians and the length over which it turns, its rank."""
 
     xy: NDArray[np.float64]
@@ -53,15 +53,15 @@ class Bud:
     rank: int
 
 
-def _extend(bud: Bud, rng: np.random.Generator, *, vein: bool, wander: float) -> Branch:
+def _extend(bud: _Bud, rng: np.random.Generator, *, vein: bool) -> Branch:
     """Grow one bud to a smooth, tapering line that ends before the fovea."""
     count = max(4, round(bud.length / _STEP))
     travelled = np.arange(count) * _STEP
     noise = rng.standard_normal((2, count + 120))
     sway = gaussian_filter1d(noise[0], 4.0)[60:-60] * 0.75
     drift = gaussian_filter1d(noise[1], 20.0)[60:-60] * 1.5
-    off = wander * (sway + drift) * (1.0 - np.exp(-travelled / 0.4))
-    heading = bud.heading + bud.turn * (1.0 - np.exp(-travelled / bud.bend)) + off
+    wander = (sway + drift) * (1.0 - np.exp(-travelled / 0.4))
+    heading = bud.heading + bud.turn * (1.0 - np.exp(-travelled / bud.bend)) + wander
     steps = np.stack([np.cos(heading), np.sin(heading)], axis=1) * _STEP
     points = bud.xy + np.cumsum(steps, axis=0) - steps[0]
     inside = np.hypot(*(points - np.array(FOVEA_XY)).T) < _FOVEA_RADIUS
@@ -72,7 +72,7 @@ def _extend(bud: Bud, rng: np.random.Generator, *, vein: bool, wander: float) ->
     return Branch(points[:end], bud.width * taper * emerging, vein)
 
 
-def _fork(branch: Branch, bud: Bud, rng: np.random.Generator, *, density: float) -> list[Bud]:
+def _fork(branch: Branch, bud: _Bud, rng: np.random.Generator, *, density: float) -> list[_Bud]:
     """Choose where a branch sends off side branches, and how these begin."""
     count = len(branch.points)
     buds = []
@@ -87,11 +87,11 @@ def _fork(branch: Branch, bud: Bud, rng: np.random.Generator, *, density: float)
             continue
         heading = float(np.arctan2(dy, dx)) + side * angle
         turn = -side * angle * back  # bends back along its parent
-        buds.append(Bud(branch.points[i], heading, turn, 1.2, width, reach, bud.rank + 1))
+        buds.append(_Bud(branch.points[i], heading, turn, 1.2, width, reach, bud.rank + 1))
     return buds
 
 
-def _trunks(rng: np.random.Generator, *, reach: float, density: float) -> list[tuple[Bud, bool]]:
+def _trunks(rng: np.random.Generator, *, reach: float, density: float) -> list[tuple[_Bud, bool]]:
     """Lay out the arcades, one artery and one vein per quadrant, and the small vessels."""
     root = np.array((rng.uniform(-0.35, -0.05), rng.uniform(-0.1, 0.1)))
     trunks = []
@@ -102,13 +102,13 @@ def _trunks(rng: np.random.Generator, *, reach: float, density: float) -> list[t
         width *= 1.0 if temporal else rng.uniform(0.55, 0.95)
         start = root + rng.normal(0.0, (0.09, 0.04)) - (0.0, vertical * rng.uniform(0.0, 0.1))
         heading, bend = vertical * np.radians(angle), rng.uniform(1.8, 3.8)
-        bud = Bud(start, heading, vertical * turn, bend, width, reach, 0)
+        bud = _Bud(start, heading, vertical * turn, bend, width, reach, 0)
         trunks.append((bud, vein))
     for _ in range(2 + rng.poisson(5.0 * density)):
         towards = float(rng.choice((0.0, 180.0))) + rng.normal(0.0, 25.0)
         start = root + rng.normal(0.0, 0.1, 2)
         width, length = rng.uniform(0.03, 0.065), rng.uniform(2.0, 4.5)
-        bud = Bud(start, np.radians(towards), rng.uniform(-0.5, 0.5), 2.0, width, length, 2)
+        bud = _Bud(start, np.radians(towards), rng.uniform(-0.5, 0.5), 2.0, width, length, 2)
         trunks.append((bud, bool(rng.random() < 0.5)))
     return trunks
 
@@ -124,29 +124,12 @@ def grow_vessels(rng: np.random.Generator, *, reach: float, density: float) -> l
     Returns:
         The branches, thinnest first, so that drawing in order leaves the wide ones on top.
     """
-    return grow_buds(_trunks(rng, reach=reach, density=density), rng, density=density)
-
-
-def grow_buds(
-    trunks: list[tuple[Bud, bool]], rng: np.random.Generator, *, density: float, wander: float = 1.0
-) -> list[Branch]:
-    """Grow main vessels and all that branches off them.
-
-    Args:
-        trunks: Where each main vessel begins, and whether it is a vein.
-        rng: source of all chance.
-        density: side branches per disc radius of vessel.
-        wander: strength of the turns that a vessel takes by chance.
-
-    Returns:
-        The branches, thinnest first.
-    """
     branches = []
-    for trunk, vein in trunks:
+    for trunk, vein in _trunks(rng, reach=reach, density=density):
         buds = [trunk]
         while buds:
             bud = buds.pop()
-            branch = _extend(bud, rng, vein=vein, wander=wander)
+            branch = _extend(bud, rng, vein=vein)
             if len(branch.points) < 4:
                 continue
             branches.append(branch)
