@@ -8,7 +8,15 @@ from torch.utils.data import DataLoader
 from tvseg.data.augment import Augmentation, ScaleCrop
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
-from tvseg.data.dataset import BalancedDraws, LoadedCases, TrainingSet, load_cases
+from tvseg.data.dataset import (
+    PHANTOM,
+    BalancedDraws,
+    Draw,
+    LoadedCases,
+    TrainingSet,
+    drawn_example,
+    load_cases,
+)
 from tvseg.settings import SegmentationSettings
 
 CENTRES = ["A"] * 50 + ["B"] * 3 + ["C"] * 9
@@ -129,3 +137,28 @@ def test_loaded_cases_keep_order_and_shape(loaded: LoadedCases) -> None:
     some = loaded.subset(loaded.cases[5:7])
     assert np.array_equal(some.images, loaded.images[5:7])
     assert some.cases == loaded.cases[5:7]
+
+
+def test_phantoms_follow_the_images_of_a_batch_and_never_repeat() -> None:
+    plain = list(BalancedDraws(CENTRES, per_centre=2, steps=4, seed=0))
+    mixed = list(BalancedDraws(CENTRES, per_centre=2, steps=4, seed=0, phantoms=3))
+    assert [batch[:6] for batch in mixed] == plain
+    drawn = [draw for batch in mixed for draw in batch[6:]]
+    assert drawn == [Draw(PHANTOM, index) for index in range(12)]
+    resumed = list(BalancedDraws(CENTRES, per_centre=2, steps=4, seed=0, first_step=3, phantoms=3))
+    assert resumed == mixed[3:]
+
+
+def test_a_phantom_is_drawn_from_the_seed_and_its_index(loaded: LoadedCases) -> None:
+    examples = TrainingSet(loaded, Augmentation("strong"), seed=5)[Draw(PHANTOM, 2)]
+    image, masks = drawn_example(5, 2, side_px=64, names=("cup", "disc"))
+    assert examples["id"] == "phantom/5/2"
+    assert torch.equal(examples["image"], torch.from_numpy(image).permute(2, 0, 1))  # type: ignore[arg-type]
+    assert torch.equal(examples["label"], torch.from_numpy(masks).permute(2, 0, 1))  # type: ignore[arg-type]
+    assert not np.array_equal(image, drawn_example(6, 2, side_px=64, names=("cup",))[0])
+
+
+def test_structures_of_a_phantom_are_in_the_order_of_their_names() -> None:
+    _, masks = drawn_example(0, 0, side_px=64, names=("disc", "cup"))
+    assert (masks[..., 0] >= masks[..., 1]).all()
+    assert masks[..., 0].sum() > masks[..., 1].sum() > 0

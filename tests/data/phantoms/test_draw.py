@@ -11,6 +11,7 @@ from scipy.ndimage import center_of_mass, label
 
 from tvseg.data.phantoms import write as phantom_centres
 from tvseg.data.phantoms.draw import MAX_OFFSET, Phantom, draw_field, draw_roi
+from tvseg.data.phantoms.random_draw import draw_random_roi
 from tvseg.data.phantoms.style import STYLES
 from tvseg.data.phantoms.write import write_phantoms
 
@@ -64,6 +65,18 @@ def test_written_files_are_the_same_bytes_twice(tmp_path: Path) -> None:
     assert files(tmp_path / "one") == files(tmp_path / "two")
     other = files(tmp_path / "seed1")
     assert all(other[name] != content for name, content in files(tmp_path / "one").items())
+
+
+def test_random_styles_are_written_in_the_same_layout(tmp_path: Path) -> None:
+    write_small(tmp_path / "centres")
+    write_phantoms(tmp_path / "random", per_centre=2, seed=0, side_px=64, fields=1, style="random")
+    fixed, random = files(tmp_path / "centres"), files(tmp_path / "random")
+    assert set(random) == set(fixed)
+    assert all(random[name] != content for name, content in fixed.items())
+    rois = tmp_path / "random" / "Domain3" / "test" / "ROIs"
+    drawn = draw_random_roi(np.random.default_rng([0, 2, 1]), side_px=64)
+    image = np.asarray(Image.open(rois / "image" / "phantom-C-0001.png"))
+    assert np.array_equal(image, drawn.image)
 
 
 def test_a_file_does_not_depend_on_how_many_are_written(tmp_path: Path) -> None:
