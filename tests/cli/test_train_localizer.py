@@ -18,7 +18,7 @@ def test_a_localiser_is_put_into_the_run(
     run.localizer.unlink()
     plans = []
 
-    def tiny(*, steps: int) -> localizer.Plan:
+    def tiny(*, steps: int, workers: int) -> localizer.Plan:
         plans.append(steps)
         return real(steps=steps, images_per_centre=1, retinas=2, calibration_steps=4, image_size=64)
 
