@@ -61,7 +61,7 @@ def test_one_line_and_exit_code_3_for_what_cannot_be_scored(folders: tuple[Path,
     (theirs / "1.bmp").unlink()
     done = _run("eval", "--predictions", theirs, "--truth", truth)
     assert done.exit_code == 1
-    assert "0 were" in done.stderr
+    assert "0 of 3 pairs scored, 3 failed" in done.stderr
 
 
 def test_pixel_values_are_what_the_user_says(folders: tuple[Path, Path]) -> None:
@@ -87,18 +87,26 @@ def test_pixel_values_are_what_the_user_says(folders: tuple[Path, Path]) -> None
         assert "an encoding" in done.stderr
 
 
+MASKS = ["--predictions", "x", "--truth", "y"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--predictions", "x"], "must be given together"),
         (["--truth", "x"], "must be given together"),
-        (["--predictions", "x", "--truth", "y", "runs"], "takes neither RUNS nor --shifts"),
-        (["--predictions", "x", "--truth", "y", "--shifts", "5"], "neither RUNS nor --shifts"),
-        (["--out", "x"], "--out goes with --predictions"),
+        ([*MASKS, "runs"], "RUNS cannot be used with --predictions"),
+        ([*MASKS, "--shifts", "5"], "--shifts cannot be used with --predictions"),
+        ([*MASKS, "--images", "test", "--checkpoint", "last", "--data", "/nowhere", "--device",
+          "toaster"], "--data, --images, --checkpoint, --device cannot be used with --predictions"),
+        ([*MASKS, "--tta", "--roi", "none", "--ensemble"], "--tta, --roi, --ensemble cannot be"),
+        (["--out", "x"], "--out cannot be used without --predictions"),
+        (["--centre-encoding", "{0: [cup]}", "--prediction-encoding", "{0: [cup]}"],
+         "--centre-encoding, --prediction-encoding cannot be used without --predictions"),
         (["--shifts", "a,b"], "percentages such as 0,5,10,20"),
         (["--size", "900"], "'native', '800'"),
     ],
-)
+)  # fmt: skip
 def test_options_that_do_not_go_together_are_wrong_usage(arguments: list[str], words: str) -> None:
     done = _run("eval", *arguments)
     assert done.exit_code == 2
@@ -113,3 +121,25 @@ def test_a_submission_is_checked(folders: tuple[Path, Path]) -> None:
     done = _run("data", "check-refuge", theirs, "--images", truth)
     assert done.exit_code == 1
     assert _told(done) == ["1.bmp: missing", "1 problems."]
+
+
+def test_intervals_are_written_on_request(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    theirs, truth = folders
+    sources = ("eval", "--predictions", theirs, "--truth", truth, "--out", tmp_path / "out")
+    plain, wide = _run(*sources), _run(*sources, "--intervals")
+    assert plain.exit_code == wide.exit_code == 0
+    assert "bootstrap" not in plain.stdout
+    assert "bootstrap 95 % interval over images" in wide.stdout
+    assert " [0.00, " in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_scoring(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    theirs, truth = folders
+    (tmp_path / "file").write_text("")
+    (theirs / "0.bmp").unlink()  # would be listed by the scoring
+    done = _run("eval", "--predictions", theirs, "--truth", truth, "--out", tmp_path / "file" / "o")
+    assert done.exit_code == 1
+    assert "cannot write to" in done.stderr
+    assert "no file of this name" not in done.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from tvseg.cli import options
 
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
 BENCHMARK = "{0: [cup, disc], 128: [disc], 255: []}"
 
 
+OF_RUNS = ("runs", "data", "images", "checkpoint", "tta", "roi", "ensemble", "shifts", "device")
+OF_FOLDERS = ("centre_encoding", "prediction_encoding", "out")
+
+
 def _shares(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[float, ...] | None:
-    """Comma-separated percentages as shares."""
+    """Return comma-separated percentages as shares."""
     if value is None:
         return None
     try:
@@ -32,56 +37,66 @@ def _shares(
 @click.command(name="eval")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @options.scoring
+@click.option(
+    "--intervals", is_flag=True, help="Write the bootstrap 95 % interval beside each mean."
+)
 @click.option("--tta", is_flag=True, help="Average with the mirror image, as tvseg predict does.")
 @click.option(
     "--roi",
     type=click.Choice(["none", "auto"]),
     default="none",
     show_default=True,
-    help="Region of interest: none takes whole pictures, auto finds the disc by the localizer.",
+    help="Region of interest: the whole picture, or found by the localizer.",
 )
 @click.option(
     "--ensemble",
     is_flag=True,
-    help="Also score, for each variant and held-out centre, the average of its runs.",
+    help="Also score the averaged probabilities of each variant's runs on a held-out centre.",
 )
 @click.option(
     "--shifts",
     metavar="PERCENT,...",
     callback=_shares,
-    help="Also score with the region moved by these percentages of its side, e.g. 0,5,10,20.",
+    help="Also score regions moved by these percentages of their side, e.g. 0,5,10,20.",
 )
 @options.device
 @click.option(
     "--predictions",
-    type=click.Path(path_type=Path),
-    help="Score this folder of label images instead of runs.",
+    type=options.GivenPath(path_type=Path),
+    help="Folder of label images to score instead of runs.",
 )
 @click.option(
-    "--truth", type=click.Path(path_type=Path), help="Folder of true label images, same names."
+    "--truth",
+    type=options.GivenPath(path_type=Path),
+    help="Folder of the true label images of the same names.",
 )
 @click.option(
     "--centre-encoding",
     metavar="{VALUE: [NAMES], ...}",
     default=BENCHMARK,
     show_default=True,
-    help="What the pixel values of --truth mean, and of --predictions unless told otherwise.",
+    help="Structures of each pixel value of --truth, and of --predictions by default.",
 )
 @click.option(
     "--prediction-encoding",
     metavar="{VALUE: [NAMES], ...}",
-    help="What those of --predictions mean.",
+    help="Structures of each pixel value of --predictions.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="With --predictions: folder for rows and tables."
+    "--out",
+    type=options.GivenPath(path_type=Path),
+    help="Folder for the rows and tables of --predictions.",
 )
+@click.pass_context
 def evaluate(
+    ctx: click.Context,
     runs: tuple[Path, ...],
     data: Path | None,
     protocol: str,
     images: str,
     size: str | None,
     checkpoint: str,
+    intervals: bool,
     tta: bool,
     roi: str,
     ensemble: bool,
@@ -95,11 +110,12 @@ def evaluate(
 ) -> None:
     """Score finished runs on the centre that each has not seen, and print the table.
 
-    RUNS are run folders or folders of them, by default ./runs. Runs of different settings or data
-    get tables of their own. Rows, means and tables are kept in each run's eval folder.
+    RUNS are run folders or folders of them (default: ./runs). Runs of different settings, precision
+    or data are put in separate tables. Rows, means and tables are written to each run's eval
+    folder.
 
-    With --predictions and --truth, masks of any origin are scored: files are paired by name. Those
-    that cannot be scored are listed and the rest goes on (exit code 3).
+    With --predictions and --truth, score masks of any origin, paired by file name. Files that
+    cannot be scored are listed, and the others scored (exit code 3).
     """
     from tvseg.data.centres import parse_encoding
     from tvseg.evaluation.report.groups import Scoring
@@ -107,21 +123,30 @@ def evaluate(
 
     rules = find_protocol(protocol).on_grid(size)
     if predictions is None and truth is None:
-        if out is not None:
-            raise click.UsageError("--out goes with --predictions; runs keep their own results")
+        _refuse(ctx, OF_FOLDERS, "without --predictions")
         scoring = Scoring(rules, images, checkpoint, tta, roi)
-        _evaluate_runs(runs, data, scoring, shifts=shifts, ensemble=ensemble, device=device)
+        _evaluate_runs(
+            runs, data, scoring,
+            shifts=shifts, ensemble=ensemble, device=device, intervals=intervals,
+        )  # fmt: skip
         return
     if predictions is None or truth is None:
         raise click.UsageError("--predictions and --truth must be given together")
-    if runs or shifts is not None or tta or ensemble or roi != "none":
-        raise click.UsageError(
-            "--predictions takes neither RUNS nor --shifts, --tta, --roi or --ensemble: it has no "
-            "network"
-        )
+    _refuse(ctx, OF_RUNS, "with --predictions, which need no network")
     true = parse_encoding(centre_encoding)
     predicted = parse_encoding(prediction_encoding or centre_encoding, true.structures)
-    _evaluate_folders(predictions, truth, rules, (true, predicted), out)
+    _evaluate_folders(predictions, truth, rules, (true, predicted), out, intervals=intervals)
+
+
+def _refuse(ctx: click.Context, names: Sequence[str], where: str) -> None:
+    """Raise UsageError if one of the named parameters was given."""
+    given = [
+        name.upper() if name == "runs" else f"--{name.replace('_', '-')}"
+        for name in names
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"{', '.join(given)} cannot be used {where}; leave out")
 
 
 def _evaluate_runs(
@@ -132,6 +157,7 @@ def _evaluate_runs(
     shifts: tuple[float, ...] | None,
     ensemble: bool,
     device: str | None,
+    intervals: bool,
 ) -> None:
     import pandas as pd
 
@@ -146,10 +172,13 @@ def _evaluate_runs(
     )
     from tvseg.evaluation.scoring.shifts import evaluate_shifts, summarise_shifts
     from tvseg.evaluation.tables.layout import shift_table
-    from tvseg.evaluation.tables.write import write_tables
+    from tvseg.evaluation.tables.write import check_writable, write_tables
 
     known: dict[Path, set[str]] = {}  # fingerprints found, by data root
-    for group in group_runs(find_runs(runs or (Path("runs"),))):
+    groups = group_runs(find_runs(runs or (Path("runs"),)))
+    for run in (run for group in groups for run in group):
+        check_writable(evaluation_folder(run, scoring.protocol, scoring.options))
+    for group in groups:
         rows, moved, folders = [], [], []
         for scored in [[run] for run in group] + (members(group) if ensemble else []):
             root = options.find_data(data, scored[0].info().get("data"))
@@ -164,7 +193,8 @@ def _evaluate_runs(
             folders.append(evaluation_folder(subject.run, scoring.protocol, scoring.options))
             if shifts is not None:
                 moved.append(evaluate_shifts(subject, scoring.protocol, shifts=shifts))
-        print_table(write_tables(pd.concat(rows), caption(group, scoring), folders))
+        words = caption(group, scoring)
+        print_table(write_tables(pd.concat(rows), words, folders, intervals=intervals))
         if moved:
             print_table(shift_table(summarise_shifts(pd.concat(moved))))
         for folder in folders:
@@ -177,11 +207,15 @@ def _evaluate_folders(
     protocol: "Protocol",
     encodings: tuple["MaskEncoding", "MaskEncoding"],
     out: Path | None,
+    *,
+    intervals: bool,
 ) -> None:
     from tvseg.cli.tables import print_table
     from tvseg.evaluation.scoring.folders import score_folders, write_scored
-    from tvseg.evaluation.tables.write import write_tables
+    from tvseg.evaluation.tables.write import check_writable, write_tables
 
+    if out is not None:
+        check_writable(out)
     scored = score_folders(
         predictions,
         truth,
@@ -197,9 +231,11 @@ def _evaluate_folders(
         )
         if out:
             write_scored(out, scored, caption, protocol)
-        print_table(write_tables(scored.rows, caption, [out] if out else []))
+        folders = [out] if out else []
+        print_table(write_tables(scored.rows, caption, folders, intervals=intervals))
     for name, reason in scored.failed.items():
         click.echo(f"{name}: {reason}", err=True)
     if scored.failed:
-        click.echo(f"{len(scored.failed)} could not be scored, {count} were.", err=True)
+        failed = len(scored.failed)
+        click.echo(f"{count} of {count + failed} pairs scored, {failed} failed.", err=True)
         sys.exit(3 if count else 1)

@@ -36,7 +36,7 @@ def find_data(given: Path | None, stored: str | None) -> Path:
 
 
 def config_files(words: str) -> Callable[[Command], Command]:
-    """``--config``, given any number of times, as ``configs``.
+    """Return the option ``--config``, repeatable, as the parameter ``configs``.
 
     Args:
         words: Help; what the files hold.
@@ -54,29 +54,37 @@ _SCORING = (
     click.option(
         "--data",
         type=GivenPath(path_type=Path),
-        help="Data root; else that of each run, else $TVSEG_DATA.",
+        help="Data root (default: that of each run, else $TVSEG_DATA).",
     ),
     click.option(
-        "--protocol", type=click.Choice(["honest", "paper"]), default="honest", show_default=True
+        "--protocol",
+        type=click.Choice(["honest", "paper"]),
+        default="honest",
+        show_default=True,
+        help="Rules by which masks are made and scored; paper: those of the published code.",
     ),
     click.option(
         "--images",
         type=click.Choice(["test", "all"]),
         default="test",
         show_default=True,
-        help="The unseen centre's test split, or all its images.",
+        help="Images of the unseen centre to score: its test split, or all.",
     ),
     click.option(
         "--size",
         type=click.Choice(["native", "800"]),
-        help="Grid to score on; the protocol's own by default (honest: native, paper: 800).",
+        help="Side in px of the grid to score on (default: honest native, paper 800).",
     ),
     click.option(
-        "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
+        "--checkpoint",
+        type=click.Choice(["best", "last"]),
+        default="best",
+        show_default=True,
+        help="Weights to use: of the selected epoch, or of the last.",
     ),
 )
 
 
 def scoring(command: Command) -> Command:
-    """What tells one set of scores of a run from another: of which images, by which rules."""
+    """Add the options that identify a scoring: images, protocol, grid, checkpoint."""
     return reduce(lambda given, option: option(given), reversed(_SCORING), command)
