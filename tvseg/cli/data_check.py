@@ -49,7 +49,7 @@ def check(
     """Count, measure and compare everything below ROOT.
 
     Exit code 1 when there are problems: what training refuses, or what makes a score untrue.
-    Warnings are for you to look at.
+    Warnings are for you to judge.
     """
     from tvseg.cli.tables import print_table
     from tvseg.config import load_settings

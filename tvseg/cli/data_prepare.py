@@ -47,21 +47,21 @@ LISTED = 100
 @click.option(
     "--split",
     type=click.Choice(["owner", "patients"]),
-    help="By default the owner's where there is one, else by patients.",
+    help="Use the dataset's own split if it has one (default), or split by patient.",
 )
 @click.option(
     "--test-share",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.2,
     show_default=True,
-    help="Share of patients who test, where split by patients.",
+    help="Fraction of patients in the test split when splitting by patient.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of the split by patients and of jitter.",
+    help="Random seed for the patient split and the jitter.",
 )
 @click.option("--only", default="*", show_default=True, help="Names to take, e.g. 'r3_*'.")
 @click.option(

@@ -79,7 +79,7 @@ class Listing:
         folder: ``<root>/<folder>/<split>/ROIs``.
         cases: Sorted by name.
         unpaired: Photographs without a mask, and masks without a photograph.
-        twins: Pairs of files of one kind and name, told apart by their suffixes alone.
+        twins: Pairs of files of one kind and name, which differ in their suffixes alone.
     """
 
     centre: Centre
@@ -124,7 +124,7 @@ def find_cases(root: Path, centre: Centre) -> list[Case]:
 
     Args:
         root: Folder with one sub-folder a centre.
-        centre: The centre to look for.
+        centre: The centre.
 
     Returns:
         Train cases, then test cases.

@@ -87,8 +87,8 @@ class MaskEncoding:
                 outside the disc.
         """
         of_pixel = np.zeros(masks.shape[1:], np.int64)  # (H, W), a bit a structure
-        for place, mask in enumerate(masks):
-            of_pixel |= mask.astype(np.int64) << place
+        for channel, mask in enumerate(masks):
+            of_pixel |= mask.astype(np.int64) << channel
         bits = 1 << np.arange(len(self.structures))
         codes = {int(self._table[value] @ bits): value for value in reversed(self.values)}
         counts = np.bincount(of_pixel.ravel())

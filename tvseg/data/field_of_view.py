@@ -1,4 +1,4 @@
-"""The lit field of a photograph: found on its black surround, and shrunk to look for the disc."""
+"""The lit field of a photograph on its black surround, and its small copy for the localizer."""
 
 from dataclasses import dataclass
 

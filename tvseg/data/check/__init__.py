@@ -1,4 +1,4 @@
-"""A look at a data root before anything is trained on it."""
+"""Checks of a data root before anything is trained on it."""
 
 from tvseg.data.check.report import Report, check_data
 

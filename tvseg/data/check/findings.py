@@ -37,7 +37,7 @@ KINDS = {
     "copy": Kind("One photograph in two centres, or on both sides of a split", True),
     "patient": Kind("Patients on both sides of a split", True),
     "repeat": Kind("One photograph twice in a split", False),
-    "alike": Kind("Photographs that look like one eye taken twice", False),
+    "alike": Kind("Photographs that are probably of one eye taken twice", False),
     "empty": Kind("Masks that lack a structure", False),
     "pieces": Kind("Structures in several pieces", False),
     "blank": Kind("Photographs of a single brightness", False),

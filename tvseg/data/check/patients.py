@@ -13,7 +13,7 @@ from tvseg.files import read_csv
 
 MANIFEST = "manifest.csv"
 
-Place = tuple[str, str, str]
+CaseKey = tuple[str, str, str]
 """Centre letter, split, name."""
 
 
@@ -52,14 +52,14 @@ def find_patients(root: Path, centres: Mapping[str, Centre], cases: Sequence[Cas
         if patient:
             patients.of_case[case.id] = patient
     patients.findings += [
-        Finding("manifest", "/".join(place), f"in {MANIFEST}, but there is no such case")
-        for place in listed
+        Finding("manifest", "/".join(key), f"in {MANIFEST}, but there is no such case")
+        for key in listed
     ]
     return patients
 
 
 def split_patients(cases: Sequence[Case], patients: Patients) -> list[Finding]:
-    """A finding for each patient who stands on both sides of a centre's split."""
+    """Return a finding for each patient on both sides of a centre's split."""
     sides: dict[tuple[str, str], dict[str, list[str]]] = {}
     for case in cases:
         if patient := patients.of_case.get(case.id):
@@ -78,18 +78,18 @@ def split_patients(cases: Sequence[Case], patients: Patients) -> list[Finding]:
 
 def _read_manifests(
     root: Path, centres: Mapping[str, Centre], findings: list[Finding]
-) -> dict[Place, str]:
-    """Patients by place, empty where none is given.
+) -> dict[CaseKey, str]:
+    """Return patients by centre, split and name, empty where none is given.
 
     In the root's manifest the column ``centre`` holds letters, folders or names; in the manifest of
-    a centre's folder, which may have been renamed, it is not looked at.
+    a centre's folder, which may have been renamed, it is ignored.
     """
     letters = {
         word: centre.letter
         for centre in centres.values()
         for word in (centre.name, centre.folder, centre.letter)
     }
-    listed: dict[Place, str] = {}
+    listed: dict[CaseKey, str] = {}
     for row in _read(root / MANIFEST, ("centre", "split", "name", "patient"), findings):
         if letter := letters.get(row["centre"]):
             listed[letter, row["split"], row["name"]] = row["patient"]

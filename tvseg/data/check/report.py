@@ -42,7 +42,7 @@ class Report:
 
     @property
     def warnings(self) -> list[Finding]:
-        """What is worth a look."""
+        """What should be looked at by a person."""
         return [finding for finding in self.findings if not KINDS[finding.kind].is_problem]
 
 

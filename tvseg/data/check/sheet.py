@@ -26,7 +26,7 @@ ROW_INCHES, COLUMN_INCHES = 2.1, 2.6
 
 
 def draw_sheet(path: Path, report: Report, centres: Mapping[str, Centre]) -> None:
-    """Draw mean photograph, mean masks, colours, brightness, size and place of each centre.
+    """Draw mean photograph, mean masks, colours, brightness, size and position for each centre.
 
     Args:
         path: PNG file to write.
@@ -58,7 +58,7 @@ def draw_sheet(path: Path, report: Report, centres: Mapping[str, Centre]) -> Non
 def _draw_centre(
     row: Sequence[Axes], centre: Centre, sums: Sums, examined: Sequence[Examination]
 ) -> None:
-    picture, masks, colours, brightness, extent, place = row
+    picture, masks, colours, brightness, extent, position = row
     picture.imshow(np.clip(sums.image / sums.cases / 255, 0, 1))
     sides_px = [max(one.height_px, one.width_px) for one in examined]
     size = f"{sums.cases} cases, {min(sides_px)} - {max(sides_px)} px"
@@ -74,24 +74,24 @@ def _draw_centre(
     _histogram(brightness, [one.brightness for one in examined], (0, 255))
     _histogram(extent, [one.extent for one in examined], (0, 1))
     offsets = np.array([one.offset for one in examined])  # (N, 2), rows then columns
-    place.scatter(offsets[:, 1], offsets[:, 0], s=4, alpha=0.5, color="tab:gray")
-    place.plot(0, 0, "+", color="tab:red")
+    position.scatter(offsets[:, 1], offsets[:, 0], s=4, alpha=0.5, color="tab:gray")
+    position.plot(0, 0, "+", color="tab:red")
 
 
 def _draw_masks(axes: Axes, shares: np.ndarray, structures: Sequence[str]) -> None:
     """Each structure in a colour of its own, more so where more masks have it; lines at a half."""
     blend = np.zeros((*shares.shape[1:], 3))
-    for place in np.argsort(-shares.sum(axis=(1, 2))):  # the largest first, small ones upon it
-        share, colour = shares[place], COLOURS[place % len(COLOURS)]
+    for index in np.argsort(-shares.sum(axis=(1, 2))):  # the largest first, small ones upon it
+        share, colour = shares[index], COLOURS[index % len(COLOURS)]
         opacity = 0.7 * (share / max(share.max(), 1e-9))[..., None]
         blend = (1 - opacity) * blend + opacity * np.array(to_rgb(colour))
         if share.max() > 0.5 > share.min():
             axes.contour(share, [0.5], colors=[colour], linewidths=1)
     axes.imshow(blend)
     box = {"facecolor": "black", "alpha": 0.6, "pad": 1, "linewidth": 0}
-    for place, name in enumerate(structures):
-        words, colour = f"{name}: in up to {100 * shares[place].max():.0f} %", COLOURS[place % 8]
-        axes.text(0.02, 0.98 - 0.1 * place, words, color=colour, transform=axes.transAxes,
+    for index, name in enumerate(structures):
+        words, colour = f"{name}: in up to {100 * shares[index].max():.0f} %", COLOURS[index % 8]
+        axes.text(0.02, 0.98 - 0.1 * index, words, color=colour, transform=axes.transAxes,
                   va="top", fontsize=7, bbox=box)  # fmt: skip
 
 

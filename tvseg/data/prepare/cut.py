@@ -17,7 +17,7 @@ from tvseg.errors import UserError
 
 MAX_OUTSIDE = 0.05
 """Largest share of an inner structure, such as the cup, that may lie outside the outer one and is
-cut off. Outlines drawn apart cross by some pixels; exchanged files put most of it outside."""
+cut off. Separately drawn outlines cross by some pixels; exchanged files put most of it outside."""
 
 
 @dataclass(frozen=True)

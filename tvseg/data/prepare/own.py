@@ -24,8 +24,8 @@ from tvseg.data.prepare.polygons import read_polygons
 from tvseg.data.prepare.raw_case import (
     Choices,
     Found,
-    Problem,
     RawCase,
+    RawProblem,
     is_plain,
     read_binaries,
     read_encoded,
@@ -67,7 +67,7 @@ def find(files: Sequence[RawFile], choices: Choices) -> Found:
             found.cases.append(_case(cells, listing.path.parent, choices))
         except UserError as error:
             where, centre = f"{listing.name}, line {line}", cells.get("centre") or CENTRE
-            found.problems.append(Problem(centre, where, str(error), cells.get("name", "")))
+            found.problems.append(RawProblem(centre, where, str(error), cells.get("name", "")))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Raw material in, centres out: find, split, cut, and move into place when all is well."""
+"""Raw material in, centres out: find, split, cut, and rename when all is well."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from tvseg.data.centres import MaskEncoding
 from tvseg.data.prepare.adapters import Adapter, adapter_of
 from tvseg.data.prepare.cut import Row, cut_case
 from tvseg.data.prepare.framing import Framing
-from tvseg.data.prepare.raw_case import Choices, Problem, RawCase, is_plain
+from tvseg.data.prepare.raw_case import Choices, RawCase, RawProblem, is_plain
 from tvseg.data.prepare.raw_files import RawFile, gather
 from tvseg.data.prepare.refuge import ENCODING
 from tvseg.data.prepare.splits import split_cases
@@ -70,7 +70,7 @@ class Outcome:
     """What was written, or, when ``rows`` is empty, what kept everything from being written."""
 
     rows: list[Row]
-    problems: list[Problem]
+    problems: list[RawProblem]
 
 
 def prepare(kind: str, sources: Sequence[Path], root: Path, recipe: Recipe) -> Outcome:
@@ -127,7 +127,7 @@ def prepare(kind: str, sources: Sequence[Path], root: Path, recipe: Recipe) -> O
 
 def _select(
     adapter: Adapter, files: Sequence[RawFile], choices: Choices, recipe: Recipe
-) -> tuple[list[RawCase], list[Problem]]:
+) -> tuple[list[RawCase], list[RawProblem]]:
     """The wanted cases, split and of different names, and what is wrong with others."""
     found = adapter.find(files, choices)
     cases = [case for case in found.cases if fnmatchcase(case.name, recipe.only)]
@@ -153,7 +153,7 @@ def _select(
         first = named.setdefault((case.centre, case.split, case.name), case)
         if first is not case:
             reason = f"the same name as {first.photograph.name}; give each case a name of its own"
-            problems.append(Problem(case.centre, case.photograph.name, reason, case.name))
+            problems.append(RawProblem(case.centre, case.photograph.name, reason, case.name))
     return list(named.values()), problems + unsplit
 
 
@@ -171,14 +171,14 @@ def _write_all(
     framing: Framing,
     recipe: Recipe,
     files: Sequence[RawFile],
-) -> tuple[list[Row], list[Problem]]:
+) -> tuple[list[Row], list[RawProblem]]:
     """Write each case that is right; of photographs that are the same pixel by pixel, the first.
 
     What cannot be read is a problem of the case, what cannot be written ends everything.
     """
     names = {str(file.path): file.name for file in files}
 
-    def attempt(case: RawCase) -> tuple[Row, str, tuple[Path, Path]] | Problem:
+    def attempt(case: RawCase) -> tuple[Row, str, tuple[Path, Path]] | RawProblem:
         encoding = recipe.encoding_of(case.centre)
         try:
             cut = cut_case(case, encoding=encoding, framing=framing, seed=recipe.seed)
@@ -190,10 +190,10 @@ def _write_all(
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(tqdm(pool.map(attempt, cases), "preparing", len(cases), leave=False))
     rows: list[Row] = []
-    problems: list[Problem] = []
+    problems: list[RawProblem] = []
     seen: dict[str, Row] = {}
     for result in results:
-        if isinstance(result, Problem):
+        if isinstance(result, RawProblem):
             problems.append(result)
             continue
         row, digest, paths = result
@@ -202,33 +202,33 @@ def _write_all(
             rows.append(row)
             continue
         reason = f"the same pixels as {twin.source}"
-        problems.append(Problem(row.centre, row.source, reason, row.name))
+        problems.append(RawProblem(row.centre, row.source, reason, row.name))
         for path in paths:
             path.unlink()
     return rows, problems
 
 
-def _problem_of(case: RawCase, error: Exception, names: Mapping[str, str]) -> Problem:
+def _problem_of(case: RawCase, error: Exception, names: Mapping[str, str]) -> RawProblem:
     """Name the file that an error begins with, as the user knows it, else the photograph."""
     text = " ".join(str(error).split())
     path, colon, reason = text.partition(": ")
     if colon and Path(path).is_file():
-        return Problem(case.centre, names.get(path, path), reason, case.name)
-    return Problem(case.centre, case.photograph.name, text, case.name)
+        return RawProblem(case.centre, names.get(path, path), reason, case.name)
+    return RawProblem(case.centre, case.photograph.name, text, case.name)
 
 
-def _lacking_splits(rows: Sequence[Row], cases: Sequence[RawCase]) -> list[Problem]:
+def _lacking_splits(rows: Sequence[Row], cases: Sequence[RawCase]) -> list[RawProblem]:
     filled = {(row.centre, row.split) for row in rows}
     advice = "give the owner's other folder or archive too, or split by patients"
     return [
-        Problem(centre, "", f"no good case for the split {split}: {advice}")
+        RawProblem(centre, "", f"no good case for the split {split}: {advice}")
         for centre in dict.fromkeys(case.centre for case in cases)
         for split in SPLITS
         if (centre, split) not in filled
     ]
 
 
-def _add_tables(folder: Path, rows: Sequence[Row], problems: Sequence[Problem]) -> None:
+def _add_tables(folder: Path, rows: Sequence[Row], problems: Sequence[RawProblem]) -> None:
     for name, lines in (("manifest.csv", rows), ("problems.csv", problems)):
         for centre in dict.fromkeys(row.centre for row in rows):
             chosen = [dataclasses.asdict(line) for line in lines if line.centre == centre]
@@ -236,7 +236,7 @@ def _add_tables(folder: Path, rows: Sequence[Row], problems: Sequence[Problem]) 
 
 
 def _move(ready: Path, root: Path) -> None:
-    """Rename each centre into place; when one cannot be, those before it are taken back."""
+    """Rename each centre to its folder; when one cannot be, undo those before it."""
     moved: list[Path] = []
     try:
         for folder in sorted(ready.iterdir()):

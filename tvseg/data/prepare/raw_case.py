@@ -42,7 +42,7 @@ class RawCase:
 
 
 @dataclass(frozen=True)
-class Problem:
+class RawProblem:
     """A file that cannot become a case, of a centre, and why; the case's name where known."""
 
     centre: str
@@ -56,7 +56,7 @@ class Found:
     """What an adapter found."""
 
     cases: list[RawCase]
-    problems: list[Problem]
+    problems: list[RawProblem]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairedFiles:
     """A photograph and its mask files by part, e.g. ``cup`` and ``disc``, or ``labels``."""
 
     key: str
@@ -89,7 +89,7 @@ def pair(
     *,
     parts: Sequence[str],
     centre: str,
-) -> tuple[list[Pair], list[Problem]]:
+) -> tuple[list[PairedFiles], list[RawProblem]]:
     """Match photographs and masks by key.
 
     Args:
@@ -102,7 +102,7 @@ def pair(
         The pairs, by key, and a problem for each photograph without a part, each mask without a
         photograph, and each second file of a key that is not a copy of the first.
     """
-    problems: list[Problem] = []
+    problems: list[RawProblem] = []
     pictures: dict[str, RawFile] = {}
     drawn: dict[str, dict[str, RawFile]] = {}
     for key, file in photographs:
@@ -112,15 +112,15 @@ def pair(
     for key in sorted(drawn.keys() - pictures.keys()):
         reason = "a mask without a photograph of its name"
         for file in drawn[key].values():
-            problems.append(Problem(centre, file.name, reason, _name_of(key)))
+            problems.append(RawProblem(centre, file.name, reason, _name_of(key)))
     pairs = []
     for key, file in sorted(pictures.items()):
         lacking = [part for part in parts if part not in drawn.get(key, {})]
         if lacking:
             reason = f"a photograph without a mask of its name ({', '.join(lacking)})"
-            problems.append(Problem(centre, file.name, reason, _name_of(key)))
+            problems.append(RawProblem(centre, file.name, reason, _name_of(key)))
         else:
-            pairs.append(Pair(key, file, drawn[key]))
+            pairs.append(PairedFiles(key, file, drawn[key]))
     return pairs, problems
 
 
@@ -135,13 +135,13 @@ def _name_of(key: str) -> str:
 
 def _take(
     taken: dict[str, RawFile], key: str, file: RawFile, centre: str, name: str
-) -> list[Problem]:
+) -> list[RawProblem]:
     """The first file of a key is taken, copies of it are passed over, others are problems."""
     first = taken.setdefault(key, file)
     if first is file or filecmp.cmp(first.path, file.path, shallow=False):
         return []
     reason = f"another file of the same name: {first.name}"
-    return [Problem(centre, file.name, reason, name)]
+    return [RawProblem(centre, file.name, reason, name)]
 
 
 def read_binary(file: RawFile) -> np.ndarray:

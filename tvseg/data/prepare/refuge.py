@@ -9,7 +9,7 @@ Layout, an archive a line::
     REFUGE-Test400.zip            Test400/T0001.jpg
     REFUGE-Test-GT.zip            REFUGE-Test-GT/Disc_Cup_Masks/{G,N}/T0001.bmp
 
-Masks hold 0 cup, 128 rim, 255 background. The parts are told apart by the names' first letter, so
+Masks hold 0 cup, 128 rim, 255 background. The first letter of a name says which part it is of, so
 that all six archives may be given at once. The training part comes from another camera (Zeiss
 Visucam) than the two others (Canon CR-2); names tell neither patient nor eye.
 

@@ -29,8 +29,8 @@ from tvseg.data.centres import CUP_AND_DISC
 from tvseg.data.prepare.raw_case import (
     Choices,
     Found,
-    Problem,
     RawCase,
+    RawProblem,
     pair,
     read_binaries,
 )
@@ -90,7 +90,7 @@ def find_dl(files: Sequence[RawFile], choices: Choices) -> Found:
     )
     twice = [name for name, several in splits.items() if len(several) > 1]
     found.problems.extend(
-        Problem(CENTRE, file.name, "in the owner's train and test folders both", name)
+        RawProblem(CENTRE, file.name, "in the owner's train and test folders both", name)
         for name, _, file in chosen
         if name in twice
     )

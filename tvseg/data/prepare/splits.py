@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tvseg.config import ConfigError
-from tvseg.data.prepare.raw_case import Problem, RawCase
+from tvseg.data.prepare.raw_case import RawCase, RawProblem
 
 SPLITTINGS = ("owner", "patients")
 
 
 def split_cases(
     cases: Sequence[RawCase], *, by: str | None, test_share: float, seed: int
-) -> tuple[list[RawCase], list[Problem]]:
+) -> tuple[list[RawCase], list[RawProblem]]:
     """Give every case a split, centre by centre.
 
     Args:
@@ -33,7 +33,7 @@ def split_cases(
     if not 0 < test_share < 1:
         raise ConfigError(f"the share of patients who test must lie between 0 and 1: {test_share}")
     ready: list[RawCase] = []
-    problems: list[Problem] = []
+    problems: list[RawProblem] = []
     for centre in dict.fromkeys(case.centre for case in cases):
         own = [case for case in cases if case.centre == centre]
         if by == "patients" or (by is None and not any(case.split for case in own)):
@@ -42,7 +42,7 @@ def split_cases(
         reasons = _owner_problems(own)
         ready += [case for case, reason in zip(own, reasons, strict=True) if not reason]
         problems += [
-            Problem(centre, case.photograph.name, reason, case.name)
+            RawProblem(centre, case.photograph.name, reason, case.name)
             for case, reason in zip(own, reasons, strict=True)
             if reason
         ]
