@@ -125,14 +125,14 @@ class Form:
 
 
 def unfolded(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The published form: nine copies of the input, times the weights, added up."""
+    """Compute the published form: nine copies of the input, times the weights, added up."""
     channels, taps, height, width = weight.shape
     copies = F.unfold(x, 3, padding=1, stride=stride).view(-1, channels, taps, height, width)
     return (copies * weight).sum(dim=2)
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """A depthwise convolution, the weights (C, 9) shared by all pixels."""
+    """Compute a depthwise convolution, the weights (C, 9) shared by all pixels."""
     kernels = weight.view(-1, 1, 3, 3)
     return F.conv2d(x, kernels, stride=stride, padding=1, groups=len(kernels))
 

@@ -22,8 +22,8 @@ MAX_ERROR = 1e-3
 """Largest difference to the torch kernel's logits in float32, relative to the largest: some sixty
 layers magnify the operator's own rounding."""
 MAX_GRADIENT_ERROR = 0.05
-"""The same of the first layer's gradient, relative to its norm: rounding turns activations over
-that stand at their kink (measured: 0.01), a wrong kernel is off by its own size."""
+"""The same of the first layer's gradient, relative to its norm: rounding switches
+activations that are near zero (measured: 0.01), a wrong kernel is off by its whole size."""
 _HALF = "compiled, bf16 weights"
 
 
@@ -50,7 +50,7 @@ def published(network: nn.Module) -> nn.Module:
 
 
 def _network(aspp: str, image_size: int) -> nn.Module:
-    """A network whose maps and weights are of ordinary size, else errors would not show."""
+    """Build a network whose maps and weights are of ordinary size, else errors would not show."""
     network = build_model(aspp=aspp, image_size=image_size)
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in network.modules():
@@ -72,14 +72,14 @@ def _images(count: int, size: int) -> Tensor:
 def _variants(
     image_size: int, images: Tensor, precision: torch.dtype | None
 ) -> dict[str, _Variant]:
-    """The published form as published, in float32 and NCHW; ours as `tvseg train` runs them."""
+    """Build the published form in float32 and NCHW, and ours as `tvseg train` runs them."""
     torch.manual_seed(0)
     tvconv, depthwise = (_network(aspp, image_size) for aspp in ("tvconv", "depthwise"))
     last = images.contiguous(memory_format=torch.channels_last)
     variants = {"authors": _Variant(published(copy.deepcopy(tvconv)), images, "torch", None)}
     for name, network in (("torch", tvconv), ("compiled", tvconv), ("depthwise", depthwise)):
-        own = copy.deepcopy(network).to(memory_format=torch.channels_last)
-        variants[name] = _Variant(own, last, kernel_of(name), precision)
+        twin = copy.deepcopy(network).to(memory_format=torch.channels_last)
+        variants[name] = _Variant(twin, last, kernel_of(name), precision)
     return variants
 
 
@@ -185,7 +185,7 @@ def _rows(
 
 
 def _errors(variants: Mapping[str, _Variant]) -> dict[str, tuple[float | None, bool]]:
-    """Difference of every variant to the torch kernel, and whether it is too large."""
+    """Compare every variant with the torch kernel: difference, and whether it is too large."""
     whole = _signature(variants["torch"])
     errors: dict[str, tuple[float | None, bool]] = {}
     for name, variant in variants.items():
@@ -196,14 +196,14 @@ def _errors(variants: Mapping[str, _Variant]) -> dict[str, tuple[float | None, b
         rounded = name == _HALF  # both kernels are given the rounded weights
         wanted = _signature(replace(variant, kernel="torch")) if rounded else whole
         error = difference(given[0], wanted[0])
-        apart = float((given[1] - wanted[1]).norm() / wanted[1].norm())
-        sound = apart <= MAX_GRADIENT_ERROR  # and not NaN
-        errors[name] = (error if sound else apart, error > MAX_ERROR or not sound)
+        off = float((given[1] - wanted[1]).norm() / wanted[1].norm())
+        sound = off <= MAX_GRADIENT_ERROR  # and not NaN
+        errors[name] = (error if sound else off, error > MAX_ERROR or not sound)
     return errors
 
 
 def _signature(variant: _Variant) -> tuple[Tensor, Tensor]:
-    """Logits of two images without dropout, and the gradient of the first parameter, in float32."""
+    """Compute logits of two images without dropout, and the first parameter's gradient."""
     training = variant.network.training
     variant.network.train(False)
     with served_by(variant.kernel):

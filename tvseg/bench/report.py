@@ -123,13 +123,13 @@ def write_sizes(rows: Sequence[Measurement], path: Path) -> None:
     cases = list(dict.fromkeys(row.case for row in timed))
     figure, axes = _canvas(2, len(cases))
     for column, case in enumerate(cases):
-        for place, (field, label) in enumerate((("milliseconds", "ms"), ("peak_mb", "peak, MB"))):
-            axis = axes[place][column]
+        for line, (field, label) in enumerate((("milliseconds", "ms"), ("peak_mb", "peak, MB"))):
+            axis = axes[line][column]
             for name in dict.fromkeys(row.variant for row in timed):
-                own = [row for row in timed if (row.case, row.variant) == (case, name)]
+                members = [row for row in timed if (row.case, row.variant) == (case, name)]
                 axis.loglog(
-                    [getattr(row, _SWEPT[case]) for row in own],
-                    [getattr(row, field) for row in own],
+                    [getattr(row, _SWEPT[case]) for row in members],
+                    [getattr(row, field) for row in members],
                     "o-",
                     label=name,
                 )

@@ -1,4 +1,4 @@
-"""What the operator is meant to reach on a CPU with one thread, and whether it does."""
+"""Targets of the operator on a CPU with one thread, and whether they are met."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Target:
     variant: str = "compiled"
 
     def met_by(self, value: float) -> bool:
-        """Whether a value is within the slack; a speed-up is a least value, the rest are most."""
+        """Tell whether a value is within the slack: speed-ups from below, the rest from above."""
         if self.quantity == "speedup":
             return value >= self.bound / SLACK
         return value <= self.bound * SLACK
@@ -57,7 +57,7 @@ TARGETS = (
 
 
 def refusals(rows: Iterable[Measurement]) -> list[str]:
-    """What was not timed, in words.
+    """Say which forms were not timed, and why.
 
     Args:
         rows: Of a benchmark.
@@ -71,7 +71,7 @@ def refusals(rows: Iterable[Measurement]) -> list[str]:
 
 
 def misses(rows: Iterable[Measurement]) -> list[str]:
-    """What misses its target by more than the slack, in words.
+    """Say which rows miss their target by more than the slack.
 
     Args:
         rows: Of a benchmark; targets of cases that it does not hold are left out.

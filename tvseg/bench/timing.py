@@ -69,7 +69,7 @@ def _gpu_timer(device: torch.device) -> Callable[[Call], float]:
 
 
 def ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
-    """Median over the rounds of one's time relative to another's.
+    """Return the median over the rounds of one's time relative to another's.
 
     Args:
         seconds: Time of each round.

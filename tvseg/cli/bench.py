@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
-    """What every benchmark takes."""
+    """Add the options of every benchmark."""
     for option in (
         click.option("--out", type=click.Path(path_type=Path), help="Folder for CSV and plots."),
         click.option("--check", is_flag=True, help="Exit 1 below two thirds of the targets."),
@@ -43,7 +43,7 @@ def bench() -> None:
 def operator(
     sizes: bool, device: str, rounds: int, threads: int, check: bool, out: Path | None
 ) -> None:
-    """The operator alone, in the shapes of the ASPP and of MobileNetV2.
+    """Measure the operator alone, in the shapes of the ASPP and of MobileNetV2.
 
     "x published" counts from the published form: unfolded input, weights generated in each forward
     pass; with the backward pass, weights given. "peak MB" is of all tensors of the call. "of copy"
@@ -80,7 +80,7 @@ def operator(
 @bench.command()
 @_options
 def network(rounds: int, threads: int, check: bool, out: Path | None) -> None:
-    """The network on one image of 256 px, weights kept where the form can keep them."""
+    """Measure the network on one image of 256 px, with frozen weights where the form can."""
     from tvseg.bench.networks import measure_forward
 
     _prepare(threads)
@@ -93,7 +93,7 @@ def network(rounds: int, threads: int, check: bool, out: Path | None) -> None:
 @click.option("--images", default=48, show_default=True, type=click.IntRange(2))
 @_options
 def training(images: int, rounds: int, threads: int, check: bool, out: Path | None) -> None:
-    """A training step of the network; the published form in float32, ours as `tvseg train` does."""
+    """Measure a training step: the published form in float32, ours as `tvseg train` does."""
     from tvseg.bench.networks import measure_training
 
     _prepare(threads)
@@ -116,11 +116,12 @@ def _machine(threads: int, device: "torch.device | None" = None) -> str:
 
     if device is not None and device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
-    return f"{_processor()}, {threads} thread(s), {torch.backends.cpu.get_cpu_capability()}"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{_processor()}, {threads} thread{'s' * (threads > 1)}, {capability}"
 
 
 def _processor() -> str:
-    """Return the processor's name, as Linux tells it."""
+    """Return the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -145,7 +146,7 @@ def _report(rows: "Sequence[Measurement]", title: str, name: str, out: Path | No
 
 
 def _judge(rows: "Sequence[Measurement]", check: bool) -> None:
-    """Name what failed; exit 1 if something did."""
+    """Print what failed, and exit with 1 if something did."""
     from tvseg.bench.targets import misses, refusals
 
     failed = [*refusals(rows), *(misses(rows) if check else ())]

@@ -10,7 +10,7 @@ from tvseg.ops.geometry import kernel_size_of
 
 
 def tv_conv2d_plain(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
-    """One padded slice of x times one slice of the weights per tap, added up.
+    """Add up, tap by tap, a padded slice of x times a slice of the weights.
 
     Slower than the custom operator and heavier on memory; traced by torch.export and ONNX export,
     which cannot translate a custom operator.

@@ -28,7 +28,7 @@ class FrozenWeights:
     images or many. Only the last few copies are kept. The copies are out of date once a parameter
     that they were made from was changed in place; changes through ``.data`` go unnoticed.
 
-    A deep copy keeps its own copies of the weights; a pickled one keeps none, so neither
+    A deep copy has copies of its weights too; a pickled one has none, so neither
     `torch.save` nor a state dict ever holds them.
     """
 
@@ -41,7 +41,7 @@ class FrozenWeights:
         self._changes: list[int] = []  # how often each was changed
 
     def __bool__(self) -> bool:
-        """Whether weights are kept that are no older than the parameters."""
+        """Return whether weights are kept that are no older than the parameters."""
         if self._weight.numel() == 0:
             return False
         if torch.compiler.is_compiling():
@@ -50,12 +50,12 @@ class FrozenWeights:
 
     @property
     def weight(self) -> Tensor:
-        """The weights (C, K, h, w) at the layer's size; empty if there are none."""
+        """Return the weights (C, K, h, w) at the layer's size; empty if there are none."""
         return self._weight
 
     @property
     def nbytes(self) -> int:
-        """Memory of all copies."""
+        """Return the bytes of all copies."""
         kept = {copy.data_ptr(): copy.nbytes for copy in (self._weight, *self._copies.values())}
         return sum(kept.values())
 

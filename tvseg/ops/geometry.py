@@ -1,4 +1,4 @@
-"""Which input pixel each output pixel meets under each tap: slices only, no arithmetic on data."""
+"""Input pixels under each tap of each output pixel: slices only, no arithmetic on data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Tap:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Sizes of one call: output pixel i meets input pixel i*stride + (tap*dilation - padding).
+    """Sizes of one call: output pixel i reads input pixel i*stride + (tap*dilation - padding).
 
     Args:
         kernel_size: k, odd.
@@ -44,25 +44,25 @@ class Geometry:
 
     @property
     def padding(self) -> int:
-        """Zero rows and columns that surround the input on every side."""
+        """Return the zero rows and columns that surround the input on every side."""
         return self.dilation * (self.kernel_size - 1) // 2
 
     def in_rows_of(self, out_rows: Span) -> Span:
-        """Input rows under the given output rows, zero padding left out."""
+        """Return the input rows under the given output rows, zero padding left out."""
         first = out_rows[0] * self.stride - self.padding
         last = (out_rows[1] - 1) * self.stride + self.padding
         return max(0, first), min(self.in_size[0], last + 1)
 
     def out_rows_of(self, in_rows: Span) -> Span:
-        """Output rows that read any of the given input rows."""
+        """Return the output rows that read any of the given input rows."""
         first = _ceil_div(in_rows[0] - self.padding, self.stride)
         last = (in_rows[1] - 1 + self.padding) // self.stride
         return max(0, first), min(self.out_size[0], last + 1)
 
     def taps(self, out_rows: Span, in_rows: Span) -> Iterator[Tap]:
-        """Every tap that joins the two blocks of rows, with the slices it joins.
+        """Yield every tap that joins the two blocks of rows, with the slices it joins.
 
-        Taps that only meet the zero padding are left out: no pixel is ever multiplied by a
+        Taps that only fall on the zero padding are left out: no pixel is ever multiplied by a
         padding zero, so NaN and Inf reach their neighbourhood and nothing else.
         """
         for index in range(self.kernel_size**2):
@@ -73,7 +73,7 @@ class Geometry:
                 yield Tap(index, (rows[0], cols[0]), (rows[1], cols[1]))
 
     def _join(self, tap: int, out_span: Span, in_span: Span) -> tuple[slice, slice] | None:
-        """Slices (output, input) of one axis that a tap joins; None if there is no such pixel."""
+        """Return the slices (output, input) of an axis that a tap joins; None if there are none."""
         shift = tap * self.dilation - self.padding
         first = max(out_span[0], _ceil_div(in_span[0] - shift, self.stride))
         stop = min(out_span[1], _ceil_div(in_span[1] - shift, self.stride))
@@ -86,7 +86,7 @@ class Geometry:
 
 
 def kernel_size_of(taps: int) -> int:
-    """Side of a square kernel from its number of taps.
+    """Return the side of a square kernel from its number of taps.
 
     Args:
         taps: k*k.
@@ -109,7 +109,7 @@ def kernel_size_of(taps: int) -> int:
 
 
 def output_size_of(in_size: tuple[int, int], stride: int) -> tuple[int, int]:
-    """Height and width of the output map; zero padding keeps them at stride 1.
+    """Return height and width of the output map; zero padding keeps them at stride 1.
 
     Args:
         in_size: (height, width) of the input map.

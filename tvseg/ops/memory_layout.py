@@ -1,4 +1,4 @@
-"""Where the axes of maps and weights lie in memory: the contract between kernels and autograd."""
+"""Order of the axes of maps and weights in memory: the contract of kernels and autograd."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def weight_layout(weight: Tensor, layout: torch.memory_format) -> Tensor:
 
     Args:
         weight: (C, K, Ho, Wo) in any strides.
-        layout: memory format of the maps it meets.
+        layout: memory format of the maps it is applied to.
 
     Returns:
         (C, K, Ho, Wo) with channels (channels_last) or columns (contiguous) innermost.
@@ -49,10 +49,10 @@ def tap_major(weight: Tensor, layout: torch.memory_format) -> Tensor:
 
     Args:
         weight: (C, K, Ho, Wo) in any strides.
-        layout: memory format of the maps it meets.
+        layout: memory format of the maps it is applied to.
 
     Returns:
-        (C, K, Ho, Wo), a view of (K, C, Ho, Wo) in the layout; copied unless it lies so.
+        (C, K, Ho, Wo), a view of (K, C, Ho, Wo) in the layout; copied unless it is one already.
     """
     return weight.transpose(0, 1).contiguous(memory_format=layout).transpose(0, 1)
 
@@ -74,15 +74,15 @@ def pixel_major(weight: Tensor) -> Tensor:
         weight: (C, K, Ho, Wo) in any strides.
 
     Returns:
-        (C, K, Ho, Wo), a view of (Ho, Wo, K, C); copied unless it lies so, as that of a generator
-        in channels_last does.
+        (C, K, Ho, Wo), a view of (Ho, Wo, K, C); copied unless it is one
+        already, as that of a generator in channels_last is.
     """
     return weight.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1)
 
 
 @cache
 def element_like(dtype: torch.dtype) -> Any:
-    """Make an array whose element type tells compiled loops what lies at an address.
+    """Make an array whose element type tells compiled loops what is at an address.
 
     Args:
         dtype: float32 or bfloat16.

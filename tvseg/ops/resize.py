@@ -26,7 +26,7 @@ RESIZERS: dict[str, Resizer] = {"error": _refuse, "bilinear": _bilinear}
 
 
 def resizer(name: str) -> Resizer:
-    """Look a way of resizing up.
+    """Return the way of resizing that has a name.
 
     Args:
         name: "error" or "bilinear".

@@ -135,12 +135,12 @@ class TVConv2d(nn.Module):
 
     @property
     def frozen(self) -> bool:
-        """Whether a copy of the generated weights is kept, and no older than the parameters."""
+        """Return whether a copy of the weights is kept that is no older than the parameters."""
         return bool(self.frozen_weights)
 
     @property
     def frozen_bytes(self) -> int:
-        """Memory of the kept copies, at every size."""
+        """Return the bytes of the kept copies, at every size."""
         return self.frozen_weights.nbytes
 
     def weight(self) -> Tensor:

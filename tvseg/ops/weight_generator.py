@@ -14,8 +14,8 @@ class WeightGenerator(nn.Module):
 
     No convolution has a bias; each pads by one pixel. Layer norm runs over channels, height and
     width together, so a generator belongs to one map size. The last convolution's channels are
-    tap-major (channel t*channels + c is tap t of channel c): the weights of one tap then lie side
-    by side in memory, and in channels_last where the generator's parameters are.
+    tap-major (channel t*channels + c is tap t of channel c): the weights of one tap are then
+    adjacent in memory, and in channels_last where the generator's parameters are.
 
     Args:
         channels: channels C of the maps that the weights are applied to.
@@ -73,7 +73,7 @@ class WeightGenerator(nn.Module):
         return self._shared[1]
 
     def begin_sharing(self) -> None:
-        """From now on generate once, and hand the same weights to every pass; see shared_weights.
+        """Generate once from now on, for all passes; see shared_weights.
 
         Raises:
             ValueError: if the weights are being shared already.
@@ -147,7 +147,7 @@ def split_taps(maps: Tensor, channels: int) -> Tensor:
 
 
 def join_taps(weight: Tensor) -> Tensor:
-    """The inverse of `split_taps`.
+    """View weights as tap-major maps, the inverse of `split_taps`.
 
     Args:
         weight: (C, k*k, height, width).

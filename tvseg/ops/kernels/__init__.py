@@ -39,7 +39,7 @@ class Kernel:
     devices: tuple[str, ...] | None = None
 
     def serves(self, device_type: str) -> bool:
-        """Whether it computes on devices of a type, such as "cpu"."""
+        """Return whether it computes on devices of a type, such as "cpu"."""
         return self.devices is None or device_type in self.devices
 
 

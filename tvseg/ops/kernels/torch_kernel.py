@@ -151,7 +151,7 @@ def _geometry(in_size: Sequence[int], weight: Tensor, stride: int, dilation: int
 
 
 def _blocks(maps: Tensor) -> Iterator[tuple[slice, Span]]:
-    """(channels, rows) blocks of one image of the maps, sized for the cache; one block on a GPU."""
+    """Yield (channels, rows) blocks of an image, sized for the cache; one block on a GPU."""
     channels, height, width = maps.shape[1:]
     limit = _block_elements(maps)
     if memory_format_of(maps) == torch.channels_last:
@@ -165,7 +165,7 @@ def _blocks(maps: Tensor) -> Iterator[tuple[slice, Span]]:
 
 
 def _image_groups(maps: Tensor, channels: slice, rows: Span) -> Iterator[slice]:
-    """As many images at a time as one block holds, at least one."""
+    """Yield as many images at a time as one block holds, at least one."""
     count = len(range(*channels.indices(maps.shape[1])))
     step = max(1, _block_elements(maps) // (count * (rows[1] - rows[0]) * maps.shape[3]))
     for image in range(0, maps.shape[0], step):
@@ -179,12 +179,12 @@ def _block_elements(maps: Tensor) -> int:
 
 
 def _wide(block: Tensor) -> Tensor:
-    """The block in the dtype that sums are added up in; itself if it has it."""
+    """Return the block in the dtype that sums are added up in; itself if it has it."""
     return block.to(torch.promote_types(block.dtype, torch.float32))
 
 
 def _zeros_for(target: Tensor) -> Tensor:
-    """Zeroed sums for a block of a result: the block itself where its dtype is wide enough."""
+    """Return zeroed sums for a block of a result: itself where its dtype is wide enough."""
     dtype = torch.promote_types(target.dtype, torch.float32)
     return target.zero_() if dtype == target.dtype else torch.zeros_like(target, dtype=dtype)
 

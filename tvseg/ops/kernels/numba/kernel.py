@@ -46,7 +46,7 @@ def forward(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
 def layout_for(x: Tensor) -> WeightLayout:
     """Choose the layout of weights for many passes; as in `torch_kernel.layout_for`.
 
-    Weights lie pixel by pixel for many images, and tap by tap, nine long streams, for few.
+    Weights are laid out pixel by pixel for many images, and tap by tap, nine long streams, for few.
     """
     if len(x) > _FEW_IMAGES and _loops_for(x, x) is not None:
         return pixel_major

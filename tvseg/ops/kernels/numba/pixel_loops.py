@@ -1,9 +1,9 @@
 """TVConv's loops over channels_last maps, compiled by numba; imported at a kernel's first use.
 
-Maps lie as (B, H, W, C). The loops walk over tiles: a run of pixels whose weights stay in a cache
-while the images pass by, two at a time. While these two are computed, the pixels that the next two
-have there are asked for, and with the first two the weights of the tile's next pixel: nine streams
-of weights and eighteen of pixels are more than the processor foresees.
+Maps are (B, H, W, C) in memory. The loops walk over tiles: a run of pixels whose weights stay in a
+cache while the images pass by, two at a time. While these two are computed, the pixels of the next
+two are prefetched, and with the first two the weights of the tile's next pixel: nine streams of
+weights and eighteen of pixels are more than the processor foresees.
 
 The first half is vectors of sixteen float32, written out since LLVM does not find vectors by itself
 in loops over arrays that may overlap. It splits them on processors whose vectors are shorter.
