@@ -9,16 +9,13 @@ from tests.test_package import BASE, SETUP
 README = PROJECT / "README.md"
 
 
-def test_python_examples_run() -> None:
-    names: dict[str, object] = {}
-    exec("".join(blocks(README, "python")), names)  # the README's own text
-    assert names["features"].shape == (8, 32, 14, 14)  # type: ignore[attr-defined]
-
-
-def test_commands_are_run_by_a_page() -> None:
+def test_commands_and_snippets_are_run_by_a_page() -> None:
+    page = PROJECT / "docs/start/outline-a-folder.md"  # by test_docs.py
     words = commands(README, "bash")
     assert {"train", "train-localizer", "predict", "view"} <= {command[0] for command in words}
-    assert words == commands(PROJECT / "docs/start/outline-a-folder.md", "bash")  # test_docs.py
+    assert words == commands(page, "bash")
+    (snippet,) = blocks(README, "python")
+    assert [snippet] == blocks(page, "python")
 
 
 def test_commands_on_real_data_parse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
