@@ -116,6 +116,11 @@ def csv_cell(value: object) -> str:
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
 
 
+def as_text(name: str) -> str:
+    """Return a file's name with the bytes escaped that are not UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8; bytes of file names that are no text are written escaped."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))

@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -94,3 +95,16 @@ def test_samples_of_the_original_download_load_as_they_are(fundus4: Path) -> Non
             assert 0 < cup.sum() < disc.sum()
             read += 1
     assert read == 16  # four a centre
+
+
+def test_names_that_are_not_utf8_are_cases_under_a_name_that_can_be_written(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(phantoms, tmp_path / "root"))
+    for kind in ("image", "mask"):
+        path = sorted((root / "Domain1" / "train" / "ROIs" / kind).iterdir())[0]
+        path.rename(path.with_name(os.fsdecode(b"caf\xe9.png")))
+    case = find_cases(root, centres_of(SegmentationSettings())["A"])[0]
+    assert case.name == r"caf\udce9"
+    assert case.id.encode() == rb"A/train/caf\udce9"
+    assert case.read()[0].ndim == 3

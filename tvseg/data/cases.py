@@ -8,6 +8,7 @@ import numpy as np
 from tvseg.data.centres import Centre
 from tvseg.data.images import IMAGE_SUFFIXES, read_image, read_labels
 from tvseg.errors import UserError
+from tvseg.files import as_text
 
 SPLITS = ("train", "test")
 DECODING_THREADS = 2  # Pillow releases the interpreter lock
@@ -195,14 +196,15 @@ def find_pictures(folder: Path) -> dict[str, Path]:
 
 
 def _pictures(folder: Path) -> tuple[dict[str, Path], list[tuple[Path, Path]]]:
-    """Pictures of a folder by stem, and pairs of one stem."""
+    """Return pictures of a folder by stem, in text that can be written, and pairs of one stem."""
     found: dict[str, Path] = {}
     twins = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
             continue
-        if found.setdefault(path.stem, path) is not path:
-            twins.append((found[path.stem], path))
+        name = as_text(path.stem)
+        if found.setdefault(name, path) is not path:
+            twins.append((found[name], path))
     return found, twins
 
 

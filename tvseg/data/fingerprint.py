@@ -76,7 +76,7 @@ def lit_part(image: np.ndarray) -> np.ndarray:
 def fingerprint(identities: Identities) -> str:
     """One digest of a data set: of each case's id, photograph and masks."""
     lines = [f"{name} {one.image}{one.masks}" for name, one in sorted(identities.items())]
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def identify_all(cases: Sequence[Case]) -> Identities:

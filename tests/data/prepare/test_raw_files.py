@@ -1,3 +1,4 @@
+import os
 import shutil
 import struct
 import zipfile
@@ -140,3 +141,12 @@ def test_an_archive_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
     (tmp_path / "zero.zip").symlink_to("/dev/zero")
     with pytest.raises(UserError, match=r"zero.zip: must be a regular file"):
         gather([tmp_path / "zero.zip"], tmp_path / "unpacked")
+
+
+def test_names_that_are_not_utf8_can_be_printed(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xe9partement")
+    folder.mkdir()
+    (folder / "1.png").touch()
+    (file,) = gather([folder], tmp_path / "unpacked")
+    assert file.name == r"d\udce9partement/1.png"
+    assert file.path.exists()

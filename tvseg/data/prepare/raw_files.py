@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from tvseg.errors import UserError
-from tvseg.files import check_regular
+from tvseg.files import as_text, check_regular
 
 MAX_DEPTH = 32
 """Folders and archives inside one another."""
@@ -90,7 +90,7 @@ class _Walk:
         elif path.suffix.lower() == ".zip":
             yield from self.files_of(self._unpack(path, name), name, depth + 1)
         else:
-            yield RawFile(name, path)
+            yield RawFile(as_text(name), path)
 
     def _unpack(self, archive: Path, name: str) -> Path:
         folder = self.unpacked / f"{self._archives:04d}"
