@@ -6,17 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tvseg.csv_files import check_row, find_listed, read_csv, write_csv
 from tvseg.errors import UserError
-from tvseg.files import (
-    check_row,
-    find_listed,
-    read_bytes,
-    read_csv,
-    read_json,
-    temporary_folder,
-    write_csv,
-    write_text,
-)
+from tvseg.files import read_bytes, read_json, temporary_folder, write_text
 
 
 def test_a_failed_write_leaves_the_old_file(

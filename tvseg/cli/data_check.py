@@ -53,11 +53,12 @@ def check(
     """
     from tvseg.cli.tables import print_table
     from tvseg.config import load_settings
+    from tvseg.csv_files import write_csv
     from tvseg.data.centres import centres_of
     from tvseg.data.check import check_data
     from tvseg.data.check.measures import appearance_table, case_table, count_table, structure_table
     from tvseg.evaluation.tables.table import Table
-    from tvseg.files import write_csv, write_text
+    from tvseg.files import write_text
 
     settings = load_settings(configs)
     centres = centres_of(settings)

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tvseg.csv_files import read_csv
 from tvseg.data.cases import Case
 from tvseg.data.centres import Centre
 from tvseg.data.check.findings import Finding
 from tvseg.errors import UserError
-from tvseg.files import read_csv
 
 MANIFEST = "manifest.csv"
 

@@ -21,6 +21,7 @@ from functools import partial
 import numpy as np
 from scipy.io import loadmat, whosmat
 
+from tvseg.csv_files import read_csv
 from tvseg.data.centres import CUP_AND_DISC, MaskEncoding
 from tvseg.data.images import MAX_SIDE_PX
 from tvseg.data.prepare.raw_case import (
@@ -34,7 +35,7 @@ from tvseg.data.prepare.raw_case import (
 )
 from tvseg.data.prepare.raw_files import RawFile
 from tvseg.errors import UserError
-from tvseg.files import check_regular, read_csv
+from tvseg.files import check_regular
 
 CENTRE = "ORIGA"
 LAYOUT = "Images/*.jpg and Semi-automatic-annotations/*.mat, or 650image/*.jpg and 650mask/*.mat"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from tvseg.csv_files import find_listed, read_csv
 from tvseg.data.laterality import LETTERS, parse_laterality
 from tvseg.data.prepare.polygons import read_polygons
 from tvseg.data.prepare.raw_case import (
@@ -32,7 +33,6 @@ from tvseg.data.prepare.raw_case import (
 )
 from tvseg.data.prepare.raw_files import RawFile
 from tvseg.errors import UserError
-from tvseg.files import find_listed, read_csv
 
 CENTRE = "own"
 LAYOUT = "a CSV file with the columns photograph, cup and disc (or mask, or polygons)"

@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tvseg.config import ConfigError
+from tvseg.csv_files import write_csv
 from tvseg.data.cases import SPLITS
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.prepare.adapters import Adapter, adapter_of
@@ -21,7 +22,7 @@ from tvseg.data.prepare.raw_files import RawFile, gather
 from tvseg.data.prepare.refuge import ENCODING
 from tvseg.data.prepare.splits import split_cases
 from tvseg.errors import UserError
-from tvseg.files import temporary_folder, write_csv
+from tvseg.files import temporary_folder
 
 THREADS = 2
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tvseg.csv_files import check_row, find_listed, read_csv
 from tvseg.data.images import IMAGE_SUFFIXES
 from tvseg.data.laterality import Laterality, parse_laterality
 from tvseg.errors import UserError
-from tvseg.files import check_row, find_listed, read_csv
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 SUFFIXES = (*IMAGE_SUFFIXES, *DICOM_SUFFIXES)

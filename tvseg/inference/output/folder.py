@@ -10,15 +10,9 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock
 
+from tvseg.csv_files import write_csv
 from tvseg.errors import UserError
-from tvseg.files import (
-    open_atomically,
-    read_json,
-    remove_temporaries,
-    write_bytes,
-    write_csv,
-    write_json,
-)
+from tvseg.files import open_atomically, read_json, remove_temporaries, write_bytes, write_json
 from tvseg.inference.input.find import Photograph
 from tvseg.inference.output.formats import COCO, file_of
 from tvseg.inference.output.progress import FOLDER, Progress, Record

@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tvseg.csv_files import read_csv
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.geometry import Box
 from tvseg.data.images import MAX_SIDE_PX, read_labels
 from tvseg.errors import UserError
-from tvseg.files import read_csv, read_json
+from tvseg.files import read_json
 from tvseg.inference.contours import sparse_outline
 from tvseg.inference.output.folder import FAILURE_COLUMNS, OutputFolder
 from tvseg.inference.output.formats import COCO, file_of
