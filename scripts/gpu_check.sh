@@ -22,8 +22,25 @@ print("python", sys.version.split()[0], "torch", torch.__version__, "triton", tr
 END
 
 failed=0
-timeout 80 python -W "error:TVConv runs in plain torch:RuntimeWarning" -m tvseg bench operator --device cuda --threads 8 --rounds 20 --out "$out" || failed=1
-timeout 130 python -m pytest -q -p no:cacheprovider --durations 5 \
-    tests/ops/kernels/triton_numerics.py "tests/bench/test_operator_bench.py::test_rows_on_a_gpu" ||
-    failed=1
+timeout 85 python -W "error:TVConv runs in plain torch:RuntimeWarning" -m tvseg bench operator \
+    --device cuda --threads 8 --rounds 20 --out "$out" || failed=1
+
+# Nearly all the time goes into compiling: several processes, one for each core.
+numerics=tests/ops/kernels/triton_numerics.py
+parts=(
+    "channels_last_cases" "contiguous_cases" "many_tiles or every_"
+    "not cases and not many_tiles and not every_"
+)
+pids=()
+for part in "${!parts[@]}"; do
+    timeout 130 python -m pytest -q -p no:cacheprovider --durations 3 -k "${parts[$part]}" \
+        "$numerics" >"$out/tests_$part.txt" 2>&1 &
+    pids+=($!)
+done
+timeout 130 python -m pytest -q -p no:cacheprovider \
+    tests/bench/test_operator_bench.py::test_rows_on_a_gpu || failed=1
+for part in "${!parts[@]}"; do
+    wait "${pids[$part]}" || { failed=1; grep -E "^(E  |FAILED|ERROR)" "$out/tests_$part.txt" | head -20; }
+    echo "tests, ${parts[$part]}: $(tail -n 1 "$out/tests_$part.txt")"
+done
 exit $failed
