@@ -47,7 +47,7 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype | None
         if device.type == "cuda":
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            # torch 2.8 cannot say: fp32
+            # older torch cannot say: fp32
             able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
             native = device.type == "cpu" and any(able.get(name) for name in NATIVE_BF16)
         precision = "bf16" if native else "fp32"
