@@ -120,6 +120,9 @@ def test_links_without_a_target_fail_and_other_files_are_counted(tmp_path: Path)
     left_out.clear()
     find_photographs([tmp_path / "deep"], recursive=True, left_out=left_out)
     assert left_out == {"linked folder": 1}
+    (tmp_path / "deep" / "c.png").unlink()
+    with pytest.raises(ValueError, match="left out: 1 linked folder"):
+        find_photographs([tmp_path / "deep"], recursive=True)
 
 
 def test_dicom_is_known_by_its_content_where_it_has_no_suffix(tmp_path: Path) -> None:

@@ -103,6 +103,10 @@ def _walk(folder: Path, recursive: bool, left_out: Counter[str]) -> list[Path]:
             left_out[path.suffix.lower() or "no suffix"] += 1
     if not pictures:
         more = "" if recursive else "; those of sub-folders are taken with --recursive"
+        if left_out:
+            more += (
+                f"; left out: {', '.join(f'{n} {kind}' for kind, n in sorted(left_out.items()))}"
+            )
         raise UserError(f"{folder} holds no pictures ({', '.join(SUFFIXES)}){more}")
     return sorted(pictures)
 
