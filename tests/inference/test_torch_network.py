@@ -3,11 +3,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 import tvseg.inference
-from tests.inference.drawn import draw_picture, make_network
+from tests.inference.drawn import ENCODING, BrightParts, draw_picture, make_network
+from tvseg.data.normalisation import Normalisation
+from tvseg.errors import UserError
+from tvseg.inference.torch_network import TorchNetwork
 from tvseg.ops import TVConv2d
 
 FOLDER = Path(tvseg.inference.__file__).parent
@@ -39,6 +43,18 @@ def test_networks_compute_in_fp32_proper() -> None:
     make_network(Watch())(draw_picture(64, 64)[None])
     assert allowed == [False]
     assert torch.backends.cudnn.allow_tf32 == before
+
+
+@pytest.mark.parametrize("device", ["meta", "toaster", "cuda:99"])
+def test_a_device_that_computes_nothing_is_refused(device: str) -> None:
+    with pytest.raises(UserError, match="device must be one that torch finds here"):
+        TorchNetwork(
+            BrightParts(),
+            image_size=64,
+            encoding=ENCODING,
+            normalisation=Normalisation(),
+            device=device,
+        )
 
 
 FORBID_TORCH = """

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -66,6 +67,18 @@ def test_rows_are_those_of_the_pairs(folders: tuple[Path, Path], tmp_path: Path)
     assert read["case"].tolist() == ["000", "000", "001", "001", "002", "002"]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["scores"][0]["mean"] == pytest.approx(100 * read["dice"][::2].mean())
+
+
+def test_names_that_are_no_utf8_are_scored(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    for folder in folders:
+        odd = os.fsencode(folder) + b"/M\xfcller.png"
+        (folder / "000.png").rename(os.fsdecode(odd))
+    scored = score_folders(
+        *folders, protocol=HONEST, truth_encoding=BENCHMARK, prediction_encoding=BENCHMARK
+    )
+    assert not scored.failed
+    write_scored(tmp_path / "out", scored, "Caption.", HONEST)
+    assert "M\\udcfcller" in read_cases(tmp_path / "out" / "cases.csv")["case"].tolist()
 
 
 def test_each_folder_may_have_its_own_encoding(folders: tuple[Path, Path]) -> None:

@@ -12,7 +12,7 @@ from tvseg.data.centres import MaskEncoding
 from tvseg.data.images import read_labels
 from tvseg.errors import UserError
 from tvseg.evaluation.scoring.protocols import Protocol
-from tvseg.evaluation.scoring.rows import Score, score
+from tvseg.evaluation.scoring.rows import Score, as_text, score
 from tvseg.evaluation.scoring.runs import on_grid
 from tvseg.evaluation.tables.summary import scores_of, summarise
 from tvseg.files import write_json, write_text
@@ -131,5 +131,5 @@ def _about(predictions: Path, name: str) -> Score:
         "seed": 0,
         "centre": NOWHERE,
         "split": NOWHERE,
-        "case": name,
+        "case": as_text(name),
     }

@@ -17,7 +17,7 @@ from tvseg.errors import UserError
 from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.mean_mask import mean_mask, mean_mask_at
 from tvseg.evaluation.scoring.protocols import Protocol, ScoringOptions
-from tvseg.evaluation.scoring.rows import Score, score
+from tvseg.evaluation.scoring.rows import Score, as_text, score
 from tvseg.evaluation.tables.summary import scores_of, summarise
 from tvseg.files import write_json, write_text
 from tvseg.inference.load import Model, load
@@ -108,7 +108,7 @@ class Subject:
             "seed": self.seed,
             "centre": case.centre.letter,
             "split": case.split,
-            "case": case.name,
+            "case": as_text(case.name),
         }
 
 
