@@ -71,8 +71,8 @@ def test_rows_are_those_of_the_pairs(folders: tuple[Path, Path], tmp_path: Path)
 
 def test_names_that_are_no_utf8_are_scored(folders: tuple[Path, Path], tmp_path: Path) -> None:
     for folder in folders:
-        odd = os.fsencode(folder) + b"/M\xfcller.png"
-        (folder / "000.png").rename(os.fsdecode(odd))
+        (path,) = folder.glob("000.*")
+        path.rename(path.with_name(os.fsdecode(b"M\xfcller" + path.suffix.encode())))
     scored = score_folders(
         *folders, protocol=HONEST, truth_encoding=BENCHMARK, prediction_encoding=BENCHMARK
     )
