@@ -22,10 +22,10 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--model",
     "models",
-    required=True,
     multiple=True,
     type=PATH,
-    help="Run folder of tvseg train, or a checkpoint file; give several to average them.",
+    help="Run folder of tvseg train, or a checkpoint file; give several to average them. Without "
+    "it: the starter weights, trained on drawn photographs alone.",
 )
 @click.option("--out", required=True, type=PATH, help="Folder to write, new or empty.")
 @click.option(
@@ -102,8 +102,14 @@ def predict(
 
     names = [name.strip() for name in formats.split(",") if name.strip()]
     check_formats(names)
-    model = load(models, device=device, checkpoint=checkpoint, roi=roi, tta=tta)
-    _print_models(model, roi)
+    model = load(models or None, device=device, checkpoint=checkpoint, roi=roi, tta=tta)
+    if models:
+        _print_models(model, roi)
+    else:
+        click.echo(
+            "No --model: the starter weights, trained on drawn photographs alone; for research, "
+            "not for diagnosis (tvseg/weights/README.md)"
+        )
     tally = run_prediction(
         photographs,
         model.pipeline,

@@ -20,6 +20,7 @@ from tvseg.inference.prediction import Prediction
 from tvseg.inference.regions import Locator, fixed_window, parse_window, whole_pictures
 from tvseg.localizer.locate import Localizer
 from tvseg.runs.folder import RunFolder
+from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
 
 if TYPE_CHECKING:
     from tvseg.inference.torch_network import TorchNetwork
@@ -35,7 +36,7 @@ class Model:
     Attributes:
         pipeline: Applied to photographs.
         cards: Of the checkpoints, in order.
-        localizer: The run whose localizer finds the disc, ``None`` where none does.
+        localizer: File of the localizer that finds the disc, ``None`` where none does.
         about: What decides the output, as ``run.json`` keeps it.
     """
 
@@ -82,7 +83,7 @@ class Model:
 
 
 def load(
-    models: str | Path | Sequence[str | Path],
+    models: str | Path | Sequence[str | Path] | None = None,
     *,
     device: str | None = None,
     checkpoint: str = "best",
@@ -92,7 +93,8 @@ def load(
     """Load one model, or several whose probabilities are averaged.
 
     Args:
-        models: Run folders or checkpoint files.
+        models: Run folders or checkpoint files; ``None`` for the starter weights, which come with
+            the package.
         device: Where to compute: cuda, mps or cpu; ``None`` chooses.
         checkpoint: ``best`` or ``last`` of run folders.
         roi: Region of interest: ``auto``, found by the localizer of the first run that has one,
@@ -103,16 +105,19 @@ def load(
         UserError: A file that is no checkpoint, models that do not agree, or a wrong ``roi``.
     """
     given = None if roi in ("auto", "none") else parse_window(roi)
+    models = STARTER if models is None else models
     paths = [Path(one) for one in ([models] if isinstance(models, str | Path) else models)]
     files = [find_checkpoint(path, checkpoint) for path in paths]
     loaded = [_load_network(file, device) for file in files]
     ensemble = Ensemble([network for network, _ in loaded], mirror=tta)
-    run = _with_localizer(paths) if roi == "auto" else None
+    localizer = _find_localizer(paths) if roi == "auto" else None
     locate: Locator = whole_pictures
     if given is not None:
         locate = fixed_window(given)
-    elif run is not None:
-        locate = Localizer.from_run(run, device).locate
+    elif localizer == STARTER_LOCALIZER:
+        locate = Localizer.from_file(localizer, device).locate
+    elif localizer is not None:
+        locate = Localizer.from_run(localizer.parent, device).locate
     about = {
         "models": [
             {
@@ -124,7 +129,7 @@ def load(
             }
             for path, file, (_, card) in zip(paths, files, loaded, strict=True)
         ],
-        "localizer": None if run is None else _sha256(run.localizer),
+        "localizer": None if localizer is None else _sha256(localizer),
         "structures": list(ensemble.encoding.structures),
         "encoding": {str(key): list(names) for key, names in ensemble.encoding.values.items()},
         "roi": roi,
@@ -136,7 +141,7 @@ def load(
     return Model(
         Pipeline(ensemble, locate),
         cards=[card for _, card in loaded],
-        localizer=None if run is None else run.path,
+        localizer=localizer,
         about=about,
     )
 
@@ -168,9 +173,13 @@ def _load_network(file: Path, device: str | None) -> tuple["TorchNetwork", "Card
     return TorchNetwork.from_checkpoint(file, device)
 
 
-def _with_localizer(models: Sequence[Path]) -> RunFolder | None:
-    runs = [RunFolder(model) for model in models if model.is_dir()]
-    return next((run for run in runs if run.localizer.is_file()), None)
+def _find_localizer(models: Sequence[Path]) -> Path | None:
+    files = [
+        RunFolder(model).localizer if model.is_dir() else STARTER_LOCALIZER
+        for model in models
+        if model.is_dir() or model == STARTER
+    ]
+    return next((file for file in files if file.is_file()), None)
 
 
 def _sha256(path: Path) -> str:

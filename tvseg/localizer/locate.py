@@ -69,15 +69,13 @@ class Localizer:
         Raises:
             UserError: There is none, a damaged one, or one of another run or hold-out.
         """
-        from tvseg.device import choose_device
         from tvseg.localizer.checkpoint import load_localizer
-        from tvseg.models.array_network import ArrayNetwork
 
         run = run if isinstance(run, RunFolder) else RunFolder(run)
         command = f"tvseg train-localizer {run.path} --data ROOT"
         if not run.localizer.is_file():
             raise UserError(f"{run.path} must hold {run.localizer.name}; make it with '{command}'")
-        network, card = load_localizer(run.localizer)
+        _, card = load_localizer(run.localizer)
         about = run.info()
         name = run_name(run.settings(), about["holdout"])
         for what, own, expected in (
@@ -90,6 +88,20 @@ class Localizer:
                     f"{run.localizer} must be of the run beside it: its {what} is {own}, the run's "
                     f"is {expected}; make another with '{command}'"
                 )
+        return Localizer.from_file(run.localizer, device)
+
+    @staticmethod
+    def from_file(path: Path, device: str | None = None) -> "Localizer":
+        """Load a localizer's file.
+
+        Raises:
+            UserError: Not such a file, or a damaged one.
+        """
+        from tvseg.device import choose_device
+        from tvseg.localizer.checkpoint import load_localizer
+        from tvseg.models.array_network import ArrayNetwork
+
+        network, card = load_localizer(path)
         on_arrays = ArrayNetwork(
             network, normalisation=card.normalisation, device=choose_device(device)
         )
