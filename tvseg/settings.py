@@ -95,6 +95,7 @@ class SegmentationSettings(RunSettings):
     aspp_dilation: Literal["none", "atrous"] = "none"
     encoder: str = "mobilenet_v2_320"
     encoder_weights: str = "imagenet"
+    init: str | None = Field(default=None, min_length=1)
     image_size: int = Field(default=256, ge=32, le=4096, multiple_of=16)
     augment: Literal["none", "scale_crop", "strong"] = "scale_crop"
     phantoms: float = Field(default=0, ge=0, le=1)

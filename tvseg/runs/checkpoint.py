@@ -18,9 +18,13 @@ from tvseg.data.normalisation import Normalisation
 from tvseg.errors import UserError
 from tvseg.files import write_bytes
 from tvseg.models import TVDeepLabV3Plus, build_model
+from tvseg.runs.starter import STARTER
 from tvseg.settings import SegmentationSettings
 
 METADATA_KEY = "tvseg"
+
+WIDE_BRANCHES = "decoder.aspp.wide."
+"""Where the networks of two variants differ."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,38 @@ def load_network(path: Path) -> tuple[TVDeepLabV3Plus, Card]:
             f"{path}: weights must be finite; {len(bad)} tensors hold NaN or Inf, first {bad[0]}"
         )
     return network.eval(), card
+
+
+def start_from(network: nn.Module, source: str) -> int:
+    """Load the weights of a trained network whose wide ASPP branches may be other operators.
+
+    Args:
+        network: To load into.
+        source: ``starter``, or a checkpoint file.
+
+    Returns:
+        How many tensors keep their random values: those of the wide ASPP branches, if any.
+
+    Raises:
+        UserError: No such checkpoint, or one of another network.
+    """
+    path = STARTER if source == "starter" else Path(source).expanduser()
+    if not path.is_file():
+        raise UserError(f"init must be starter or a checkpoint file; {path} does not exist")
+    trained, state = load_network(path)[0].state_dict(), network.state_dict()
+    fits = {
+        name: value
+        for name, value in trained.items()
+        if name in state and state[name].shape == value.shape
+    }
+    other = [name for name in {*trained, *state} - {*fits} if not name.startswith(WIDE_BRANCHES)]
+    if other:
+        raise UserError(
+            f"init={source}: the checkpoint must be of the same encoder and structures; "
+            f"{len(other)} tensors differ, first {min(other)}"
+        )
+    network.load_state_dict(state | fits)
+    return len(state) - len(fits)
 
 
 def _read_safetensors(path: Path) -> tuple[Card, dict[str, torch.Tensor]]:

@@ -21,7 +21,14 @@ from tvseg.device import choose_device, choose_precision, keep_freed_memory
 from tvseg.errors import UserError
 from tvseg.extras import require
 from tvseg.runs.affinity import affinity_maps, record_affinity
-from tvseg.runs.checkpoint import Card, load_training, network_of, save_training, save_weights
+from tvseg.runs.checkpoint import (
+    Card,
+    load_training,
+    network_of,
+    save_training,
+    save_weights,
+    start_from,
+)
 from tvseg.runs.folder import RunFolder, now, provenance
 from tvseg.settings import SegmentationSettings
 from tvseg.training.data import Data, images_per_step, make_loader, read_data
@@ -71,7 +78,9 @@ def train(
     )
     keep_freed_memory()
     torch.manual_seed(settings.seed)
-    network = network_of(settings, pretrained=not going_on)
+    network = network_of(settings, pretrained=not (going_on or settings.init))
+    if settings.init and not going_on and (random := start_from(network, settings.init)):
+        tqdm.write(f"init={settings.init}: {random} tensors, all of ASPP branches, begin at random")
     if settings.train.log_affinity and not affinity_maps(network):
         raise UserError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
     data = read_data(root, settings, holdout)

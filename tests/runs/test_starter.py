@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from tvseg.cli import cli
+from tvseg.config import load_settings
+from tvseg.data.dataset import drawn_example
+from tvseg.data.phantoms.random_draw import draw_random_field
+from tvseg.inference.load import load
+from tvseg.metrics import dice
+from tvseg.runs.checkpoint import load_network, network_of, start_from
+from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
+from tvseg.training.train import train
+
+
+def test_the_files_are_small_and_say_what_they_are() -> None:
+    assert STARTER.stat().st_size + STARTER_LOCALIZER.stat().st_size <= 30e6
+    _, card = load_network(STARTER)
+    assert card.settings.phantoms == 1  # nothing but phantoms
+    assert card.holdout == "none"
+    assert "/" not in card.settings.encoder_weights  # of another machine
+
+
+def test_regions_that_it_has_not_seen_are_segmented() -> None:
+    model = load(roi="none")
+    scores = []
+    for index in range(12):
+        image, masks = drawn_example(2**40, index, side_px=192, names=("cup", "disc"))
+        predicted = model(image).masks
+        scores.append([dice(predicted[n], masks[..., c] > 0) for c, n in enumerate(predicted)])
+    cup, disc = np.mean(scores, axis=0)
+    assert disc > 0.9
+    assert cup > 0.75
+
+
+def test_the_disc_is_found_in_full_photographs() -> None:
+    model = load()
+    assert model.localizer == STARTER_LOCALIZER
+    found = []
+    for index in range(6):
+        field = draw_random_field(np.random.default_rng([2**40, index]), side_px=400)
+        result = model(field.image)
+        found.append(dice(result.masks["disc"], field.disc) > 0.6)
+    assert sum(found) >= 5
+
+
+def test_predict_without_a_model_says_what_it_uses(phantoms: Path, tmp_path: Path) -> None:
+    photograph = next((phantoms / "FullField" / "image").iterdir())
+    arguments = ["predict", str(photograph), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.output
+    assert result.output.count("starter weights") == 1
+    assert "Predicted 1 of 1" in result.output
+
+
+@pytest.mark.parametrize(("aspp", "random"), [("depthwise", 0), ("dense", 18)])
+def test_a_network_begins_with_the_starter_weights(aspp: str, random: int) -> None:
+    settings = load_settings(None, [f"aspp={aspp}", "encoder_weights=none"])
+    network = network_of(settings, pretrained=False)
+    assert start_from(network, "starter") == random
+    trained = load_network(STARTER)[0].state_dict()
+    state = network.state_dict()
+    same = [torch.equal(state[name], value) for name, value in trained.items() if name in state]
+    assert sum(same) >= len(trained) - random
+
+
+@pytest.mark.parametrize(
+    ("init", "keys", "message"),
+    [
+        ("nowhere.safetensors", [], "does not exist"),
+        ("starter", ["encoder=resnet18"], "same encoder and structures"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(init: str, keys: list[str], message: str) -> None:
+    settings = load_settings(None, ["aspp=depthwise", *keys])
+    with pytest.raises(ValueError, match=message):
+        start_from(network_of(settings, pretrained=False), init)
+
+
+def test_a_training_starts_from_them(
+    phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(
+        None,
+        ["init=starter", "aspp=tvconv", "image_size=64", "precision=fp32", "train.epochs=1",
+         "train.steps_per_epoch=1", "train.images_per_centre=2", "train.learning_rate=1e-9"],
+    )  # fmt: skip
+    run = train(settings, holdout="A", root=phantoms, runs=tmp_path)
+    assert "begin at random" in capsys.readouterr().out
+    encoder = load_network(run.best)[0].encoder.state_dict()
+    starter = load_network(STARTER)[0].encoder.state_dict()
+    name = "features.1.conv.0.0.weight"
+    assert torch.allclose(encoder[name], starter[name], atol=1e-6)
