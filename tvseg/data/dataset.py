@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
 from tvseg.data.augment import Augmentation
-from tvseg.data.cases import Case
+from tvseg.data.cases import DECODING_THREADS, Case
 from tvseg.data.fingerprint import Identities, Identity, identify
 from tvseg.data.images import pad_to_square, resize_image, resize_mask
 from tvseg.data.phantoms.random_draw import draw_random_roi
@@ -33,23 +33,20 @@ class LoadedCases:
 
     def subset(self, cases: Sequence[Case]) -> "LoadedCases":
         """Some of these cases, in the given order; their pixels are copied."""
-        place = {case.id: index for index, case in enumerate(self.cases)}
-        indices = [place[case.id] for case in cases]
+        index_of = {case.id: index for index, case in enumerate(self.cases)}
+        indices = [index_of[case.id] for case in cases]
         return LoadedCases(tuple(cases), self.images[indices], self.masks[indices])
 
 
-def load_cases(
-    cases: Sequence[Case], *, image_size: int, threads: int = 2
-) -> tuple[LoadedCases, Identities]:
+def load_cases(cases: Sequence[Case], *, image_size: int) -> tuple[LoadedCases, Identities]:
     """Decode, check, pad to square and resize cases, each once.
 
     Args:
         cases: At least one case.
         image_size: Side in px that the network sees.
-        threads: Decoding threads (Pillow releases the interpreter lock).
 
     Returns:
-        The cases in memory, and what tells their native pixels apart.
+        The cases in memory, and digests of their native pixels.
 
     Raises:
         ValueError: A case that cannot be read or breaks its centre's encoding.
@@ -61,7 +58,7 @@ def load_cases(
         square = [resize_mask(pad_to_square(mask), image_size) for mask in masks]
         return resized, np.stack(square, axis=-1).astype(np.uint8), identify(image, masks)
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(DECODING_THREADS) as pool:
         steps = pool.map(load, cases)
         loaded = list(tqdm(steps, "reading photographs", len(cases), leave=False))
     images, masks, identities = zip(*loaded, strict=True)
