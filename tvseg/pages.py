@@ -1,4 +1,4 @@
-"""HTML pages of one look that carry all they show with them and ask for nothing."""
+"""HTML pages of one style that contain all they show and load nothing."""
 
 import base64
 
@@ -6,13 +6,13 @@ import jinja2
 
 
 def environment(package: str) -> jinja2.Environment:
-    """Templates of a package of ours, which may include the look that all pages share.
+    """Return the templates of a package of ours, which may include the style of all pages.
 
     Args:
-        package: Its name; the templates lie in its folder ``templates``.
+        package: Its name; the templates are in its folder ``templates``.
 
     Returns:
-        An environment that escapes all values and refuses names that nobody gave.
+        An environment that escapes all values and refuses undefined names.
     """
     return jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader("tvseg")]),
@@ -24,10 +24,10 @@ def environment(package: str) -> jinja2.Environment:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """A file as an address that holds it.
+    """Return a file as a data URI.
 
     Args:
-        content: Of the file.
-        kind: Its media type, such as ``image/png``.
+        content: Bytes of the file.
+        kind: Media type, such as ``image/png``.
     """
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

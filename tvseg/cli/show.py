@@ -22,13 +22,13 @@ VARIANCES = {
 NOTE = """\
 spread: standard deviation of a map over its positions. kernels vary: share of the generated
 kernels' mean square that changes with position. with constant maps: what of it remains when each
-map is set to its mean, since zero padding and layer norm in the generator tell positions apart too.
+map is set to its mean, since padding and layer norm in the generator distinguish positions too.
 """
 
 
 @click.group()
 def show() -> None:
-    """Draw what TVConv has learned of positions, and whether pictures share a layout."""
+    """Draw what TVConv has learned of positions, or whether photographs share a layout."""
 
 
 @show.command()
@@ -37,13 +37,13 @@ def show() -> None:
     "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
 )
 @click.option(
-    "--out", type=FILE, help="PNG file to draw; by default affinity.png in the run folder."
+    "--out", type=FILE, help="PNG file to draw (default: affinity.png in the run folder)."
 )
 def affinity(run: Path, checkpoint: str, out: Path | None) -> None:
     """Draw the learned affinity maps of every TVConv layer of RUN, as in the paper's Figure 5.
 
-    Where the run was trained with train.log_affinity=true, their course over training is drawn too,
-    into a second file beside the first whose name ends in -course.png.
+    For a run trained with train.log_affinity=true, also draw their course over training, to a
+    second file whose name ends in -course.png.
     """
     from tvseg.evaluation.analysis.affinity import affinity_figure, course_figure, layer_table
     from tvseg.evaluation.plot_style import to_png
@@ -72,7 +72,7 @@ def affinity(run: Path, checkpoint: str, out: Path | None) -> None:
         write_bytes(path, to_png(figure))
         click.echo(f"Drew {path}")
     if not folder.affinity.is_file():
-        click.echo("Their course over training is kept by runs with train.log_affinity=true.")
+        click.echo("To draw their course over training, train with train.log_affinity=true.")
 
 
 def _print_layers(table: "pd.DataFrame") -> None:
@@ -99,8 +99,8 @@ def _print_layers(table: "pd.DataFrame") -> None:
 @show.command()
 @click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @options.config_files(options.SETTINGS)
-@click.option("--out", type=FILE, help="PNG file to draw: variances, and where pictures agree.")
-@click.option("--csv", type=FILE, help="CSV file to write: the table with all its digits.")
+@click.option("--out", type=FILE, help="PNG file to draw: variances, and where photographs agree.")
+@click.option("--csv", type=FILE, help="CSV file to write: the table in full precision.")
 @options.device
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def layout(
@@ -111,12 +111,12 @@ def layout(
     device: str | None,
     overrides: tuple[str, ...],
 ) -> None:
-    """Compare the variance of encoder features within and between the pictures below ROOT.
+    """Compare the variance of encoder features within and between the photographs below ROOT.
 
-    Large intra-image and small cross-image variance is what TVConv is made for (the paper's Figure
-    1e). Features are those of the encoder's last map, with the weights that training begins with:
-    set encoder, encoder_weights and image_size by --config or KEY=VALUE. All images of each centre
-    are taken, of both splits; masks are not looked at.
+    TVConv is made for large intra-image and small cross-image variance (the paper's Figure 1e).
+    Features are those of the encoder's last map, with the weights at the start of training: set
+    encoder, encoder_weights and image_size by --config or KEY=VALUE. All images of each centre are
+    used, of both splits; masks are not read.
     """
     import torch
 

@@ -26,7 +26,7 @@ def variant_colours(variants: Sequence[str]) -> dict[str, str]:
     """Return a colour for each variant.
 
     A registered one has the colour of its number in the register, unless one before it among
-    ``variants`` has it; so the variants of the paper look the same everywhere.
+    ``variants`` has it; so the variants of the paper have the same colours everywhere.
     """
     register = _networks()
     found = {MEAN_MASK: _NO_NETWORK}

@@ -11,7 +11,7 @@ def check_mask(mask: Mask, name: str) -> None:
     """Raise unless an array is a mask.
 
     Args:
-        mask: The array to look at.
+        mask: The array to check.
         name: What the caller names it, for the message.
 
     Raises:

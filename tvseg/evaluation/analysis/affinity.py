@@ -18,13 +18,13 @@ from tvseg.ops import TVConv2d
 from tvseg.runs.affinity import Course, tv_conv_layers
 
 START = 1.0  # every map begins so, section 4.1 of the paper
-COLOURS = "PuOr_r"  # white in its middle, and told apart with any colour vision
+COLOURS = "PuOr_r"  # white in its middle; differs with any colour vision
 SHOWN_EPOCHS = 6
 LINE_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#222222")
 
 
 def layer_table(network: nn.Module) -> pd.DataFrame:
-    """What each TVConv layer of a network has learned of positions.
+    """Return what each TVConv layer of a network has learned of positions.
 
     Args:
         network: Any network.
@@ -34,7 +34,7 @@ def layer_table(network: nn.Module) -> pd.DataFrame:
         standard deviation over positions, averaged over maps) of their values; ``kernels``, the
         share of the generated kernels' mean square that varies with position; ``kernels_constant``,
         the same when each map is set to its mean: zero padding and the layer norms of the weight
-        generator tell positions apart too.
+        generator distinguish positions too.
     """
     rows = []
     for name, layer in tv_conv_layers(network).items():
@@ -69,7 +69,7 @@ def affinity_figure(maps: Mapping[str, np.ndarray], title: str) -> Figure:
 
     Args:
         maps: Layer name -> (affinity channels, height, width), at least one layer.
-        title: What stands above.
+        title: Title of the figure.
     """
     columns = max(len(layer) for layer in maps.values())
     figure = _figure(len(maps), columns)
@@ -96,7 +96,7 @@ def course_figure(course: Course, title: str) -> Figure:
 
     Args:
         course: Of one training.
-        title: What stands above.
+        title: Title of the figure.
     """
     places = np.linspace(0, len(course.epochs) - 1, min(SHOWN_EPOCHS, len(course.epochs)))
     shown = np.unique(places.round().astype(int))

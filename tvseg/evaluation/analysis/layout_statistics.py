@@ -38,9 +38,9 @@ class Layout:
     Attributes:
         images: Number of pictures.
         placed: Of the pictures as they are.
-        moved: Of the pictures each shifted around its edges by a random distance in both axes: what
-            is in them stays, where it is does not. What layout is left is the encoder's own, by
-            its zero padding.
+        moved: Of the pictures each shifted around its edges by a random distance in both axes: the
+            content stays, its position does not. The layout that is left is that of the encoder's
+            zero padding.
     """
 
     images: int

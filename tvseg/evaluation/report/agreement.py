@@ -17,12 +17,12 @@ LIMIT_SDS = 1.96
 
 
 def ratios(cases: pd.DataFrame) -> pd.DataFrame:
-    """The rows that have both vertical cup-to-disc ratios, one an image and seed."""
+    """Return the rows that have both vertical cup-to-disc ratios, one an image and seed."""
     return cases.dropna(subset=["vcdr", "true_vcdr"])
 
 
 def agreement(cases: pd.DataFrame, variants: Sequence[str]) -> pd.DataFrame:
-    """How far predicted vertical cup-to-disc ratios are from the true ones.
+    """Return how far predicted vertical cup-to-disc ratios are from the true ones.
 
     Rows of several seeds count one by one: averaged over seeds first, a variant would seem to agree
     better than any network of it does. The interval is over images.
@@ -43,11 +43,11 @@ def agreement(cases: pd.DataFrame, variants: Sequence[str]) -> pd.DataFrame:
     found = []
     for variant in variants:
         own = ratios(cases[cases["variant"] == variant])
-        places = [
+        groups = [
             (centre, own[own["centre"] == centre]) for centre in sorted(own["centre"].unique())
         ]
-        places += [(ALL, own)] if len(places) > 1 else []
-        found += [{"variant": variant, "centre": centre, **_agree(rows)} for centre, rows in places]
+        groups += [(ALL, own)] if len(groups) > 1 else []
+        found += [{"variant": variant, "centre": centre, **_agree(rows)} for centre, rows in groups]
     columns = ["n", "mae", "bias", "bias_low", "bias_high", "limit_low", "limit_high"]
     return pd.DataFrame(found, columns=["variant", "centre", *columns])
 
@@ -70,7 +70,7 @@ def _agree(rows: pd.DataFrame) -> dict[str, float]:
 
 @rc_context(STYLE)
 def bland_altman(cases: pd.DataFrame, variant: str, centres: Sequence[str]) -> Figure:
-    """Predicted against true vertical cup-to-disc ratio, and their difference by their mean.
+    """Draw predicted against true vertical cup-to-disc ratios, and differences by means.
 
     Lines on the right are the bias and the 95 % limits of agreement over all centres.
 

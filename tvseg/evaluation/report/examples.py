@@ -1,4 +1,4 @@
-"""Which cases to show of each centre, and their predictions, made again by the scored networks."""
+"""The cases to show of each centre, and their predictions, repeated by the scored networks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,11 +43,11 @@ def rank_cases(cases: pd.DataFrame, variants: Sequence[str]) -> pd.DataFrame:
     chosen = []
     for _, centre in means.groupby("centre"):
         order = centre.sort_values(["dice", "case"], ascending=[False, True])
-        places = {"best": 0, "worst": len(order) - 1, "median": (len(order) - 1) // 2}
-        first = {places[rank]: rank for rank in reversed(("best", "worst", "median"))}
+        ranks = {"best": 0, "worst": len(order) - 1, "median": (len(order) - 1) // 2}
+        first = {ranks[rank]: rank for rank in reversed(("best", "worst", "median"))}
         chosen += [
-            {key: order.iloc[place][key] for key in IMAGE} | {"rank": rank}
-            for place, rank in sorted(first.items())
+            {key: order.iloc[index][key] for key in IMAGE} | {"rank": rank}
+            for index, rank in sorted(first.items())
         ]
     return pd.DataFrame(chosen, columns=[*IMAGE, "rank"])
 
@@ -82,16 +82,16 @@ def predict_examples(
     read = [_read(found, row["split"], row["case"], root) for row in chosen.to_dict("records")]
     predicted = [_predict(run, read, scoring, device) for run in runs.values()]
     examples = []
-    for place, (case, image, truth) in enumerate(read):
+    for index, (case, image, truth) in enumerate(read):
         of_case = cases[(cases["split"] == case.split) & (cases["case"] == case.name)]
-        predictions = {v: own[place] for v, own in zip(runs, predicted, strict=True)}
+        predictions = {v: masks[index] for v, masks in zip(runs, predicted, strict=True)}
         scores = {v: _dice(of_case, v, run) for v, run in runs.items()}
         true = on_grid(truth, scoring.protocol)
         for variant, run in runs.items():
             _check_same(predictions[variant], true, scores[variant], run, scoring)
         examples.append(
             Example(
-                rank=chosen["rank"].iloc[place],
+                rank=chosen["rank"].iloc[index],
                 name=case.name,
                 image=_photograph_on_grid(image, scoring.protocol),
                 truth=true,
@@ -120,7 +120,7 @@ def _predict(
 
 
 def _dice(rows: pd.DataFrame, variant: str, run: RunFolder) -> dict[str, float]:
-    """Of each structure of a case, as a run has scored it."""
+    """Return the Dice of each structure of a case, as a run has scored it."""
     own = rows[(rows["variant"] == variant) & (rows["run"] == run.path.name)]
     return dict(zip(own["structure"], own["dice"], strict=True))
 

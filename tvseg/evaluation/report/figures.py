@@ -31,7 +31,7 @@ _BOXES_SHARE = 0.8  # of the room between two centres
 
 @rc_context(STYLE)
 def box_plot(cases: pd.DataFrame, metric: str, variants: Sequence[str]) -> Figure:
-    """Distribution of a metric over images: a panel a structure, a box a centre and variant.
+    """Draw the distribution of a metric: a panel a structure, a box a centre and variant.
 
     Boxes show median and quartiles, whiskers reach to 1.5 times the quartiles' distance; every
     image, averaged over seeds, is a dot. Distances have a logarithmic axis from 1 px on.
@@ -63,19 +63,19 @@ def _boxes(
     axes: Axes, values: pd.DataFrame, centres: Sequence[str], colours: dict[str, str]
 ) -> None:
     width = _BOXES_SHARE / len(colours)
-    rng = np.random.default_rng(0)  # where dots lie beside one another carries no meaning
+    rng = np.random.default_rng(0)  # the horizontal scatter carries no meaning
     axes.grid(visible=False, axis="x")
     for index, (variant, colour) in enumerate(colours.items()):
         offset = (index + 0.5) * width - _BOXES_SHARE / 2
-        for place, centre in enumerate(centres):
+        for column, centre in enumerate(centres):
             own = values[(values["variant"] == variant) & (values["centre"] == centre)]["value"]
             if own.empty:
                 continue
             spread = rng.uniform(-0.3, 0.3, len(own)) * width
-            axes.plot(place + offset + spread, own, ".", color=colour, markersize=2.5, alpha=0.6)
+            axes.plot(column + offset + spread, own, ".", color=colour, markersize=2.5, alpha=0.6)
             axes.boxplot(
                 own.to_numpy(),
-                positions=[place + offset],
+                positions=[column + offset],
                 widths=0.85 * width,
                 showfliers=False,  # they are among the dots
                 patch_artist=True,
@@ -91,7 +91,7 @@ def _boxes(
 def pair_scatter(
     cases: pd.DataFrame, metric: str, pair: tuple[str, str], centres: Sequence[str]
 ) -> Figure:
-    """A metric of two variants image by image, a panel a structure; equal scores on the line.
+    """Draw a metric of two variants image by image, a panel a structure.
 
     Args:
         cases: Rows of ``cases.csv`` files, with images that both have scored.
@@ -120,7 +120,7 @@ def pair_scatter(
 
 
 def _square(axes: Axes, values: np.ndarray, metric: str) -> None:
-    """Equal limits on both axes, and the line on which both variants are equally good."""
+    """Set equal limits on both axes, and draw the line on which both variants are equally good."""
     low, high = float(values.min()), float(values.max())
     margin = 0.05 * (high - low) or 1.0
     limits = (low - margin, high + margin)
@@ -144,7 +144,7 @@ def _wins(values: pd.DataFrame, metric: str, pair: tuple[str, str]) -> str:
 
 @rc_context(STYLE)
 def difference_plot(comparison: pd.DataFrame, metric: str, centres: Sequence[str]) -> Figure:
-    """Mean differences of pairs of variants with their intervals: a panel a structure.
+    """Draw mean differences of pairs of variants with their intervals, a panel a structure.
 
     Args:
         comparison: Rows of one metric with ``structure``, ``centre``, ``first``, ``second``, ``n``,
@@ -162,9 +162,9 @@ def difference_plot(comparison: pd.DataFrame, metric: str, centres: Sequence[str
     panels = figure.subplots(len(structures), 1, squeeze=False, sharex=True)[:, 0]
     for axes, structure in zip(panels, structures, strict=True):
         here = comparison[comparison["structure"] == structure]
-        for place, (first, second) in enumerate(pairs):
+        for row, (first, second) in enumerate(pairs):
             rows = here[(here["first"] == first) & (here["second"] == second)]
-            _intervals(axes, rows, place, marks, METRICS[metric].factor)
+            _intervals(axes, rows, row, marks, METRICS[metric].factor)
         axes.axvline(0, color="black", linewidth=0.8)
         axes.set_yticks(range(len(pairs)), [f"{first}\nvs {second}" for first, second in pairs])
         axes.set_ylim(len(pairs) - 0.5, -0.5)
@@ -178,11 +178,11 @@ def difference_plot(comparison: pd.DataFrame, metric: str, centres: Sequence[str
 
 
 def _intervals(
-    axes: Axes, rows: pd.DataFrame, place: int, marks: dict[str, tuple[str, str]], factor: float
+    axes: Axes, rows: pd.DataFrame, row: int, marks: dict[str, tuple[str, str]], factor: float
 ) -> None:
     step = 0.7 / max(len(marks), 1)
     for index, (centre, (colour, mark)) in enumerate(marks.items()):
-        at = place + (index - (len(marks) - 1) / 2) * step
+        at = row + (index - (len(marks) - 1) / 2) * step
         own = rows[rows["centre"] == centre]
         for bounds in own[["low", "high"]].to_numpy():
             axes.plot(factor * bounds, [at, at], color=colour)
@@ -195,7 +195,7 @@ def _intervals(
 
 @rc_context(STYLE)
 def training_curves(epochs: pd.DataFrame, variants: Sequence[str]) -> Figure:
-    """Loss and validation Dice by epoch, a line a run; a ring marks the epoch that was kept.
+    """Draw loss and validation Dice by epoch, a line a run, a ring at the epoch that was kept.
 
     Args:
         epochs: Rows of ``metrics.csv`` files with ``variant``, ``seed`` and ``best_epoch`` added.
@@ -247,7 +247,7 @@ def _in_units(cases: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def _plain_log(axis: Axis, values: np.ndarray) -> None:
-    """Mark a logarithmic axis with numbers as people write them."""
+    """Label a logarithmic axis with plain numbers."""
     wide = values.size > 0 and values.max() > 20 * values.min()
     axis.set_major_locator(LogLocator(subs=(1, 3) if wide else (1, 2, 5)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -51,7 +51,7 @@ class Scoring:
 
     @property
     def options(self) -> ScoringOptions:
-        """What was scored, the protocol apart."""
+        """What was scored, without the protocol."""
         return ScoringOptions(self.images, self.checkpoint, self.tta, self.roi)
 
     def file(self, run: RunFolder) -> Path:
@@ -75,7 +75,7 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that may stand in one table, with their scores.
+    """Runs that may be compared in one table, with their scores.
 
     Attributes:
         title: The settings in which they differ from the other groups.

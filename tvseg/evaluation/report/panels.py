@@ -49,7 +49,7 @@ def panels(examples: Sequence[Example]) -> Figure:
     """Draw cases as rows: the photograph, then each variant's contours, enlarged.
 
     Truth is red, the disc green, the cup blue; a white frame in the photograph shows what is
-    enlarged, which is the same for all variants of a case. Below stands each structure's Dice in %.
+    enlarged, which is the same for all variants of a case. Below it is each structure's Dice in %.
 
     Args:
         examples: Cases of one centre, with the same variants.

@@ -169,7 +169,7 @@ def agreement_section(group: Group) -> Section:
     ]
     words = [
         "REFUGE rule: the largest count of pixels in a column of the cup over that of the disc. "
-        "Every image and seed is a row of its own. Bias: mean of prediction minus truth with its "
+        "Every image and seed is a separate row. Bias: mean of prediction minus truth with its "
         "bootstrap 95 % interval over images; limits of agreement: bias ± 1.96 standard "
         "deviations, within which 19 of 20 differences are expected. Two experts differ by about "
         "0.08. Images without a predicted disc have no ratio and are left out.",
@@ -264,7 +264,7 @@ def training_section(group: Group) -> Section:
 
 
 def _epochs(run: RunFolder) -> pd.DataFrame:
-    """Return the rows of a run's ``metrics.csv`` with what tells runs apart."""
+    """Return the rows of a run's ``metrics.csv`` with what identifies the run."""
     try:
         rows = pd.DataFrame(run.read_metrics())[["epoch", "loss", "dice"]].apply(pd.to_numeric)
     except (KeyError, ValueError, TypeError, csv.Error) as error:

@@ -67,7 +67,7 @@ def write_report(
             files[f"tables/{table.name}.md"] = to_markdown(table).encode()
     files[PAGE] = render(title, chapters, embedded).encode()
     stale = set(_earlier(out)) - set(files)
-    # The manifest names old and new files as long as both may lie here.
+    # The manifest names old and new files as long as both may be in the folder.
     about = {"tvseg": tvseg.__version__, "title": title, "runs": list(runs)}
     write_json(out / MANIFEST, about | {"files": sorted(stale | set(files))})
     for name, content in files.items():

@@ -10,7 +10,7 @@ from tvseg.data.images import pad_to_square, read_labels, resize_mask
 
 
 def mean_mask(train_cases: Sequence[Case], *, side_px: int) -> np.ndarray:
-    """The domain-balanced mean of training masks: the mean over centres of each centre's mean.
+    """Return the mean over centres of the mean of each centre's training masks.
 
     Args:
         train_cases: Cases of the source centres' train splits.
@@ -30,7 +30,7 @@ def mean_mask(train_cases: Sequence[Case], *, side_px: int) -> np.ndarray:
 
 
 def mean_mask_at(mean: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The mean mask as a prediction for an image of some size.
+    """Return the mean mask as a prediction for an image of some size.
 
     Args:
         mean: float32 (S, side, side).
@@ -38,7 +38,7 @@ def mean_mask_at(mean: np.ndarray, height: int, width: int) -> np.ndarray:
         width: Of the image, in px.
 
     Returns:
-        bool (S, height, width): where more than half of the masks lie.
+        bool (S, height, width): where more than half of the masks are.
     """
     side = max(height, width)
     size = (side, side)

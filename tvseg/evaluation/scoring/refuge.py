@@ -19,7 +19,7 @@ SUFFIX = ".bmp"
 
 
 def check_submission(submission: Path, images: Path) -> list[str]:
-    """Look for whatever the challenge's evaluator would stumble over or pass over in silence.
+    """Return what the challenge's evaluator would fail on or leave out without a word.
 
     Args:
         submission: Folder of masks, ``NAME.bmp`` for each photograph.
@@ -50,7 +50,7 @@ def check_submission(submission: Path, images: Path) -> list[str]:
 
 
 def _fault(path: Path, photograph: Path) -> str | None:
-    """What is wrong with a file, or ``None``."""
+    """Return what is wrong with a file, or ``None``."""
     try:
         content = path.read_bytes()
         picture = Image.open(io.BytesIO(content), formats=["BMP"])

@@ -29,7 +29,7 @@ IMAGES = ("test", "all")
 
 
 def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
-    """Finished runs among run folders and folders of runs, sorted by name.
+    """Return the finished runs among run folders and folders of runs, sorted by name.
 
     Raises:
         ValueError: A path that is neither, or nothing finished in any.
@@ -215,7 +215,7 @@ def predict_on_grid(model: Model, image: np.ndarray, protocol: Protocol) -> np.n
 
 
 def scored_cases(fold: Fold, images: str) -> list[Case]:
-    """The cases that count: of the target, or of all centres' test splits when there is none.
+    """Return the cases to score: of the target, or of all centres' test splits when there is none.
 
     Raises:
         ValueError: An unknown choice of images, or all images of centres that were trained on.
@@ -230,7 +230,7 @@ def scored_cases(fold: Fold, images: str) -> list[Case]:
 
 
 def cases_by_centre(root: Path, settings: SegmentationSettings) -> dict[str, list[Case]]:
-    """Every centre's cases below a data root."""
+    """Return every centre's cases below a data root."""
     return {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
 
 
@@ -254,7 +254,7 @@ def check_data(cases: Mapping[str, Sequence[Case]], expected: str, known: set[st
 
 
 def on_grid(masks: np.ndarray, protocol: Protocol) -> np.ndarray:
-    """True masks, bool (S, H, W), on the grid that a protocol scores on."""
+    """Return true masks, bool (S, H, W), on the grid that a protocol scores on."""
     if protocol.grid_px is None:
         return masks
     return np.stack([resize_mask(pad_to_square(mask), protocol.grid_px) for mask in masks])

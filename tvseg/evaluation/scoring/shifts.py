@@ -41,7 +41,7 @@ def shift_region(image: np.ndarray, down_px: int, right_px: int) -> np.ndarray:
 
 
 def move_back(masks: np.ndarray, down_px: int, right_px: int) -> np.ndarray:
-    """Masks of a moved region in the old one's coordinates; nothing where the two do not overlap.
+    """Return masks of a moved region in the old one's coordinates, empty where they do not overlap.
 
     Args:
         masks: bool (S, H, W).
@@ -64,7 +64,7 @@ def evaluate_shifts(
     """Score a run on regions that are moved up, down, left and right, and keep ``shifts.csv``.
 
     Predictions are put back into the old region and compared with the whole truth there: what a
-    moved window cuts off the disc is lost, as it is to a user whose window lies wrong.
+    moved window cuts off the disc is lost, as it is to a user whose window is off.
 
     Args:
         subject: The run and its cases.
@@ -95,7 +95,7 @@ def evaluate_shifts(
 
 
 def summarise_shifts(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean Dice in %, of the rows of any number of runs: over images, centres, then seeds.
+    """Return mean Dice in % of the rows of any number of runs: over images, centres, then seeds.
 
     Returns:
         A row per structure and variant, and one for the limit; a column a shift.
@@ -113,14 +113,14 @@ def summarise_shifts(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spans(step_px: int, length: int) -> tuple[slice, slice]:
-    """Where a line of pixels that moves by a step lands, and where it comes from."""
+    """Return the slices to which and from which a line of pixels moves by a step."""
     kept = max(0, length - abs(step_px))
     ahead, behind = slice(length - kept, length), slice(0, kept)
     return (ahead, behind) if step_px > 0 else (behind, ahead)
 
 
 def _score_moved(subject: Subject, case: Case, protocol: Protocol, shift: float) -> Iterator[Score]:
-    """A row per structure, variant and direction."""
+    """Yield a row per structure, variant and direction."""
     image, masks = case.read()
     truth = on_grid(masks, protocol)
     for step in STEPS if shift else STEPS[:1]:

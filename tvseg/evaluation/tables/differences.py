@@ -42,7 +42,7 @@ def differences(
 
 
 def _interval(wide: pd.DataFrame, row: Mapping[Hashable, Any]) -> Interval:
-    """Of the mean of first minus second in one row of a comparison."""
+    """Return the interval of the mean of first minus second in one row of a comparison."""
     gains = (wide[row["first"]] - wide[row["second"]]).reset_index()
     here = (gains["structure"] == row["structure"]) & (gains["centre"] == row["centre"])
     return bootstrap_interval(gains.loc[here, 0].to_numpy())

@@ -28,16 +28,16 @@ def bootstrap_interval(
     resamples: int = RESAMPLES,
     level: float = 0.95,
 ) -> Interval:
-    """A percentile bootstrap interval of a mean over images.
+    """Return a percentile bootstrap interval of a mean over images.
 
     Args:
         values: One value an image; nan is left out.
-        seed: Of the resampling.
-        resamples: How often to resample.
+        seed: Random seed of the resampling.
+        resamples: Number of resamples.
         level: Share of the resampled means between the bounds.
 
     Returns:
-        The bounds; nan for fewer than two values, which tell nothing of their spread.
+        The bounds; nan for fewer than two values, which have no spread.
 
     Raises:
         ValueError: ``values`` are not one-dimensional, ``resamples`` is below 1, or ``level`` is
@@ -67,7 +67,7 @@ def bootstrap_interval(
 
 
 def rank_biserial(differences: np.ndarray) -> float:
-    """The matched-pairs rank-biserial correlation, the effect size of Wilcoxon's signed ranks.
+    """Return the matched-pairs rank-biserial correlation, the effect size of signed ranks.
 
     Args:
         differences: One value a pair; zeros are left out, as in the test.
@@ -90,7 +90,7 @@ def rank_biserial(differences: np.ndarray) -> float:
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """P values corrected for how many they are, so that all together err at the level of one.
+    """Return p values corrected for their number, so that all together err at the level of one.
 
     Args:
         p_values: One a test; nan is a test that was not made.
@@ -113,7 +113,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def per_image(cases: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One value an image and variant: the mean over seeds.
+    """Return one value an image and variant: the mean over seeds.
 
     Args:
         cases: Rows of ``cases.csv`` files.
@@ -181,8 +181,8 @@ def _compare(values: pd.DataFrame, metric: str, variants: Sequence[str]) -> pd.D
         wide = wide.reindex(columns=list(variants))
         for first, second in itertools.combinations(variants, 2):
             differences = (wide[first] - wide[second]).dropna().to_numpy()
-            place = {"metric": metric, "structure": structure, "centre": centre}
-            rows.append(place | {"first": first, "second": second} | _test(differences))
+            names = {"metric": metric, "structure": structure, "centre": centre}
+            rows.append(names | {"first": first, "second": second} | _test(differences))
     columns = ["metric", "structure", "centre", "first", "second"]
     table = pd.DataFrame(rows, columns=[*columns, "n", "difference", "effect", "p"])
     return table.assign(p_holm=holm(table["p"].to_numpy(dtype=float)))
