@@ -74,12 +74,13 @@ find = PathFinder.find_spec
 
 
 def find_spec(name, path=None, target=None):
-    missing = name.partition(".")[0] in {"ignite", "matplotlib"}
-    return None if missing else find(name, path, target)
+    return None if name.partition(".")[0] in EXTRAS else find(name, path, target)
 
+
+from tvseg.cli import cli
+from tvseg.extras import EXTRAS
 
 PathFinder.find_spec = find_spec
-from tvseg.cli import cli
 
 cli(sys.argv[1:])
 """

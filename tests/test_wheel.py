@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_package import WITHOUT_EXTRAS
+
 PROJECT = Path(__file__).parents[1]
 TINY = [
     "encoder_weights=none", "image_size=64", "train.epochs=1", "train.steps_per_epoch=2",
@@ -66,6 +68,9 @@ def test_the_wheel_works_outside_the_clone(wheel: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     photographs = Path("data/Domain1/test/ROIs/image")
     model = "runs/depthwise-holdout-A-seed0"
-    _run(tvseg, "predict", photographs, "--model", model, "--out", "outlined", cwd=tmp_path)
+    _run(
+        python, "-c", WITHOUT_EXTRAS, "predict", photographs, "--model", model, "--out", "outlined",
+        cwd=tmp_path,
+    )  # fmt: skip
     masks = {path.name for path in (tmp_path / "outlined" / "masks").iterdir()}
     assert masks == {path.name for path in (tmp_path / photographs).iterdir()}
