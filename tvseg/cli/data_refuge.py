@@ -26,6 +26,6 @@ def check_refuge(submission: Path, images: Path) -> None:
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
-        click.echo(f"{len(problems)} problems.", err=True)
+        click.echo(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}.", err=True)
         sys.exit(1)
     click.echo("Every photograph has its mask, and the masks are as the challenge takes them.")

@@ -100,3 +100,13 @@ def test_our_numbers_are_the_challenges(folders: tuple[Path, Path]) -> None:
         )
         found = float(str(cup["vcdr"])) - float(str(cup["true_vcdr"]))
         assert abs(found) == pytest.approx(error, abs=1e-12)
+
+
+def test_photographs_are_compared_upright_as_they_are_predicted(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (50, 40)).save(tmp_path / "images" / "T0001.jpg", exif=exif)
+    Image.new("L", (40, 50), 255).save(tmp_path / "masks" / "T0001.bmp")
+    assert check_submission(tmp_path / "masks", tmp_path / "images") == []

@@ -12,7 +12,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from tvseg.data.cases import find_pictures
+from tvseg.data.images import MAX_FILE_BYTES, check_size, read_image
 from tvseg.errors import UserError
+from tvseg.files import read_bytes
 from tvseg.inference.output.formats.refuge import REFUGE_VALUES
 
 SUFFIX = ".bmp"
@@ -52,14 +54,18 @@ def check_submission(submission: Path, images: Path) -> list[str]:
 def _fault(path: Path, photograph: Path) -> str | None:
     """Return what is wrong with a file, or ``None``."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, limit=MAX_FILE_BYTES)
         picture = Image.open(io.BytesIO(content), formats=["BMP"])
+        check_size(path, *picture.size)
         labels = np.asarray(picture)
-        with Image.open(photograph) as other:
-            size = other.size
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # on damaged files decoders raise errors of any kind
         reason = " ".join(str(error).split()).replace(f" {io.BytesIO}", "")
         return f"must be a BMP file: {reason.split('<')[0].strip()}"
+    try:
+        height, width = read_image(photograph).shape[:2]  # upright, as predictions are
+    except UserError as error:
+        return f"its photograph cannot be read: {error}"
+    size = (width, height)
     if picture.mode != "L":
         return f"must be grey with 8 bits a pixel, is of Pillow's mode {picture.mode}"
     if picture.size != size:
