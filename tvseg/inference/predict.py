@@ -20,7 +20,7 @@ from tvseg.inference.input.read import Pixels, count_pixels, read_photograph
 from tvseg.inference.output.folder import OutputFolder, Tally
 from tvseg.inference.output.formats import render
 from tvseg.inference.output.formats.polygons import coco_annotations
-from tvseg.inference.output.progress import Record, Signature, signature
+from tvseg.inference.output.progress import BatchRecord, Signature, signature
 from tvseg.inference.pipeline import Pipeline, Segmentation
 from tvseg.inference.prediction import Measurements, Prediction
 from tvseg.runs.folder import now
@@ -236,7 +236,7 @@ class _Line:
 
     def _record(self, batch: Batch) -> int:
         ids = [photograph.id for photograph in batch.photographs]
-        record = Record(ids, batch.signatures)
+        record = BatchRecord(ids, batch.signatures)
         for index, photograph in enumerate(batch.photographs):
             result = batch.written[index].result()
             if isinstance(result, Failure):

@@ -15,7 +15,7 @@ from tvseg.errors import UserError
 from tvseg.files import open_atomically, read_json, remove_temporaries, write_bytes, write_json
 from tvseg.inference.input.find import Photograph
 from tvseg.inference.output.formats import COCO, file_of
-from tvseg.inference.output.progress import FOLDER, Progress, Record
+from tvseg.inference.output.progress import FOLDER, BatchRecord, BatchRecords
 from tvseg.inference.prediction import Measurements
 
 RUN = "run.json"
@@ -53,7 +53,7 @@ class OutputFolder:
         self.formats = tuple(formats)
         self.coco = COCO in formats
         self.structures = tuple(structures)
-        self.progress = Progress(path)
+        self.progress = BatchRecords(path)
 
     def lock(self) -> BaseFileLock:
         """Return a lock that one run holds while it writes, however it ends."""
@@ -141,7 +141,9 @@ class OutputFolder:
                     file.write(piece.encode())
         return tally
 
-    def _write_table(self, name: str, rows_of: Callable[[Record], Sequence[Measurements]]) -> None:
+    def _write_table(
+        self, name: str, rows_of: Callable[[BatchRecord], Sequence[Measurements]]
+    ) -> None:
         path = self.path / f"{name}.csv"
         rows = (row for record in self.progress.records() for row in rows_of(record))
         shown = ({key: _shown(value) for key, value in row.items()} for row in rows)

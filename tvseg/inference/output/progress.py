@@ -17,7 +17,7 @@ Signature = tuple[int, int, str, float | None]
 
 
 @dataclass(frozen=True)
-class Record:
+class BatchRecord:
     """One finished batch.
 
     Attributes:
@@ -35,7 +35,7 @@ class Record:
     annotations: list[list[dict[str, Any]]] = field(default_factory=list)
 
 
-class Progress:
+class BatchRecords:
     """Records of finished batches, each in a file of its own.
 
     Args:
@@ -45,7 +45,7 @@ class Progress:
     def __init__(self, out: Path) -> None:
         self.folder = out / FOLDER
 
-    def write(self, number: int, record: Record) -> None:
+    def write(self, number: int, record: BatchRecord) -> None:
         """Keep the record of a batch, whose outputs are all written."""
         write_text(self._path(number), json.dumps(asdict(record), ensure_ascii=False))
 
@@ -62,7 +62,7 @@ class Progress:
         known = record.ids == [photograph.id for photograph in batch] and record.signatures == now
         return known and None not in now
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[BatchRecord]:
         """All records, in the order of batches."""
         for path in sorted(self.folder.glob("*.json")):
             yield self._read(path)
@@ -76,11 +76,11 @@ class Progress:
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:07d}.json"
 
-    def _read(self, path: Path) -> Record:
+    def _read(self, path: Path) -> BatchRecord:
         try:
             tree = json.loads(path.read_text("utf-8"))
             tree["signatures"] = [one and tuple(one) for one in tree["signatures"]]
-            return Record(**tree)
+            return BatchRecord(**tree)
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{path} is damaged ({error}); remove it and --resume") from error
 
