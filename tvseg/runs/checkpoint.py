@@ -1,188 +1,224 @@
-"""Checkpoints that rebuild their network alone, and load strictly or not at all."""
+"""Checkpoints of every task: weights and a card, from which a network is rebuilt or refused."""
 
-import io
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import math
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 import tvseg
-from tvseg.config import parse_settings
 from tvseg.data.normalisation import Normalisation
+from tvseg.documents import check_tree
 from tvseg.errors import UserError
-from tvseg.files import write_bytes
-from tvseg.models import TVDeepLabV3Plus, build_model
-from tvseg.runs.starter import STARTER
-from tvseg.settings import SegmentationSettings
+from tvseg.files import open_atomically, parse_json, write_bytes
 
-METADATA_KEY = "tvseg"
+METADATA_KEYS = ("tvseg", "tvseg-localizer")
+"""Keys of the card in a ``.safetensors`` file: today's, and a former one of localizers."""
 
-WIDE_BRANCHES = "decoder.aspp.wide."
-"""Where the networks of two variants differ."""
+State = Mapping[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Card:
-    """What a checkpoint says of itself, beside its weights.
+class Card(BaseModel):
+    """What the checkpoint of any task says of itself, beside its weights.
 
     Attributes:
-        settings: The settings of its run.
+        task: Name of the task; cards of earlier versions have none.
         holdout: The centre that it has not seen, or ``none``.
         fingerprint: Of the data it was trained on.
-        epoch: Epoch at whose end the weights were taken, counted from 1.
-        chosen: How this epoch was chosen, in words.
         normalisation: Of the network's input.
         version: Version of tvseg that wrote it.
     """
 
-    settings: SegmentationSettings
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
     holdout: str
     fingerprint: str
-    epoch: int
-    chosen: str
     normalisation: Normalisation
-    version: str = tvseg.__version__
+    version: str = Field(default=tvseg.__version__, max_length=100)
 
-    def to_json(self) -> str:
-        """The card as one line of JSON."""
-        tree = {name: getattr(self, name) for name in ("holdout", "fingerprint", "epoch", "chosen")}
-        tree["settings"] = self.settings.model_dump(mode="json")
-        tree["normalisation"] = asdict(self.normalisation)
-        tree["version"] = self.version
-        return json.dumps(tree)
-
-    @staticmethod
-    def from_json(text: str) -> "Card":
-        """The card that :meth:`to_json` wrote."""
-        tree = json.loads(text)
-        settings = parse_settings(tree.pop("settings"))
-        normalisation = Normalisation(**tree.pop("normalisation"))
-        return Card(settings=settings, normalisation=normalisation, **tree)
+    @field_validator("normalisation")
+    @classmethod
+    def _is_finite(cls, normalisation: Normalisation) -> Normalisation:
+        if not (math.isfinite(normalisation.mean) and 0 < normalisation.std < math.inf):
+            raise ValueError("must have a finite mean and a positive, finite std")
+        return normalisation
 
 
-def network_of(settings: SegmentationSettings, *, pretrained: bool) -> TVDeepLabV3Plus:
-    """The network that settings describe, its encoder pretrained as they say or left random."""
-    return build_model(
-        aspp=settings.aspp,
-        aspp_dilation=settings.aspp_dilation,
-        encoder=settings.encoder,
-        encoder_weights=settings.encoder_weights if pretrained else "none",
-        image_size=settings.image_size,
-        classes=len(settings.structures),
-    )
+CardT = TypeVar("CardT", bound=Card)
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Task(Generic[CardT, NetworkT]):
+    """A kind of network: how its checkpoints are read and its networks are built.
+
+    Args:
+        name: As cards store it.
+        card: Class of its cards.
+        build: Makes the network of a card, with random weights.
+        command: The command that writes its checkpoints, for messages.
+    """
+
+    name: str
+    card: type[CardT]
+    build: Callable[[CardT], NetworkT]
+    command: str
+
+    def read_card(self, text: str, path: Path) -> CardT:
+        """Return the card of a checkpoint.
+
+        Raises:
+            UserError: The card is damaged, or of another task.
+        """
+        tree = parse_json(text, f"{path}: card")
+        if isinstance(tree, dict) and tree.get("task", self.name) != self.name:
+            raise UserError(
+                f"{path} holds a network for {tree['task']!s:.80}, not for {self.name}"
+            )
+        return check_tree(self.card, tree, f"{path}: card")
+
+    def load(self, path: Path) -> tuple[NetworkT, CardT]:
+        """Rebuild a network from one file.
+
+        Args:
+            path: A ``.safetensors`` file of :func:`save_weights` or a ``.pt`` file of
+                :func:`save_training`.
+
+        Returns:
+            The network in eval mode on the CPU, and its card.
+
+        Raises:
+            UserError: Not a checkpoint of this task, a damaged one, or one with weights that are
+                not finite.
+        """
+        try:
+            if path.suffix == ".pt":
+                content = load_training(path)
+                text, state = content["card"], content["network"]
+            else:
+                text, state = _read_safetensors(path)
+            card = self.read_card(text, path)
+            return self._rebuild(card, state, path), card
+        except UserError as error:
+            raise UserError(f"{error}; fetch the file again, or run '{self.command}'") from error
+
+    def _rebuild(self, card: CardT, state: State, path: Path) -> NetworkT:
+        check_weights(self._shapes(card), state, path)
+        network = self.build(card)
+        network.load_state_dict(dict(state))
+        network.eval()
+        return network
+
+    def _shapes(self, card: CardT) -> dict[str, torch.Size]:
+        """Return the shapes of a card's weights without taking memory for them."""
+        with torch.device("meta"):
+            return {name: value.shape for name, value in self.build(card).state_dict().items()}
+
+
+def check_weights(shapes: Mapping[str, torch.Size], state: State, path: Path) -> None:
+    """Raise UserError unless weights have the names and shapes of a network and are finite."""
+    missing, surplus = shapes.keys() - state.keys(), state.keys() - shapes.keys()
+    for kind, names in (("lacks", missing), ("must not have", surplus)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise UserError(f"{path} {kind} the weights {min(map(str, names)):.100}{more}")
+    for name, shape in shapes.items():
+        value = state[name]
+        if not isinstance(value, Tensor) or value.shape != shape:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise UserError(f"{path}: weights {name} must have shape {tuple(shape)}, got {got}")
+    bad = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
+    if bad:
+        tensors = "1 tensor holds" if len(bad) == 1 else f"{len(bad)} tensors hold"
+        raise UserError(f"{path}: weights must be finite; {tensors} NaN or Inf, first {bad[0]}")
 
 
 def save_weights(path: Path, network: nn.Module, card: Card) -> None:
-    """Write weights and card as a ``.safetensors`` file."""
+    """Write weights and card, with a checksum of both, as a ``.safetensors`` file."""
     state = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
-    write_bytes(path, save(state, metadata={METADATA_KEY: card.to_json()}))
+    tree = card.model_dump(mode="json")
+    text = json.dumps(tree | {"sha256": _digest(tree, state)})
+    write_bytes(path, save(state, metadata={METADATA_KEYS[0]: text}))
 
 
-def save_training(path: Path, network: nn.Module, card: Card, state: Mapping[str, Any]) -> None:
-    """Write weights, card and all that training needs to go on, as a ``.pt`` file."""
-    buffer = io.BytesIO()
-    torch.save({"card": card.to_json(), "network": network.state_dict(), **state}, buffer)
-    write_bytes(path, buffer.getvalue())
+def _read_safetensors(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """Return a file's card and weights, their checksum verified where the file has one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            text = next((metadata[key] for key in METADATA_KEYS if key in metadata), None)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged or no .safetensors file ({error!s:.200})") from error
+    if text is None:
+        raise UserError(f"{path} must be a checkpoint of tvseg; it has no card")
+    tree = parse_json(text, f"{path}: card")
+    if isinstance(tree, dict) and (checksum := tree.pop("sha256", None)) is not None:
+        if checksum != _digest(tree, state):
+            raise UserError(f"{path} is damaged: its checksum differs")
+        text = json.dumps(tree)
+    return text, state
+
+
+def _digest(card: Mapping[str, Any], state: State) -> str:
+    digest = hashlib.sha256(json.dumps(card).encode())
+    for name, value in sorted(state.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def save_training(
+    path: Path, network: nn.Module, card: Card, state: Mapping[str, Any], *, previous: Path
+) -> None:
+    """Write weights, card and all that training needs to continue, as a ``.pt`` file.
+
+    Args:
+        path: The file.
+        network: Its weights are kept.
+        card: Of the network.
+        state: Everything else.
+        previous: Gets what ``path`` held until now, once the new content is written.
+    """
+    with open_atomically(path) as file:
+        content = {"card": card.model_dump_json(), "network": network.state_dict(), **state}
+        torch.save(content, file)
+        file.flush()
+        if path.exists():
+            path.replace(previous)
 
 
 def load_training(path: Path) -> dict[str, Any]:
     """Read what :func:`save_training` wrote; tensors are on the CPU.
 
     Raises:
-        ValueError: Not such a file, or a damaged one.
+        UserError: Not such a file, or a damaged one; torch's archives have checksums.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            packed = any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist())
+            damaged = "a compressed part" if packed else archive.testzip()
+        if damaged:
+            raise UserError(f"{path} is damaged ({damaged})")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        Card.from_json(content["card"])
-    except Exception as error:  # pickle, zip, key, type and JSON errors: all say the same thing
-        raise UserError(_not_ours(path, error)) from error
+    except (UserError, FileNotFoundError):
+        raise
+    except Exception as error:  # zip, pickle and torch raise errors of every class
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}".partition(". ")[0]
+        raise UserError(f"{path} is damaged or no checkpoint ({reason:.150})") from error
+    for part, kind in {"card": str, "network": dict}.items():
+        if not isinstance(content, dict) or not isinstance(content.get(part), kind):
+            raise UserError(f"{path} must be a checkpoint of tvseg; its part {part} is missing")
     return content
-
-
-def load_network(path: Path) -> tuple[TVDeepLabV3Plus, Card]:
-    """Rebuild a network from one file.
-
-    Args:
-        path: A ``.safetensors`` file of :func:`save_weights` or a ``.pt`` of
-            :func:`save_training`.
-
-    Returns:
-        The network in eval mode on the CPU, and its card.
-
-    Raises:
-        ValueError: Not a checkpoint of tvseg, a damaged one, or one with weights that are not
-            finite.
-    """
-    if path.suffix == ".pt":
-        content = load_training(path)
-        card, state = Card.from_json(content["card"]), content["network"]
-    else:
-        card, state = _read_safetensors(path)
-    network = network_of(card.settings, pretrained=False)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise UserError(_not_ours(path, error)) from error
-    bad = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
-    if bad:
-        raise UserError(
-            f"{path}: weights must be finite; {len(bad)} tensors hold NaN or Inf, first {bad[0]}"
-        )
-    return network.eval(), card
-
-
-def start_from(network: nn.Module, source: str) -> int:
-    """Load the weights of a trained network whose wide ASPP branches may be other operators.
-
-    Args:
-        network: To load into.
-        source: ``starter``, or a checkpoint file.
-
-    Returns:
-        How many tensors keep their random values: those of the wide ASPP branches, if any.
-
-    Raises:
-        UserError: No such checkpoint, or one of another network.
-    """
-    path = STARTER if source == "starter" else Path(source).expanduser()
-    if not path.is_file():
-        raise UserError(f"init must be starter or a checkpoint file; {path} does not exist")
-    trained, state = load_network(path)[0].state_dict(), network.state_dict()
-    fits = {
-        name: value
-        for name, value in trained.items()
-        if name in state and state[name].shape == value.shape
-    }
-    other = [name for name in {*trained, *state} - {*fits} if not name.startswith(WIDE_BRANCHES)]
-    if other:
-        raise UserError(
-            f"init={source}: the checkpoint must be of the same encoder and structures; "
-            f"{len(other)} tensors differ, first {min(other)}"
-        )
-    network.load_state_dict(state | fits)
-    return len(state) - len(fits)
-
-
-def _read_safetensors(path: Path) -> tuple[Card, dict[str, torch.Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            card = Card.from_json(file.metadata()[METADATA_KEY])
-            return card, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(_not_ours(path, error)) from error
-
-
-def _not_ours(path: Path, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:200]
-    return (
-        f"{path} must be a checkpoint that 'tvseg train' wrote "
-        f"({type(error).__name__}: {reason}); train again or fetch the file anew"
-    )
