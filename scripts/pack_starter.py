@@ -7,9 +7,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tvseg.localizer.checkpoint import load_localizer, save_localizer
-from tvseg.runs.checkpoint import load_network, save_weights
+from tvseg.localizer.checkpoint import load_localizer
+from tvseg.runs.checkpoint import save_weights
 from tvseg.runs.folder import RunFolder
+from tvseg.runs.segmentation import load_network
 from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
 
 MAX_BYTES = 30_000_000
@@ -24,7 +25,7 @@ def main(run: RunFolder) -> None:
     settings = card.settings.model_copy(update={"encoder_weights": encoder})
     save_weights(STARTER, network.half(), replace(card, settings=settings))
     localizer, about = load_localizer(run.localizer)
-    save_localizer(STARTER_LOCALIZER, localizer.half(), about)
+    save_weights(STARTER_LOCALIZER, localizer.half(), about)
     size = STARTER.stat().st_size + STARTER_LOCALIZER.stat().st_size
     if size > MAX_BYTES:
         sys.exit(f"both files take {size} bytes, at most {MAX_BYTES} are allowed")

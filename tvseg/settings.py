@@ -50,13 +50,13 @@ class ScheduleSettings(_Frozen):
     drop_at: float = Field(default=0.75, gt=0, le=1)
     drop_factor: float = Field(default=0.2, gt=0, le=1)
     workers: int = Field(default=0, ge=0, le=256)
+    log_affinity: bool = False
 
 
 class TrainSettings(ScheduleSettings):
     """The schedule of a segmentation network, whose steps draw as many images of each centre."""
 
     images_per_centre: int = Field(default=16, ge=1, le=4096)
-    log_affinity: bool = False
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> "TrainSettings":

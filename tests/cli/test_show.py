@@ -10,8 +10,9 @@ from PIL import Image
 from tvseg.cli.show import show
 from tvseg.config import load_settings
 from tvseg.data.normalisation import Normalisation
-from tvseg.runs.checkpoint import Card, network_of, save_weights
+from tvseg.runs.checkpoint import save_weights
 from tvseg.runs.folder import RunFolder
+from tvseg.runs.segmentation import SegmentationCard, network_of
 from tvseg.training.train import train
 
 TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=1",
@@ -57,7 +58,14 @@ def test_without_a_record_the_maps_alone_are_drawn_into_the_run_folder(
 
 def test_a_network_without_tvconv_has_nothing_to_show(tmp_path: Path) -> None:
     settings = load_settings(None, [*TINY, "aspp=dense"])
-    card = Card(settings, "A", "fingerprint", 1, "last epoch", Normalisation())
+    card = SegmentationCard(
+        settings=settings,
+        holdout="A",
+        fingerprint="fingerprint",
+        epoch=1,
+        chosen="last epoch",
+        normalisation=Normalisation(),
+    )
     save_weights(RunFolder(tmp_path).best, network_of(settings, pretrained=False), card)
     shown = _show("affinity", tmp_path)
     assert isinstance(shown.exception, ValueError)

@@ -1,5 +1,4 @@
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,15 @@ from tvseg.data.geometry import Box
 from tvseg.data.normalisation import Normalisation
 from tvseg.data.phantoms.draw import draw_field
 from tvseg.data.phantoms.style import STYLES
+from tvseg.errors import UserError
 from tvseg.localizer.checkpoint import (
     Calibration,
     LocalizerCard,
     load_localizer,
-    save_localizer,
 )
 from tvseg.localizer.locate import MAX_FRAMING, Localizer, Location
 from tvseg.models.array_network import ArrayNetwork
+from tvseg.runs.checkpoint import save_weights
 from tvseg.runs.folder import RunFolder
 
 CARD = LocalizerCard(
@@ -29,7 +29,7 @@ CARD = LocalizerCard(
     framing=1.8,
     image_size=128,
     encoder="mobilenet_v2_320",
-    calibration=Calibration(1.0, 0.0),
+    calibration=Calibration(slope=1.0, offset=0.0),
     normalisation=Normalisation(),
     seed=0,
 )
@@ -55,7 +55,7 @@ def _localizer(framing: float = 1.8, network: nn.Module | None = None) -> Locali
     on_arrays = ArrayNetwork(
         network or GreenParts(), normalisation=CARD.normalisation, device=torch.device("cpu")
     )
-    return Localizer(on_arrays, replace(CARD, framing=framing))
+    return Localizer(on_arrays, CARD.model_copy(update={"framing": framing}))
 
 
 def _spot(
@@ -179,7 +179,7 @@ def test_a_localiser_of_another_run_is_refused(
 ) -> None:
     run = RunFolder(shutil.copytree(localised_run.path, tmp_path / "run"))
     network, card = load_localizer(run.localizer)
-    save_localizer(run.localizer, network, replace(card, **change))
+    save_weights(run.localizer, network, card.model_copy(update=change))
     with pytest.raises(ValueError, match=what):
         Localizer.from_run(run, "cpu")
 
@@ -187,8 +187,8 @@ def test_a_localiser_of_another_run_is_refused(
 def test_a_damaged_file_is_refused(localised_run: RunFolder, tmp_path: Path) -> None:
     run = RunFolder(shutil.copytree(localised_run.path, tmp_path / "run"))
     run.localizer.write_bytes(run.localizer.read_bytes()[:5000])
-    with pytest.raises(ValueError, match="must be a file that 'tvseg train-localizer' wrote"):
+    with pytest.raises(UserError, match=r"is damaged .* run 'tvseg train-localizer'"):
         Localizer.from_run(run, "cpu")
     shutil.copy(run.best, run.localizer)
-    with pytest.raises(ValueError, match="must be a file that 'tvseg train-localizer' wrote"):
+    with pytest.raises(UserError, match="holds a network for segmentation, not for localizer"):
         Localizer.from_run(run, "cpu")

@@ -5,17 +5,19 @@ import torch
 
 from tvseg.config import load_settings
 from tvseg.data.normalisation import Normalisation
-from tvseg.runs.checkpoint import (
-    Card,
-    load_network,
-    load_training,
-    network_of,
-    save_training,
-    save_weights,
-)
+from tvseg.errors import UserError
+from tvseg.runs.checkpoint import load_training, save_training, save_weights
+from tvseg.runs.segmentation import SegmentationCard, load_network, network_of
 
 SETTINGS = load_settings(None, ["aspp=tvconv", "image_size=64", "encoder_weights=none"])
-CARD = Card(SETTINGS, "B", "f00d", 7, "selected on sources", Normalisation(100.0, 50.0))
+CARD = SegmentationCard(
+    settings=SETTINGS,
+    holdout="B",
+    fingerprint="f00d",
+    epoch=7,
+    chosen="selected on sources",
+    normalisation=Normalisation(100.0, 50.0),
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints")
     network = network_of(SETTINGS, pretrained=False).to(memory_format=torch.channels_last)
     save_weights(folder / "best.safetensors", network, CARD)
-    save_training(folder / "last.pt", network, CARD, {"optimizer": {}})
+    save_training(
+        folder / "last.pt", network, CARD, {"optimizer": {}}, previous=folder / "previous.pt"
+    )
     network.segmentation_head[0].bias.data[0] = float("nan")
     save_weights(folder / "nan.safetensors", network, CARD)
     return folder
@@ -40,7 +44,7 @@ def test_both_kinds_give_card_and_weights_back(saved: Path) -> None:
 
 
 def test_weights_that_are_not_finite_are_refused(saved: Path) -> None:
-    with pytest.raises(ValueError, match=r"must be finite; 1 tensors .* segmentation_head.0.bias"):
+    with pytest.raises(ValueError, match=r"finite; 1 tensor holds .* segmentation_head.0.bias"):
         load_network(saved / "nan.safetensors")
 
 
@@ -54,14 +58,14 @@ def test_damaged_files_get_one_line(saved: Path, tmp_path: Path, name: str) -> N
     }.items():
         path = tmp_path / f"{damage}-{name}"
         path.write_bytes(kept)
-        with pytest.raises(ValueError, match=f"{path} must be a checkpoint") as caught:
+        with pytest.raises(UserError, match=f"{path} is damaged") as caught:
             load_network(path)
         assert "\n" not in str(caught.value)
 
 
 def test_somebody_elses_checkpoint_is_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match="must be a checkpoint that 'tvseg train' wrote"):
+    with pytest.raises(ValueError, match="must be a checkpoint of tvseg; its part card is missing"):
         load_training(tmp_path / "other.pt")
 
 

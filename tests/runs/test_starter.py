@@ -11,7 +11,7 @@ from tvseg.data.dataset import drawn_example
 from tvseg.data.phantoms.random_draw import draw_random_field
 from tvseg.inference.load import load
 from tvseg.metrics import dice
-from tvseg.runs.checkpoint import load_network, network_of, start_from
+from tvseg.runs.segmentation import load_network, network_of, start_from
 from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
 from tvseg.training.train import train
 

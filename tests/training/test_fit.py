@@ -37,6 +37,7 @@ def fit(model: nn.Module, micro_batches: int) -> dict[str, object]:
     trainer = make_trainer(
         model,
         [batch(), batch()],
+        loss=nn.functional.binary_cross_entropy_with_logits,
         optimizer=optimizer,
         schedule=make_schedule(optimizer, steps=2, drop_at=1.0, drop_factor=0.2),
         numerics=Numerics(torch.device("cpu"), None, Normalisation()),

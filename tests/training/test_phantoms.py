@@ -6,8 +6,8 @@ import torch
 from tvseg.config import load_settings
 from tvseg.localizer.checkpoint import load_localizer
 from tvseg.localizer.train import DRAWN_FRAMING, Plan, train_localizer
-from tvseg.runs.checkpoint import load_network
 from tvseg.runs.folder import RunFolder
+from tvseg.runs.segmentation import load_network
 from tvseg.settings import SegmentationSettings
 from tvseg.training import data as data_module
 from tvseg.training.data import images_per_step, make_loader, read_data
@@ -43,7 +43,7 @@ def test_worker_processes_draw_the_same_batches(monkeypatch: pytest.MonkeyPatch)
     for workers in (0, 2):
         settings = _settings("phantoms=1", f"train.workers={workers}")
         data = read_data(None, settings, "none")  # draws in this process before the fork
-        batches.append([batch["image"] for batch in make_loader(data, settings, first_epoch=0)])
+        batches.append([batch["image"] for batch in make_loader(data, settings, first_step=0)])
     assert len(batches[0]) == 4
     assert all(torch.equal(one, other) for one, other in zip(*batches, strict=True))
 
@@ -52,7 +52,7 @@ def test_phantoms_are_a_share_of_each_step(phantoms: Path) -> None:
     settings = _settings("phantoms=0.25")
     data = read_data(phantoms, settings, "A")
     assert images_per_step(settings, data.fold) == 8  # 2 of each of three centres and 2 phantoms
-    for batch in make_loader(data, settings, first_epoch=1):
+    for batch in make_loader(data, settings, first_step=2):
         drawn = [name for name in batch["id"] if name.startswith("phantom/")]
         assert (len(batch["id"]), len(drawn)) == (8, 2)
 

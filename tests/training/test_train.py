@@ -9,11 +9,14 @@ from ignite.engine import Engine
 from PIL import Image
 
 from tvseg.config import load_settings
-from tvseg.runs.checkpoint import load_network, load_training
+from tvseg.runs.checkpoint import load_training
 from tvseg.runs.folder import RunFolder
+from tvseg.runs.segmentation import load_network
 from tvseg.settings import SegmentationSettings
 from tvseg.training import train as train_module
-from tvseg.training.train import TrainingDiverged, train
+from tvseg.training.fit import TrainingDiverged
+from tvseg.training.loop import TrainingLoop
+from tvseg.training.train import train
 
 TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=2",
         "train.steps_per_epoch=2", "train.images_per_centre=2"]  # fmt: skip
@@ -131,7 +134,7 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(
 ) -> None:
     settings = _tiny("aspp=dense")
     stop_after = {"epoch": 1}
-    whole_epoch = train_module._Training._end_epoch
+    whole_epoch = TrainingLoop._end_epoch
 
     def interrupted(self: object, engine: object) -> None:
         whole_epoch(self, engine)  # type: ignore[arg-type]
@@ -139,7 +142,7 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(train_module._Training, "_end_epoch", interrupted)
+        patched.setattr(TrainingLoop, "_end_epoch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(settings, holdout="A", root=phantoms, runs=tmp_path)
     with pytest.raises(ValueError, match="continue it with --resume"):
@@ -164,7 +167,7 @@ def test_a_run_goes_on_with_the_same_data_only(
     root = Path(shutil.copytree(phantoms, tmp_path / "root"))
     path = next((root / "Domain2").rglob("train/ROIs/image/*.png"))
     Image.fromarray(np.array(Image.open(path)) // 2).save(path)
-    with pytest.raises(ValueError, match="must go on as it began: fingerprint was"):
+    with pytest.raises(ValueError, match=r"cannot resume .*: fingerprint changed from"):
         train(_tiny("aspp=dense"), holdout="A", root=root, runs=runs, resume=True)
     again = train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=runs, resume=True)
     assert again.is_finished()  # killed between its last checkpoint and its end
@@ -234,14 +237,14 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
 def test_ruined_weights_are_not_kept(
     phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole_epoch = train_module._Training._end_epoch
+    whole_epoch = TrainingLoop._end_epoch
 
-    def spoil(self: train_module._Training, engine: Engine) -> None:
+    def spoil(self: TrainingLoop, engine: Engine) -> None:
         if engine.state.epoch == 2:
             next(self.network.parameters()).data[0] = float("inf")
         whole_epoch(self, engine)
 
-    monkeypatch.setattr(train_module._Training, "_end_epoch", spoil)
+    monkeypatch.setattr(TrainingLoop, "_end_epoch", spoil)
     with pytest.raises(TrainingDiverged, match=r"weights must stay finite, 1 .*\(epoch 1\)"):
         train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=tmp_path)
     _, card = load_network(tmp_path / "dense-holdout-A-seed0" / "checkpoints" / "last.pt")

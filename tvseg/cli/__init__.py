@@ -2,10 +2,11 @@
 
 import importlib
 import io
+import logging
 import os
 import sys
 import warnings
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -26,10 +27,6 @@ COMMANDS = {
     "faces": "tvseg.cli.faces:faces",
     "bench": "tvseg.cli.bench:bench",
 }
-
-
-class _Misuse(click.ClickException):
-    exit_code = 2
 
 
 class _Commands(click.Group):
@@ -58,8 +55,8 @@ class _Commands(click.Group):
         except (UserError, OSError) as error:
             if ctx.params["verbose"] or isinstance(error, BrokenPipeError):
                 raise
-            misuse = getattr(error, "exit_code", 1) == _Misuse.exit_code
-            raise (_Misuse if misuse else click.ClickException)(_one_line(error)) from error
+            click.ClickException(_one_line(error)).show()
+            ctx.exit(getattr(error, "exit_code", 1))
         except ModuleNotFoundError as error:
             module = str(error.name).partition(".")[0]
             if ctx.params["verbose"] or module not in EXTRAS:
@@ -69,7 +66,7 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(tvseg.__version__, prog_name="tvseg")
-@click.option("-v", "--verbose", is_flag=True, help="Show the traceback of an error.")
+@click.option("-v", "--verbose", is_flag=True, help="Show more of a training, and tracebacks.")
 @click.option("-q", "--quiet", is_flag=True, help="Hide progress bars.")
 def cli(verbose: bool, quiet: bool) -> None:
     """Segment optic disc and cup with translation-variant convolution (TVConv).
@@ -77,7 +74,8 @@ def cli(verbose: bool, quiet: bool) -> None:
     To try it on synthetic photographs, run tvseg data synth DIR, then
     tvseg train --holdout A --data DIR --config smoke.
 
-    Exit codes: 0 success, 1 failure, 2 wrong usage, 3 some inputs failed and are listed.
+    Exit codes: 0 success, 1 failure, 2 wrong usage, 3 some inputs failed and are listed,
+    4 training stopped by SIGTERM, to be continued with --resume.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None where it is closed
@@ -85,14 +83,31 @@ def cli(verbose: bool, quiet: bool) -> None:
     # Read when torch loads OpenMP. By default idle threads spin, which on a busy machine takes the
     # cores from those that they wait for: see docs/operator.md, "Busy machines".
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    if quiet or not terminal:
         os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported, by a sub-command
+    if sys.stderr is not None:
+        lines = logging.DEBUG if verbose else logging.INFO
+        _log_to_stderr(logging.WARNING if quiet or (terminal and not verbose) else lines)
 
 
 def main() -> None:
     """Run the command line."""
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a file is an error
     cli()
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Shows messages as they are."""
+
+
+def _log_to_stderr(level: int) -> None:
+    log = logging.getLogger("tvseg")
+    log.handlers = [handler for handler in log.handlers if not isinstance(handler, _Stderr)]
+    handler = _Stderr()
+    handler.setLevel(level)
+    log.addHandler(handler)
+    log.setLevel(min(level, logging.INFO))  # for train.log in the run folder
 
 
 def _one_line(error: Exception) -> str:

@@ -98,7 +98,7 @@ def predict(
     from tvseg.inference.output.folder import OutputFolder
     from tvseg.inference.output.formats import check_formats
     from tvseg.inference.predict import predict as run_prediction
-    from tvseg.runs.folder import provenance
+    from tvseg.runs.provenance import provenance
 
     names = [name.strip() for name in formats.split(",") if name.strip()]
     check_formats(names)

@@ -50,8 +50,8 @@ def affinity(run: Path, checkpoint: str, out: Path | None) -> None:
     from tvseg.files import write_bytes
     from tvseg.inference.load import find_checkpoint
     from tvseg.runs.affinity import affinity_maps, read_course
-    from tvseg.runs.checkpoint import load_network
     from tvseg.runs.folder import RunFolder
+    from tvseg.runs.segmentation import load_network
 
     folder = RunFolder(run)
     network, card = load_network(find_checkpoint(run, checkpoint))
@@ -132,7 +132,7 @@ def layout(
     )
     from tvseg.evaluation.plot_style import to_png
     from tvseg.files import write_bytes, write_text
-    from tvseg.runs.checkpoint import network_of
+    from tvseg.runs.segmentation import network_of
 
     settings = load_settings(configs, overrides)
     cases = {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}

@@ -31,7 +31,10 @@ from tvseg.cli import options
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Same as seed=N.")
 @options.device
-@click.option("--resume", is_flag=True, help="Go on with an unfinished run of the same settings.")
+@click.option(
+    "--resume", is_flag=True, help="Continue an unfinished run of the same settings, bit for bit."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an older run of the same name.")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def train(
     holdout: str,
@@ -41,6 +44,7 @@ def train(
     seed: int | None,
     device: str | None,
     resume: bool,
+    overwrite: bool,
     overrides: tuple[str, ...],
 ) -> None:
     """Train one network, leaving one centre out.
@@ -48,6 +52,8 @@ def train(
     Settings come from --config and KEY=VALUE, e.g. aspp=dense train.epochs=10; configs/base.yaml
     has every key.
     """
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite exclude each other")
     from tvseg.config import load_settings
 
     seeds = [] if seed is None else [f"seed={seed}"]
@@ -59,8 +65,10 @@ def train(
         )
 
     root = None if settings.phantoms == 1 else options.find_data(data, settings.data)
+    from tvseg.device import keep_freed_memory
     from tvseg.training.train import train as run_training
 
+    keep_freed_memory()
     run = run_training(
         settings,
         holdout=holdout,
@@ -68,6 +76,7 @@ def train(
         runs=out,
         device=device,
         resume=resume,
+        overwrite=overwrite,
         command=shlex.join(["tvseg", *sys.argv[1:]]),
     )
     info = run.info()

@@ -45,9 +45,11 @@ def train_localizer(
     folder = RunFolder(run)
     settings = folder.settings()
     root = None if settings.phantoms == 1 else options.find_data(data, settings.data)
+    from tvseg.device import keep_freed_memory
     from tvseg.localizer.train import Plan
     from tvseg.localizer.train import train_localizer as run_training
 
+    keep_freed_memory()
     card = run_training(
         folder, root=root, seed=seed, device=device, plan=Plan(steps=steps, workers=workers)
     )

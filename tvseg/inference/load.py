@@ -24,7 +24,7 @@ from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
 
 if TYPE_CHECKING:
     from tvseg.inference.torch_network import TorchNetwork
-    from tvseg.runs.checkpoint import Card
+    from tvseg.runs.segmentation import SegmentationCard
 
 Source = str | os.PathLike[str] | Image.Image | np.ndarray
 """A photograph: its file, a picture of Pillow, or uint8 (H, W, 3)."""
@@ -44,7 +44,7 @@ class Model:
         self,
         pipeline: Pipeline,
         *,
-        cards: Sequence["Card"] = (),
+        cards: Sequence["SegmentationCard"] = (),
         localizer: Path | None = None,
         about: dict[str, Any] | None = None,
     ) -> None:
@@ -167,7 +167,7 @@ def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
     return model
 
 
-def _load_network(file: Path, device: str | None) -> tuple["TorchNetwork", "Card"]:
+def _load_network(file: Path, device: str | None) -> tuple["TorchNetwork", "SegmentationCard"]:
     from tvseg.inference.torch_network import TorchNetwork
 
     return TorchNetwork.from_checkpoint(file, device)

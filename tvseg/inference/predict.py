@@ -23,7 +23,7 @@ from tvseg.inference.output.formats.polygons import coco_annotations
 from tvseg.inference.output.progress import BatchRecord, Signature, signature
 from tvseg.inference.pipeline import Pipeline, Segmentation
 from tvseg.inference.prediction import Measurements, Prediction
-from tvseg.runs.folder import now
+from tvseg.runs.provenance import now
 
 MAX_BATCH_PIXELS = 32_000_000  # 96 MB
 MAX_HELD_PIXELS = 3 * MAX_BATCH_PIXELS

@@ -8,7 +8,7 @@ from tvseg.data.centres import MaskEncoding, output_encoding
 from tvseg.data.normalisation import Normalisation
 from tvseg.device import choose_device
 from tvseg.models.array_network import ArrayNetwork
-from tvseg.runs.checkpoint import Card, load_network
+from tvseg.runs.segmentation import SegmentationCard, load_network
 
 
 class TorchNetwork(ArrayNetwork):
@@ -39,7 +39,9 @@ class TorchNetwork(ArrayNetwork):
         self.encoding = encoding
 
     @staticmethod
-    def from_checkpoint(path: Path, device: str | None = None) -> tuple["TorchNetwork", Card]:
+    def from_checkpoint(
+        path: Path, device: str | None = None
+    ) -> tuple["TorchNetwork", SegmentationCard]:
         """Rebuild a network from a checkpoint file.
 
         Raises:

@@ -1,11 +1,14 @@
 """Training of the localiser that a run is given, on the run's source centres alone."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from ignite.engine import Events
+from monai.engines import IterationEvents
 from scipy.optimize import minimize
 from scipy.special import expit
 from torch import nn
@@ -15,19 +18,19 @@ from tqdm import tqdm
 
 from tvseg.data.dataset import BalancedDraws, LoadedCases
 from tvseg.data.geometry import Box
-from tvseg.data.normalisation import Normalisation
-from tvseg.device import autocast, choose_device, choose_precision, keep_freed_memory
+from tvseg.device import autocast, choose_device, choose_precision
 from tvseg.errors import UserError
-from tvseg.localizer.checkpoint import Calibration, LocalizerCard, save_localizer
+from tvseg.localizer.checkpoint import Calibration, LocalizerCard
 from tvseg.localizer.composites import Composites, draw_retinas
 from tvseg.localizer.drawn_fields import drawn_batches
 from tvseg.localizer.network import LocalizerNetwork
 from tvseg.localizer.sighting import STRIDE, Sighting, sight
-from tvseg.runs.checkpoint import Card, load_network
+from tvseg.runs.checkpoint import save_weights
 from tvseg.runs.folder import RunFolder
+from tvseg.runs.segmentation import SegmentationCard, load_network
 from tvseg.settings import run_name
 from tvseg.training.data import read_everything
-from tvseg.training.fit import Numerics, make_optimizer, make_schedule
+from tvseg.training.fit import Numerics, check_loss, make_optimizer, make_schedule, make_trainer
 
 DRAWN_FRAMING = 2.0
 """Side of a region of interest over the disc's diameter, for networks trained on phantoms: about
@@ -91,15 +94,15 @@ def train_localizer(
         ValueError: No such run, or other data than it was trained on.
     """
     segmenter, model = load_network(run.best)
+    tempfile.TemporaryFile(dir=run.path).close()  # a folder that cannot be written fails now
     chosen = choose_device(device)
     precision = choose_precision(model.settings.precision, chosen)
-    numerics = Numerics(chosen, precision, Normalisation())
+    numerics = Numerics(chosen, precision, model.normalisation)
     batches = (
         _drawn(seed, plan)
         if model.settings.phantoms == 1
         else _composed(root, run, model, seed, plan)
     )
-    keep_freed_memory()
     torch.manual_seed(seed)
     network = LocalizerNetwork(model.settings.encoder)
     network.encoder.load_state_dict(segmenter.encoder.state_dict())
@@ -116,7 +119,7 @@ def train_localizer(
         normalisation=numerics.normalisation,
         seed=seed,
     )
-    save_localizer(run.localizer, network, card)
+    save_weights(run.localizer, network, card)
     return card
 
 
@@ -143,7 +146,9 @@ def _drawn(seed: int, plan: Plan) -> _Batches:
     return _Batches(train, calibration, DRAWN_FRAMING)
 
 
-def _composed(root: Path | None, run: RunFolder, model: Card, seed: int, plan: Plan) -> _Batches:
+def _composed(
+    root: Path | None, run: RunFolder, model: SegmentationCard, seed: int, plan: Plan
+) -> _Batches:
     if root is None:
         raise UserError(f"{run.path} was trained on photographs; name their root with --data")
     everything = read_everything(root, model.settings, model.holdout)
@@ -188,6 +193,16 @@ def framing_of(loaded: LoadedCases) -> float:
     return round(float(np.array(framings)[order][half]), 3)
 
 
+def share_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return binary cross entropy on logits (B, 1, S / 4, S / 4) against each cell's disc share.
+
+    Args:
+        logits: Of :class:`LocalizerNetwork`.
+        labels: The disc, float32 (B, 1, S, S).
+    """
+    return F.binary_cross_entropy_with_logits(logits, F.avg_pool2d(labels, STRIDE))
+
+
 def _fit(
     network: nn.Module,
     batches: "DataLoader[dict[str, object]]",
@@ -195,23 +210,21 @@ def _fit(
     numerics: Numerics,
     plan: Plan,
 ) -> None:
-    """Fit the network with BCE on logits, against each cell's share of disc."""
     optimizer = make_optimizer(network, plan.learning_rate)
-    schedule = make_schedule(optimizer, steps=plan.steps, drop_at=0.75, drop_factor=0.2)
-    network.train()
-    with tqdm(batches, "localizer") as bar:
-        for batch in bar:
-            optimizer.zero_grad(set_to_none=True)
-            with autocast(numerics.device, numerics.autocast):
-                logits = network(numerics.images(batch))  # (B, 1, S / 4, S / 4)
-            shares = F.avg_pool2d(numerics.labels(batch), STRIDE)
-            loss = F.binary_cross_entropy_with_logits(logits.float(), shares)
-            if not loss.isfinite():
-                raise UserError(f"the localiser's loss must stay finite, got {loss.item()}")
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it bare
-            optimizer.step()
-            schedule.step()
-            bar.set_postfix_str(f"loss {loss.item():.4f}", refresh=False)
+    trainer = make_trainer(
+        network,
+        batches,
+        loss=share_loss,
+        optimizer=optimizer,
+        schedule=make_schedule(optimizer, steps=plan.steps, drop_at=0.75, drop_factor=0.2),
+        numerics=numerics,
+        epochs=1,
+        steps_per_epoch=plan.steps,
+    )
+    trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, check_loss)
+    with tqdm(total=plan.steps, desc="localizer") as bar:
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: bar.update())
+        trainer.run()
     network.eval()
 
 
@@ -235,8 +248,9 @@ def _calibrate(
     scores: list[float] = []
     found: list[bool] = []
     for batch in tqdm(batches, "calibrating", leave=False):
+        images, _ = numerics.prepare(batch, numerics.device, False)
         with autocast(numerics.device, numerics.autocast):
-            logits = network(numerics.images(batch))
+            logits = network(images)
         for sighting, label in zip(
             sight(logits.float().cpu().numpy()), batch["label"], strict=True
         ):
@@ -270,7 +284,7 @@ def fit_calibration(scores: Sequence[float], found: Sequence[bool]) -> Calibrati
     if not yes or not no:
         raise UserError(
             f"a calibration needs photographs with and without a disc, got {yes} and {no}; "
-            "train the localiser for more steps"
+            "train the localizer for more steps"
         )
     target = np.where(truth, (yes + 1) / (yes + 2), 1 / (no + 2))
 

@@ -82,9 +82,7 @@ class Task(Generic[CardT, NetworkT]):
         """
         tree = parse_json(text, f"{path}: card")
         if isinstance(tree, dict) and tree.get("task", self.name) != self.name:
-            raise UserError(
-                f"{path} holds a network for {tree['task']!s:.80}, not for {self.name}"
-            )
+            raise UserError(f"{path} holds a network for {tree['task']!s:.80}, not for {self.name}")
         return check_tree(self.card, tree, f"{path}: card")
 
     def load(self, path: Path) -> tuple[NetworkT, CardT]:
@@ -176,7 +174,7 @@ def _digest(card: Mapping[str, Any], state: State) -> str:
     digest = hashlib.sha256(json.dumps(card).encode())
     for name, value in sorted(state.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -2,50 +2,69 @@
 
 import csv
 import io
-import json
-import platform
-import subprocess
-from collections.abc import Mapping
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from filelock import BaseFileLock, FileLock
+from pydantic import BaseModel, model_validator
 
-import tvseg
 from tvseg.config import dump_settings, read_settings
 from tvseg.errors import UserError
 from tvseg.files import write_json, write_text
+from tvseg.runs.record import Record
 from tvseg.settings import SegmentationSettings, run_name
 
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "monai",
-    "segmentation-models-pytorch",
-    "albumentations",
-    "numpy",
-    "scipy",
-)
+_log = logging.getLogger("tvseg")
+
+
+class RunInfo(BaseModel):
+    """Keys of ``run.json`` that other stages read; more are kept as they are."""
+
+    holdout: str
+    seed: int
+    fingerprint: str
+    precision: str | None = None
+    data: str | None = None
+    resumed: list[str] = []
+    finished: str | None = None
+    train_seconds: float | None = None
+    best_epoch: int | None = None
+    best_dice: float | None = None
+    chosen: str | None = None
+
+    @model_validator(mode="after")
+    def _a_finished_run_says_how(self) -> "RunInfo":
+        if self.finished and None in (self.train_seconds, self.best_epoch, self.chosen):
+            raise ValueError("finished needs train_seconds, best_epoch and chosen")
+        return self
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """``<runs>/<name>-holdout-<letter>-seed<k>`` and the places of the files in it."""
+    """``<runs>/<name>-holdout-<letter>-seed<k>`` and the files in it."""
 
     path: Path
 
     @staticmethod
     def of(runs: Path, settings: SegmentationSettings, holdout: str) -> "RunFolder":
-        """The folder that a training with these settings writes."""
+        """Return the folder that a training with these settings writes."""
         return RunFolder(runs / run_name(settings, holdout))
 
     @property
     def last(self) -> Path:
         """Checkpoint of the last finished epoch, from which training goes on."""
         return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def previous(self) -> Path:
+        """Checkpoint before the last one; kept until the run is finished."""
+        return self.path / "checkpoints" / "previous.pt"
 
     @property
     def best(self) -> Path:
@@ -72,68 +91,103 @@ class RunFolder:
         """One row an epoch."""
         return self.path / "metrics.csv"
 
+    @property
+    def _record(self) -> Record:
+        return Record(self.path, RunInfo, "restore this file, or train the run again")
+
     def info(self) -> dict[str, Any]:
-        """What ``run.json`` holds.
+        """Return what ``run.json`` holds, with the keys of :class:`RunInfo`.
 
         Raises:
-            ValueError: There is no such file, or it is damaged.
+            UserError: There is no such file, or it is damaged.
         """
-        path = self.path / "run.json"
-        if not path.is_file():
-            raise UserError(
-                f"{self.path} must be a run folder of 'tvseg train'; it has no run.json"
-            )
-        try:
-            content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            missing = [key for key in ("holdout", "seed", "fingerprint") if key not in content]
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{path} is damaged ({error}); train this run again") from error
-        if missing or not isinstance(content, dict):
-            raise UserError(f"{path} is damaged (no {', '.join(missing)}); train this run again")
-        return content
+        return self._record.read()
 
     def settings(self) -> SegmentationSettings:
-        """The resolved settings of the run."""
+        """Return the resolved settings of the run."""
+        return self._settings
+
+    @cached_property
+    def _settings(self) -> SegmentationSettings:
         return read_settings(self.path / "config.yaml")
 
     def is_finished(self) -> bool:
-        """Whether training came to its end."""
+        """Return whether training came to its end."""
         return bool(self.info().get("finished"))
 
-    def check_free(self, settings: SegmentationSettings, *, resume: bool) -> bool:
+    def check_free(
+        self, settings: SegmentationSettings, *, resume: bool, overwrite: bool = False
+    ) -> None:
         """Check that a training may write here, before anything costly is done.
 
         Args:
-            settings: SegmentationSettings of the training that wants the folder.
-            resume: Whether an unfinished training is to go on.
-
-        Returns:
-            Whether there is a checkpoint to go on from.
+            settings: Settings of the training that wants the folder.
+            resume: Whether an unfinished training is to be continued.
+            overwrite: Whether an older run is to be replaced.
 
         Raises:
-            ValueError: The folder holds another training, or one that is not to be continued.
+            UserError: The folder holds other files, another run, or one that is neither to be
+                continued nor replaced.
         """
-        if not (self.path / "config.yaml").exists():
-            if self.path.exists() and {p.name for p in self.path.iterdir()} - {".lock"}:
+        names = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
+        if "config.yaml" not in names:
+            if names - {".lock"}:
                 raise UserError(f"{self.path} must be a run folder or empty; it holds other files")
-            return False
-        if _identity(self.settings()) != _identity(settings):
+            return
+        if overwrite:
+            return
+        if _identity(read_settings(self.path / "config.yaml")) != _identity(settings):
             raise UserError(
                 f"{self.path} holds a run with other settings (see its config.yaml); give this one "
-                "a name of its own with name=NAME, or remove the folder"
+                "another name with name=NAME, or replace the older one with --overwrite"
             )
-        if not self.last.exists():
-            return False  # it ended before its first epoch did: nothing to lose
+        results = [*self.checkpoints(), *([self.best] if self.best.exists() else [])]
+        finished = "run.json" in names and self.is_finished()
+        if not results and not finished:
+            return  # it ended before its first epoch did: nothing to lose
         if not resume:
             raise UserError(
-                f"{self.path} exists; continue it with --resume, give name=NAME, or remove it"
+                f"{self.path} exists; continue it with --resume, replace it with --overwrite, or "
+                "give another name with name=NAME"
             )
-        return True
+        if not finished and results == [self.best]:
+            raise UserError(
+                f"cannot resume {self.path}: it has no {self.last.name}; train it anew with "
+                "--overwrite"
+            )
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoints that training can continue from, newest first."""
+        return [path for path in (self.last, self.previous) if path.exists()]
+
+    def clear(self) -> None:
+        """Remove everything but the lock."""
+        for path in self.path.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != ".lock":
+                path.unlink()
+        self.__dict__.pop("_settings", None)
 
     def lock(self) -> BaseFileLock:
-        """A lock that one training holds as long as it lasts, whatever ends it."""
+        """Return a lock that one training holds until it ends, however it ends."""
         self.path.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path / ".lock", timeout=0)
+
+    @contextmanager
+    def log(self) -> Iterator[None]:
+        """Append what is logged to ``train.log``."""
+        handler = logging.FileHandler(self.path / "train.log", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        level = _log.level
+        _log.addHandler(handler)
+        _log.setLevel(level or logging.INFO)
+        try:
+            yield
+        finally:
+            _log.setLevel(level)
+            _log.removeHandler(handler)
+            handler.close()
 
     def begin(
         self, settings: SegmentationSettings, splits: Mapping[str, list[str]], **info: Any
@@ -141,25 +195,21 @@ class RunFolder:
         """Write what is known before the first step: settings, every case by id, ``run.json``."""
         write_text(self.path / "config.yaml", dump_settings(settings))
         write_json(self.path / "splits.json", dict(splits))
-        write_json(self.path / "run.json", info)
+        write_json(self._record.path, info)
 
-    def go_on(self, *, started: str, **expected: Any) -> None:
-        """Note in ``run.json`` that training goes on, in circumstances that must be as before.
+    def continue_with(self, *, started: str, **expected: Any) -> None:
+        """Note in ``run.json`` that training continues, in circumstances that must be as before.
 
         Raises:
-            ValueError: The data, the precision or another of ``expected`` is not as at the start.
+            UserError: The data, the precision or another of ``expected`` is not as at the start.
         """
         info = self.info()
-        for key, value in expected.items():
-            if info[key] != value:
-                raise UserError(
-                    f"{self.path} must go on as it began: {key} was {info[key]}, is now {value}"
-                )
+        self._record.check_same({key: info.get(key) for key in expected}, expected)
         self.write_info(resumed=[*info.get("resumed", []), started])
 
     def write_info(self, **changes: Any) -> None:
-        """Add to ``run.json``, which is written anew as a whole."""
-        write_json(self.path / "run.json", self.info() | changes)
+        """Change keys of ``run.json``, which is written anew as a whole."""
+        self._record.update(**changes)
 
     def append_metrics(self, row: Mapping[str, object]) -> None:
         """Add a row to ``metrics.csv``; rows of this epoch and later ones give way."""
@@ -178,40 +228,8 @@ class RunFolder:
             return list(csv.DictReader(file))
 
 
-def provenance(command: str, device: str) -> dict[str, Any]:
-    """What ``run.json`` says of the circumstances."""
-    return {
-        "tvseg": tvseg.__version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "machine": f"{platform.system()} {platform.machine()}",
-        "device": device,
-        "command": command,
-        "started": now(),
-    }
-
-
-def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def _identity(settings: SegmentationSettings) -> dict[str, Any]:
-    """The settings that make two runs the same; where data lie and what is watched do not."""
-    return settings.model_dump(exclude={"data": True, "train": {"log_affinity"}})
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that the package runs from; None for an installed one."""
-    here = Path(__file__).parent
-    try:
-        tracked = ["git", "-C", str(here), "ls-files", "--error-unmatch", Path(__file__).name]
-        subprocess.run(tracked, capture_output=True, timeout=5, check=True)
-        asked = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True, text=True, timeout=5, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return asked.stdout.strip()
+    """Return the settings that decide results; the precision is compared as it was resolved."""
+    return settings.model_dump(
+        exclude={"data": True, "precision": True, "train": {"log_affinity", "workers"}}
+    )

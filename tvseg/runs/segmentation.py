@@ -4,10 +4,16 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
+from torch import nn
 
+from tvseg.errors import UserError
 from tvseg.models import TVDeepLabV3Plus, build_model
 from tvseg.runs.checkpoint import Card, Task
+from tvseg.runs.starter import STARTER
 from tvseg.settings import SegmentationSettings
+
+WIDE_BRANCHES = "decoder.aspp.wide."
+"""Where the networks of two variants differ."""
 
 
 class SegmentationCard(Card):
@@ -48,3 +54,35 @@ SEGMENTATION = Task(
 def load_network(path: Path) -> tuple[TVDeepLabV3Plus, SegmentationCard]:
     """Rebuild a segmentation network from one file; see :meth:`Task.load`."""
     return SEGMENTATION.load(path)
+
+
+def start_from(network: nn.Module, source: str) -> int:
+    """Load the weights of a trained network whose wide ASPP branches may be other operators.
+
+    Args:
+        network: To load into.
+        source: ``starter``, or a checkpoint file.
+
+    Returns:
+        How many tensors keep their random values: those of the wide ASPP branches, if any.
+
+    Raises:
+        UserError: No such checkpoint, or one of another network.
+    """
+    path = STARTER if source == "starter" else Path(source).expanduser()
+    if not path.is_file():
+        raise UserError(f"init must be starter or a checkpoint file; {path} does not exist")
+    trained, state = load_network(path)[0].state_dict(), network.state_dict()
+    fits = {
+        name: value
+        for name, value in trained.items()
+        if name in state and state[name].shape == value.shape
+    }
+    other = [name for name in {*trained, *state} - {*fits} if not name.startswith(WIDE_BRANCHES)]
+    if other:
+        raise UserError(
+            f"init={source}: the checkpoint must be of the same encoder and structures; "
+            f"{len(other)} tensors differ, first {min(other)}"
+        )
+    network.load_state_dict(state | fits)
+    return len(state) - len(fits)

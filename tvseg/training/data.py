@@ -1,5 +1,6 @@
 """What a training reads: every centre's cases, decoded, checked and split."""
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,9 +115,9 @@ def images_per_step(settings: SegmentationSettings, fold: Fold) -> int:
 
 
 def make_loader(
-    data: Data, settings: SegmentationSettings, *, first_epoch: int
+    data: Data, settings: SegmentationSettings, *, first_step: int, pin_memory: bool = False
 ) -> "DataLoader[dict[str, object]]":
-    """Return the batches of a training from the epoch ``first_epoch``, counted from 0, to its end.
+    """Return the batches of a training from the step ``first_step``, counted from 0, to its end.
 
     The source centres have as many images each in a batch; phantoms, if any, come last.
     """
@@ -128,7 +129,7 @@ def make_loader(
         per_centre=plan.images_per_centre,
         steps=plan.epochs * plan.steps_per_epoch,
         seed=settings.seed,
-        first_step=first_epoch * plan.steps_per_epoch,
+        first_step=first_step,
         phantoms=phantoms_per_step(settings, data.fold),
     )
     return DataLoader(
@@ -140,8 +141,15 @@ def make_loader(
         ),
         batch_sampler=draws,
         num_workers=plan.workers,
+        worker_init_fn=_outlive_sigterm,
+        pin_memory=pin_memory,
         generator=torch.Generator(),  # else it draws from dropout's, and a resumed run differs
     )
+
+
+def _outlive_sigterm(worker: int) -> None:
+    """Let a worker deliver the step that is finished when the whole process group is stopped."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _drawn_data(settings: SegmentationSettings, holdout: str) -> Data:

@@ -1,7 +1,7 @@
-"""The training loop: MONAI's engines around one update step of ours."""
+"""One training step and one validation step, as MONAI's engines run them for every task."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,47 +14,96 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from tvseg.data.normalisation import Normalisation
 from tvseg.device import autocast
+from tvseg.errors import UserError
 from tvseg.models.operators.dynamic_conv import set_temperature
 from tvseg.ops import shared_weights
 
 THRESHOLD = 0.5  # on probabilities, when epochs are compared
 
 
+Batch = dict[str, Any]
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Outputs of the network in float32 and the labels of a batch -> a 0-d tensor."""
+
+
+class TrainingDiverged(UserError):  # noqa: N818  (a state of the training, and reads as one)
+    """The loss or the weights stopped being finite."""
+
+
 @dataclass(frozen=True)
 class Numerics:
-    """Where and how to compute: device, autocast type (None: fp32), normalisation of the input."""
+    """Device, autocast type (None: fp32) and normalisation of the network's input."""
 
     device: torch.device
     autocast: torch.dtype | None
     normalisation: Normalisation
 
-    def images(self, batch: dict[str, Any]) -> torch.Tensor:
-        """uint8 (B, 3, S, S) of a batch -> the network's input on the device."""
-        return self.normalisation(batch["image"].to(self.device, non_blocking=True))
+    @property
+    def precision(self) -> str:
+        """Name of the type that networks compute in."""
+        return str(self.autocast or torch.float32).removeprefix("torch.")
 
-    def labels(self, batch: dict[str, Any]) -> torch.Tensor:
-        """uint8 (B, structures, S, S) of a batch -> float32 on the device."""
-        labels: torch.Tensor = batch["label"].to(self.device, non_blocking=True).float()
-        return labels
+    @property
+    def pins_memory(self) -> bool:
+        """Whether batches are copied to the device while it computes."""
+        return self.device.type == "cuda"
+
+    def prepare(
+        self, batch: Batch, device: torch.device, non_blocking: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return input and labels on the device, as MONAI's engines ask for them.
+
+        Args:
+            batch: ``image``, uint8 (B, 3, S, S), and ``label``, uint8 (B, structures, S, S).
+            device: Where they go.
+            non_blocking: Whether to copy from pinned memory while the device computes.
+
+        Returns:
+            float32 (B, 3, S, S), normalised, and float32 (B, structures, S, S).
+        """
+        images = batch["image"].to(device, non_blocking=non_blocking)
+        labels = batch["label"].to(device, non_blocking=non_blocking)
+        return self.normalisation(images), labels.float()
 
 
 def make_optimizer(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    """Adam as the published code sets it: betas 0.9 and 0.99, no weight decay."""
+    """Return Adam as the published code sets it: betas 0.9 and 0.99, no weight decay."""
     fused = next(network.parameters()).device.type in ("cuda", "cpu")
     return torch.optim.Adam(network.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=fused)
 
 
 def make_schedule(
-    optimizer: torch.optim.Optimizer, *, steps: int, drop_at: float, drop_factor: float
+    optimizer: torch.optim.Optimizer,
+    *,
+    steps: int,
+    drop_at: float,
+    drop_factor: float,
+    first_step: int = 0,
 ) -> LambdaLR:
-    """One drop of the learning rate, by ``drop_factor``, after the share ``drop_at`` of steps."""
-    return LambdaLR(optimizer, lambda step: drop_factor if step >= drop_at * steps else 1.0)
+    """Return one drop of the learning rate, by ``drop_factor``, after the share ``drop_at``.
+
+    Args:
+        optimizer: With the learning rate of the first step.
+        steps: Of the whole training.
+        drop_at: Share of the steps after which the rate drops.
+        drop_factor: Rate after the drop over that before it.
+        first_step: Step to begin with, counted from 0.
+    """
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return LambdaLR(
+        optimizer,
+        lambda step: drop_factor if step >= drop_at * steps else 1.0,
+        last_epoch=first_step - 1,
+    )
 
 
 def make_trainer(
     network: nn.Module,
-    loader: Iterable[dict[str, Any]],
+    loader: Iterable[Batch],
     *,
+    loss: Loss,
     optimizer: torch.optim.Optimizer,
     schedule: LambdaLR,
     numerics: Numerics,
@@ -62,13 +111,15 @@ def make_trainer(
     steps_per_epoch: int,
     micro_batches: int = 1,
 ) -> SupervisedTrainer:
-    """An engine that fits the network with BCE on logits, over both channels.
+    """Return an engine that fits a network.
 
-    ``state.output`` holds ``loss`` (a 0-d tensor) and ``id`` (the cases of the step).
+    ``state.output`` holds ``loss`` (a 0-d tensor) and ``id`` (the cases of the step). The loss is
+    there, and not yet in the weights, at ``IterationEvents.LOSS_COMPLETED``.
 
     Args:
-        network: (B, 3, S, S) -> logits (B, structures, S, S), on the device.
+        network: On the device.
         loader: Batches of the whole training, not of one epoch.
+        loss: Of the network's outputs and the labels.
         optimizer: Of the network's parameters.
         schedule: Stepped after each step.
         numerics: Device, autocast type, normalisation.
@@ -78,23 +129,21 @@ def make_trainer(
             n takes images p, p + n, p + 2n, ..., and so as many of each centre as the others.
     """
 
-    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        network.train()
-        optimizer.zero_grad(set_to_none=True)
-        images, labels = numerics.images(batch), numerics.labels(batch)
+    def update(engine: SupervisedTrainer, batch: Batch) -> dict[str, Any]:
+        engine.network.train()
+        engine.optimizer.zero_grad(set_to_none=True)
+        inputs, labels = engine.prepare_batch(batch, engine.state.device, engine.non_blocking)
         losses = []
-        with shared_weights(network):
+        with shared_weights(engine.network):
             for part in range(micro_batches):
                 with autocast(numerics.device, numerics.autocast):
-                    logits = network(images[part::micro_batches])  # (part, structures, S, S)
-                loss = nn.functional.binary_cross_entropy_with_logits(
-                    logits.float(), labels[part::micro_batches]
-                )
-                (loss / micro_batches).backward()  # type: ignore[no-untyped-call]  # torch's
-                losses.append(loss.detach())
+                    outputs = engine.inferer(inputs[part::micro_batches], engine.network)
+                value = engine.loss_function(outputs.float(), labels[part::micro_batches])
+                (value / micro_batches).backward()
+                losses.append(value.detach())
         engine.state.output = {"loss": torch.stack(losses).mean(), "id": batch["id"]}
         engine.fire_event(IterationEvents.LOSS_COMPLETED)  # before a bad loss reaches the weights
-        optimizer.step()
+        engine.optimizer.step()
         return dict(engine.state.output)
 
     trainer = SupervisedTrainer(
@@ -104,39 +153,49 @@ def make_trainer(
         train_data_loader=loader,
         network=network,
         optimizer=optimizer,
-        loss_function=nn.functional.binary_cross_entropy_with_logits,
+        loss_function=loss,
+        prepare_batch=numerics.prepare,
+        non_blocking=numerics.pins_memory,
         iteration_update=update,
         train_handlers=[LrScheduleHandler(schedule, print_lr=False, epoch_level=False)],
         decollate=False,
     )
     trainer.add_event_handler(
-        Events.EPOCH_STARTED, lambda engine: set_temperature(network, engine.state.epoch)
+        Events.EPOCH_STARTED, lambda engine: set_temperature(engine.network, engine.state.epoch)
     )
     trainer.logger.setLevel(logging.CRITICAL)  # our own errors say more than "run is terminating"
     return trainer
 
 
+def check_loss(engine: Engine) -> None:
+    """Raise TrainingDiverged unless the loss of a step is finite."""
+    state = engine.state
+    if not state.output["loss"].isfinite():
+        raise TrainingDiverged(
+            f"loss must stay finite, got {state.output['loss'].item()} in step {state.iteration} "
+            f"of {state.max_epochs * state.epoch_length} on images {', '.join(state.output['id'])}"
+        )
+
+
 def make_validator(
     network: nn.Module,
-    loader: Iterable[dict[str, Any]],
+    loader: Iterable[Batch],
     *,
     structures: tuple[str, ...],
     numerics: Numerics,
 ) -> SupervisedEvaluator:
-    """An engine that computes ``dice``, the mean over images and structures, and one a structure.
+    """Return an engine that computes ``dice``, the mean over images and structures, and each one's.
 
-    Dice is taken at the network's size, on probabilities above 0.5; a structure that is absent
+    Dice is computed at the network's size, on probabilities above 0.5; a structure that is absent
     from the truth is left out. It compares epochs; the evaluation scores at native size.
     """
 
-    def update(engine: Engine, batch: dict[str, Any]) -> dict[str, Any]:
-        network.eval()
+    def update(engine: SupervisedEvaluator, batch: Batch) -> Batch:
+        engine.network.eval()
+        inputs, labels = engine.prepare_batch(batch, engine.state.device, engine.non_blocking)
         with torch.inference_mode(), autocast(numerics.device, numerics.autocast):
-            logits = network(numerics.images(batch))
-        return {
-            "pred": (logits.float().sigmoid() > THRESHOLD).float(),
-            "label": numerics.labels(batch),
-        }
+            logits = engine.inferer(inputs, engine.network)
+        return {"pred": (logits.float().sigmoid() > THRESHOLD).float(), "label": labels}
 
     def all_channels(output: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         return output["pred"], output["label"]
@@ -149,6 +208,8 @@ def make_validator(
         device=numerics.device,
         val_data_loader=loader,
         network=network,
+        prepare_batch=numerics.prepare,
+        non_blocking=numerics.pins_memory,
         iteration_update=update,
         key_val_metric={"dice": MeanDice(output_transform=all_channels)},
         additional_metrics={

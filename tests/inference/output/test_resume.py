@@ -21,7 +21,8 @@ from tvseg.files import write_json
 from tvseg.inference.output.folder import OutputFolder
 from tvseg.inference.output.read_back import read_written
 from tvseg.inference.pipeline import Pipeline, Segmentation
-from tvseg.runs.checkpoint import Card, network_of, save_weights
+from tvseg.runs.checkpoint import save_weights
+from tvseg.runs.segmentation import SegmentationCard, network_of
 
 
 def _stop_at(pipeline: Pipeline, batch: int) -> Pipeline:
@@ -159,7 +160,14 @@ def model(tmp_path: Path) -> Path:
     """A checkpoint of a small network with random weights."""
     settings = load_settings(None, ["encoder_weights=none", "image_size=64", "aspp=dense"])
     torch.manual_seed(0)
-    card = Card(settings, "A", "0", epoch=1, chosen="drawn", normalisation=Normalisation())
+    card = SegmentationCard(
+        settings=settings,
+        holdout="A",
+        fingerprint="0",
+        epoch=1,
+        chosen="drawn",
+        normalisation=Normalisation(),
+    )
     path = tmp_path / "model.safetensors"
     save_weights(path, network_of(settings, pretrained=False), card)
     return path

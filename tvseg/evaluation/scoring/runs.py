@@ -21,8 +21,8 @@ from tvseg.evaluation.scoring.rows import Score, as_text, score
 from tvseg.evaluation.tables.summary import scores_of, summarise
 from tvseg.files import write_json, write_text
 from tvseg.inference.load import Model, load
-from tvseg.runs.checkpoint import Card
 from tvseg.runs.folder import RunFolder
+from tvseg.runs.segmentation import SegmentationCard
 from tvseg.settings import SegmentationSettings
 
 IMAGES = ("test", "all")
@@ -75,7 +75,7 @@ class Subject:
     options: ScoringOptions
 
     @property
-    def card(self) -> Card:
+    def card(self) -> SegmentationCard:
         """Of the first checkpoint."""
         return self.model.cards[0]
 
