@@ -183,8 +183,9 @@ class TrainingLoop:
     def _check_weights(self, engine: Engine) -> None:
         bad = [name for name, p in self.network.named_parameters() if not p.isfinite().all()]
         if bad:
+            tensors = "1 tensor is" if len(bad) == 1 else f"{len(bad)} tensors are"
             raise TrainingDiverged(
-                f"weights must stay finite, but {len(bad)} of the tensors are not after step "
+                f"weights must stay finite, {tensors} not after step "
                 f"{engine.state.iteration}, first {bad[0]}; {self._advice()}"
             )
 
