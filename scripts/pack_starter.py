@@ -4,7 +4,6 @@
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from tvseg.localizer.checkpoint import load_localizer
@@ -23,7 +22,7 @@ def main(run: RunFolder) -> None:
         sys.exit(f"{run.path} was trained on photographs, whose weights may not be given away")
     encoder = Path(card.settings.encoder_weights).name
     settings = card.settings.model_copy(update={"encoder_weights": encoder})
-    save_weights(STARTER, network.half(), replace(card, settings=settings))
+    save_weights(STARTER, network.half(), card.model_copy(update={"settings": settings}))
     localizer, about = load_localizer(run.localizer)
     save_weights(STARTER_LOCALIZER, localizer.half(), about)
     size = STARTER.stat().st_size + STARTER_LOCALIZER.stat().st_size
