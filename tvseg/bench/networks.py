@@ -49,20 +49,35 @@ def published(network: nn.Module) -> nn.Module:
     return network
 
 
-def _network(aspp: str, image_size: int) -> nn.Module:
-    """Build a network whose maps and weights are of ordinary size, else errors would not show."""
-    network = build_model(aspp=aspp, image_size=image_size)
-    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+def settled(network: nn.Module, images: Tensor) -> nn.Module:
+    """Draw affinity maps, and give batch norms the statistics of images.
+
+    Maps and weights are of ordinary size then: errors show, and no number is denormal.
+
+    Args:
+        network: In train mode.
+        images: (B, 3, H, W), B of at least 2.
+
+    Returns:
+        The network itself, in train mode.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     for layer in network.modules():
         if isinstance(layer, TVConv2d):
             nn.init.normal_(layer.affinity)
     for norm in norms:
         norm.momentum = 1.0  # the statistics of this one batch
     with torch.no_grad():
-        network(torch.randn(2, 3, image_size, image_size))
+        network(images)
     for norm in norms:
         norm.momentum = 0.1
     return network
+
+
+def _network(aspp: str, image_size: int) -> nn.Module:
+    """Build a network whose maps and weights are of ordinary size."""
+    network = build_model(aspp=aspp, image_size=image_size)
+    return settled(network, torch.randn(2, 3, image_size, image_size))
 
 
 def _images(count: int, size: int) -> Tensor:

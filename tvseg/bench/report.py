@@ -41,7 +41,9 @@ def tables(rows: Sequence[Measurement]) -> Iterator[tuple[str, pd.DataFrame]]:
         for field, words in _COLUMNS.items()
         if any(getattr(row, field) is not None for row in rows)
     }
-    for _, group in groupby(rows, lambda row: (row.channels, row.height, row.batch, row.passes)):
+    for _, group in groupby(
+        rows, lambda row: (row.case, row.channels, row.height, row.batch, row.passes)
+    ):
         members = list(group)
         lines = []
         for row in members:
@@ -89,7 +91,7 @@ def write_roofline(
         bandwidth: Bytes per second of a copy.
         peak: FLOP per second of a matrix product.
     """
-    figure, axes = _canvas(1, 1)
+    figure, axes = canvas(1, 1)
     axis = axes[0][0]
     intensities = [0.2, peak / bandwidth, 20.0]
     axis.loglog(
@@ -109,7 +111,7 @@ def write_roofline(
     axis.set_ylabel("GFLOP/s")
     axis.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")
-    _save(figure, path)
+    save(figure, path)
 
 
 def write_sizes(rows: Sequence[Measurement], path: Path) -> None:
@@ -121,7 +123,7 @@ def write_sizes(rows: Sequence[Measurement], path: Path) -> None:
     """
     timed = [row for row in rows if row.passes == FORWARD and row.milliseconds]
     cases = list(dict.fromkeys(row.case for row in timed))
-    figure, axes = _canvas(2, len(cases))
+    figure, axes = canvas(2, len(cases))
     for column, case in enumerate(cases):
         for line, (field, label) in enumerate((("milliseconds", "ms"), ("peak_mb", "peak, MB"))):
             axis = axes[line][column]
@@ -141,17 +143,19 @@ def write_sizes(rows: Sequence[Measurement], path: Path) -> None:
             axis.set_ylabel(label)
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    _save(figure, path)
+    save(figure, path)
 
 
-def _canvas(rows: int, columns: int) -> tuple["Figure", Any]:
+def canvas(rows: int, columns: int) -> tuple["Figure", Any]:
+    """Make a figure with rows and columns of axes, as an array of them."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * columns, 4 * rows), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure as a PNG file."""
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=120)
     write_bytes(path, picture.getvalue())

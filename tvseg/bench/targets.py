@@ -53,6 +53,9 @@ TARGETS = (
     Target("ASPP", 48, BOTH, "memory_to_unfold", 0.2, "torch"),
     Target("network", 1, FORWARD, "to_depthwise", 1.6, "torch"),
     Target("network", 48, STEP, "to_depthwise", 1.5, "torch"),
+    *(Target(f"MobileNetV2 x{width}", batch, passes, "to_depthwise", bound, "tvconv")
+      for width in ("0.1", "1")
+      for batch, passes, bound in ((1, FORWARD, 1.6), (16, FORWARD, 1.3), (128, STEP, 2.0))),
 )  # fmt: skip
 
 

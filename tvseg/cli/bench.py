@@ -102,6 +102,76 @@ def training(images: int, rounds: int, threads: int, check: bool, out: Path | No
     _judge(rows, check)
 
 
+@bench.command()
+@click.option("--images", default=128, show_default=True, help="Of a training step.",
+              type=click.IntRange(2))  # fmt: skip
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@_options
+def backbone(
+    images: int, device: str, rounds: int, threads: int, check: bool, out: Path | None
+) -> None:
+    """MobileNetV2 of 96 px with TVConv in every layer, beside the depthwise one.
+
+    Inference with kept weights, and a training step, in both memory formats (NHWC where none is
+    named); "/ depthwise" is the time relative to the depthwise network in the same format.
+    """
+    from tvseg.bench.backbones import measure_backbones
+    from tvseg.device import choose_device
+
+    _prepare(threads)
+    where = choose_device(device)
+    rows = list(measure_backbones(rounds=rounds, say=_say, images=images, device=where))
+    _report(rows, _machine(threads, where), "backbone", out)
+    _judge(rows, check)
+
+
+@bench.command()
+@click.option("--quick", is_flag=True, help="Only the narrowest networks, batches 1 and 16.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option(
+    "--accuracies",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV file with columns backbone, width, operator, accuracy, a row per run, to plot.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for CSV and plots.")
+def zoo(quick: bool, device: str, accuracies: Path | None, out: Path | None) -> None:
+    """Every operator in the paper's backbones for faces of 96 px.
+
+    Multiply-accumulates by two counts, parameters, the best throughput over batches of 1 to 16 and
+    1, 2 and 4 threads, and the peak memory of a batch of 8 in a process of its own.
+    """
+    from tvseg.bench.zoo import QUICK, Plan, measure_zoo
+    from tvseg.bench.zoo_networks import entries
+    from tvseg.bench.zoo_report import (
+        read_accuracies,
+        tables,
+        with_accuracies,
+        write_csv,
+        write_plots,
+    )
+    from tvseg.cli.tables import print_table
+    from tvseg.device import choose_device
+    from tvseg.evaluation.tables.table import Table
+
+    known = {} if accuracies is None else read_accuracies(accuracies)
+    where = choose_device(device)
+    plan = QUICK if quick else Plan()
+    measured = measure_zoo(entries(quick=quick), plan=plan, say=_say, device=where)
+    rows = with_accuracies(list(measured), known)
+    click.echo(_machine(max(plan.threads), where))
+    for words, frame in tables(rows):
+        print_table(Table.of(words, frame, heads=2))
+    if out is not None:
+        write_csv(rows, out)
+        write_plots(rows, out)
+    refused = [f"{row.backbone} x{row.width}, {row.operator}: differs from float64 by "
+               f"{row.error:.1e} and was not timed" for row in rows if row.refused]  # fmt: skip
+    for line in refused:
+        click.echo(line, err=True)
+    if refused:
+        raise click.exceptions.Exit(1)
+
+
 def _prepare(threads: int) -> None:
     import torch
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from tvseg.errors import UsageError
 from tvseg.models.replace import replace_depthwise
 from tvseg.models.spatial import SPATIAL, SpatialOperator
+from tvseg.ops import TVConv2d
 
 
 class Embedder(nn.Module):
@@ -48,10 +49,11 @@ def with_operator(
     image_size: int | tuple[int, int],
     kernel_size: int | None,
 ) -> Embedder:
-    """Put an operator into stages of a backbone, and draw all weights as the paper does.
+    """Put an operator into stages of a backbone, and draw the weights as the paper does.
 
-    Convolutions are drawn kaiming-normal over their fan-out, weight generators included, linear
-    layers normal with standard deviation 0.01; biases are 0, norms 1 and 0.
+    Convolutions are drawn kaiming-normal over their fan-out, TVConv's generators included, linear
+    layers normal with standard deviation 0.01; biases are 0, norms 1 and 0. The other operators
+    keep the start that they draw themselves.
 
     Args:
         backbone: With depthwise convolutions.
@@ -70,6 +72,7 @@ def with_operator(
         stages = range(late if small_maps else 1, len(blocks) + 1)
     if not stages or not set(stages) <= set(range(1, len(blocks) + 1)):
         raise UsageError(f"stages must be among 1 to {len(blocks)}, got {sorted(stages)}")
+    _draw(backbone)
     if operator != "depthwise" or kernel_size is not None:
         size = (image_size, image_size) if isinstance(image_size, int) else image_size
         starts = tuple(f"features.{name}." for stage in stages for name in blocks[stage - 1])
@@ -80,7 +83,9 @@ def with_operator(
             where=lambda name, _: name.startswith(starts),
             kernel_size=kernel_size,
         )
-    _draw(backbone)
+    for layer in backbone.modules():
+        if isinstance(layer, TVConv2d):
+            _draw(layer)
     return backbone
 
 

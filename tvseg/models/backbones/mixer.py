@@ -29,7 +29,7 @@ def mlp_mixer(
     Returns:
         The network in train mode: (B, 3, H, W) -> (B, embedding).
     """
-    mixer: nn.Module = MlpMixer(
+    mixer = MlpMixer(
         num_classes=embedding,
         img_size=image_size,
         patch_size=patch_size,
@@ -37,4 +37,6 @@ def mlp_mixer(
         embed_dim=dim,
         act_layer=partial(nn.GELU, approximate="tanh"),
     )
-    return mixer
+    nn.init.normal_(mixer.head.weight, 0.0, 0.01)  # timm's zeros would embed all images as zero
+    network: nn.Module = mixer
+    return network

@@ -20,7 +20,8 @@ SQUEEZE = 0.2  # share of the channels in the channel branch's hidden layer
 def normalise_filters(filters: Tensor, dim: int) -> Tensor:
     """Subtract the mean over an axis and divide by the unbiased standard deviation."""
     centred = filters - filters.mean(dim, keepdim=True)
-    return centred / (filters.std(dim, keepdim=True) + 1e-10)
+    variance = filters.var(dim, keepdim=True).clamp(min=1e-24)  # at 0 its root has no gradient
+    return centred / (variance.sqrt() + 1e-10)
 
 
 class DecoupledDynamicFilter(nn.Module):

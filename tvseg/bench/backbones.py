@@ -1,0 +1,98 @@
+"""MobileNetV2 with TVConv in every layer beside the depthwise one: inference and training."""
+
+import copy
+import statistics
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from tvseg.bench.measurement import FORWARD, Measurement
+from tvseg.bench.networks import settled
+from tvseg.bench.targets import STEP
+from tvseg.bench.timing import Call, interleave, ratio
+from tvseg.bench.zoo import LAYOUTS, MAX_ERROR, SIDE, largest_error
+from tvseg.models import freeze
+from tvseg.models.backbones import mobilenet_v2
+from tvseg.training.fit import make_optimizer
+
+BATCHES = (1, 16)
+WIDTHS = (0.1, 1.0)
+
+
+def measure_backbones(
+    *,
+    rounds: int,
+    say: Callable[[str], None],
+    images: int = 128,
+    device: torch.device,
+) -> Iterator[Measurement]:
+    """Time both networks in turn, in both memory formats.
+
+    Args:
+        rounds: Timed calls of each network.
+        say: Gets the name of what is measured next.
+        images: Of a training step.
+        device: Where to compute.
+
+    Yields:
+        A row per width, batch, passes, network and memory format.
+    """
+    for width in WIDTHS:
+        case = f"MobileNetV2 x{width:g}"
+        draws = torch.Generator().manual_seed(0)
+        x = torch.randn(max(images, *BATCHES), 3, SIDE, SIDE, generator=draws)
+        torch.manual_seed(0)
+        networks = {
+            operator: settled(mobilenet_v2(width, operator=operator), x[:8]).to(device)
+            for operator in ("tvconv", "depthwise")
+        }
+        x = x.to(device)
+        networks["tvconv"].eval()
+        freeze(networks["tvconv"])
+        error = largest_error(networks["tvconv"], x[:2])
+        if not error <= MAX_ERROR:
+            yield Measurement(case, 2, "tvconv", FORWARD, error=error, refused=True)
+            continue
+        for layout in LAYOUTS:
+            variants = {
+                operator: copy.deepcopy(network).to(memory_format=LAYOUTS[layout])
+                for operator, network in networks.items()
+            }
+            for batch, passes in (*((batch, FORWARD) for batch in BATCHES), (images, STEP)):
+                say(f"{case}, {layout}, {passes}, {batch} images")
+                given = x[:batch].to(memory_format=LAYOUTS[layout])
+                make = _inference if passes == FORWARD else _training_step
+                calls = {name: make(network, given) for name, network in variants.items()}
+                seconds = interleave(calls, rounds=rounds, device=device)
+                for name in variants:
+                    yield Measurement(
+                        case, batch, name if layout == "NHWC" else f"{name} {layout}", passes,
+                        error=error if name == "tvconv" else None,
+                        milliseconds=1e3 * statistics.median(seconds[name]),
+                        to_depthwise=ratio(seconds[name], seconds["depthwise"]),
+                    )  # fmt: skip
+
+
+def _inference(network: nn.Module, images: Tensor) -> Call:
+    network.eval()
+    freeze(network)
+
+    @torch.inference_mode()
+    def predict() -> Tensor:
+        embeddings: Tensor = network(images)
+        return embeddings
+
+    return predict
+
+
+def _training_step(network: nn.Module, images: Tensor) -> Call:
+    network.train()
+    optimizer = make_optimizer(network, 1e-4)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        network(images).square().mean().backward()
+        optimizer.step()
+
+    return step

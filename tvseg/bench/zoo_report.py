@@ -1,0 +1,153 @@
+"""Table, CSV files and trade-off plots of the zoo."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from io import StringIO
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tvseg.bench.report import canvas, save
+from tvseg.bench.zoo import Row
+from tvseg.errors import UserError
+from tvseg.files import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+KEY = ("backbone", "width", "operator")
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "width": lambda row: f"x{row.width}",
+    "operator": lambda row: row.operator,
+    "MMAC": lambda row: f"{row.macs / 1e6:.2f}",
+    "paper's count": lambda row: f"{row.macs_as_published / 1e6:.2f}",
+    "M trained": lambda row: f"{row.parameters / 1e6:.2f}",
+    "M frozen": lambda row: f"{row.parameters_frozen / 1e6:.2f}",
+    "images/s": lambda row: "" if row.images_per_second is None else f"{row.images_per_second:.4g}",
+    "at": lambda row: "" if row.layout is None else f"{row.batch} x {row.threads}, {row.layout}",
+    "peak MB": lambda row: "" if row.peak_mb is None else f"{row.peak_mb:.4g}",
+    "accuracy": lambda row: "" if row.accuracy is None else f"{row.accuracy:.2f}",
+}
+"""Cells of the table; ``at`` is images of a call x threads, and the memory format."""
+COSTS = {
+    "complexity": ("macs", "M multiply-accumulates", 1e-6),
+    "throughput": ("images_per_second", "images per second", 1.0),
+    "memory": ("peak_mb", "peak memory, MB", 1.0),
+}
+"""Plots by name: field, label and factor of the horizontal axis."""
+MARKERS = "osD^v<>PX*h"
+
+
+def tables(rows: Sequence[Row]) -> list[tuple[str, pd.DataFrame]]:
+    """Lay rows out for the terminal: title and cells of a table for each backbone."""
+    used = {title: cell for title, cell in COLUMNS.items() if any(cell(row) != "" for row in rows)}
+    return [
+        (
+            backbone,
+            pd.DataFrame([{title: cell(row) for title, cell in used.items()} for row in group]),
+        )
+        for backbone, group in groupby(rows, lambda row: row.backbone)
+    ]
+
+
+def write_csv(rows: Sequence[Row], folder: Path) -> None:
+    """Write ``zoo.csv``, a row per network, and ``throughput.csv``, one per batch and threads."""
+    names = [field.name for field in fields(Row) if field.name != "grid"]
+    networks = pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
+    points = pd.DataFrame(
+        [(row.backbone, row.width, row.operator, *point) for row in rows for point in row.grid],
+        columns=[*KEY, "batch", "threads", "images_per_second"],
+    )
+    write_text(folder / "zoo.csv", networks.to_csv(index=False))
+    write_text(folder / "throughput.csv", points.to_csv(index=False))
+
+
+def read_accuracies(path: Path) -> dict[tuple[str, ...], float]:
+    """Read the mean accuracy of runs by backbone, width and operator.
+
+    Args:
+        path: CSV file with columns ``backbone``, ``width``, ``operator`` and ``accuracy``, the
+            names those of ``zoo.csv``, a row per run.
+
+    Raises:
+        UserError: Not such a file.
+    """
+    try:
+        frame = pd.read_csv(StringIO(path.read_text(encoding="utf-8-sig")), dtype={"width": str})
+        frame["accuracy"] = frame["accuracy"].astype(float)
+        means = frame.groupby(list(KEY))["accuracy"].mean()
+    except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
+        raise UserError(
+            f"{path} must be a CSV file with columns {', '.join(KEY)} and accuracy: {error}"
+        ) from error
+    return dict(zip(means.index, means.tolist(), strict=True))
+
+
+def with_accuracies(rows: Sequence[Row], accuracies: Mapping[tuple[str, ...], float]) -> list[Row]:
+    """Add accuracies to the rows of their networks."""
+    return [
+        replace(row, accuracy=accuracies.get((row.backbone, row.width, row.operator)))
+        for row in rows
+    ]
+
+
+def write_plots(rows: Sequence[Row], folder: Path) -> None:
+    """Plot accuracy against complexity, throughput and peak memory, a PNG file each.
+
+    Where no row has an accuracy the vertical axis is the throughput, for the throughput itself the
+    peak memory.
+
+    Args:
+        rows: Of the zoo.
+        folder: For ``complexity.png``, ``throughput.png`` and ``memory.png``.
+    """
+    scored = any(row.accuracy is not None for row in rows)
+    for name, (field, label, factor) in COSTS.items():
+        height = ("accuracy", "accuracy, %", 1.0)
+        if not scored:
+            height = COSTS["memory" if name == "throughput" else "throughput"]
+        backbones = list(dict.fromkeys(row.backbone for row in rows))
+        figure, axes = canvas(1, len(backbones))
+        for axis, backbone in zip(axes[0], backbones, strict=True):
+            shown = [
+                row for row in rows
+                if row.backbone == backbone and None not in (getattr(row, field),
+                                                             getattr(row, height[0]))
+            ]  # fmt: skip
+            axis.set_xscale("log")
+            axis.set_yscale("linear" if scored else "log")
+            _draw(axis, shown, (field, factor), (height[0], height[2]))
+            axis.set_title(backbone)
+            axis.set_xlabel(label)
+            axis.set_ylabel(height[1])
+            axis.grid(alpha=0.3, which="both")
+        legend = {
+            words: line
+            for axis in axes[0]
+            for line, words in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(
+            legend.values(), legend, loc="outside lower center", ncols=6, fontsize="small"
+        )
+        save(figure, folder / f"{name}.png")
+
+
+def _draw(
+    axis: "Axes", rows: Sequence[Row], across: tuple[str, float], up: tuple[str, float]
+) -> None:
+    """Draw a line for each operator, through its widths."""
+    for number, operator in enumerate(dict.fromkeys(row.operator for row in rows)):
+        points = [
+            (across[1] * getattr(row, across[0]), up[1] * getattr(row, up[0]))
+            for row in rows
+            if row.operator == operator
+        ]
+        axis.plot(
+            *zip(*points, strict=True),
+            marker=MARKERS[number % len(MARKERS)],
+            color=f"C{number % 10}",
+            linewidth=2.5 if operator == "tvconv" else 1,
+            label=operator,
+        )
