@@ -11,11 +11,13 @@ import pandas as pd
 
 from tvseg.bench.report import canvas, save
 from tvseg.bench.zoo import Row
+from tvseg.bench.zoo_networks import CONVOLUTIONAL, MIXER
 from tvseg.errors import UserError
 from tvseg.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 KEY = ("backbone", "width", "operator")
 COLUMNS: dict[str, Callable[[Row], str]] = {
@@ -31,12 +33,14 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "accuracy": lambda row: "" if row.accuracy is None else f"{row.accuracy:.2f}",
 }
 """Cells of the table; ``at`` is images of a call x threads, and the memory format."""
-COSTS = {
+Cost = tuple[str, str, float]
+COSTS: dict[str, Cost] = {
     "complexity": ("macs", "M multiply-accumulates", 1e-6),
     "throughput": ("images_per_second", "images per second", 1.0),
     "memory": ("peak_mb", "peak memory, MB", 1.0),
 }
 """Plots by name: field, label and factor of the horizontal axis."""
+SCORE: Cost = ("accuracy", "accuracy, %", 1.0)
 MARKERS = "osD^v<>PX*h"
 
 
@@ -96,6 +100,7 @@ def with_accuracies(rows: Sequence[Row], accuracies: Mapping[tuple[str, ...], fl
 def write_plots(rows: Sequence[Row], folder: Path) -> None:
     """Plot accuracy against complexity, throughput and peak memory, a PNG file each.
 
+    A panel for each convolutional backbone, the Mixers in all of them.
     Where no row has an accuracy the vertical axis is the throughput, for the throughput itself the
     peak memory.
 
@@ -104,50 +109,57 @@ def write_plots(rows: Sequence[Row], folder: Path) -> None:
         folder: For ``complexity.png``, ``throughput.png`` and ``memory.png``.
     """
     scored = any(row.accuracy is not None for row in rows)
-    for name, (field, label, factor) in COSTS.items():
-        height = ("accuracy", "accuracy, %", 1.0)
-        if not scored:
-            height = COSTS["memory" if name == "throughput" else "throughput"]
-        backbones = list(dict.fromkeys(row.backbone for row in rows))
-        figure, axes = canvas(1, len(backbones))
-        for axis, backbone in zip(axes[0], backbones, strict=True):
-            shown = [
-                row for row in rows
-                if row.backbone == backbone and None not in (getattr(row, field),
-                                                             getattr(row, height[0]))
-            ]  # fmt: skip
-            axis.set_xscale("log")
-            axis.set_yscale("linear" if scored else "log")
-            _draw(axis, shown, (field, factor), (height[0], height[2]))
+    mixers = [row for row in rows if row.backbone == MIXER]
+    panels = [backbone for backbone in CONVOLUTIONAL if any(r.backbone == backbone for r in rows)]
+    style = {
+        operator: number for number, operator in enumerate(dict.fromkeys(r.operator for r in rows))
+    }
+    for name, across in COSTS.items():
+        up = SCORE if scored else COSTS["memory" if name == "throughput" else "throughput"]
+        figure, axes = canvas(1, max(1, len(panels)))
+        for axis, backbone in zip(axes[0], panels, strict=False):
+            shown = [row for row in rows if row.backbone == backbone] + mixers
+            for operator, number in style.items():
+                _draw(
+                    axis, [r for r in shown if r.operator == operator], across, up, operator, number
+                )
             axis.set_title(backbone)
-            axis.set_xlabel(label)
-            axis.set_ylabel(height[1])
-            axis.grid(alpha=0.3, which="both")
-        legend = {
-            words: line
-            for axis in axes[0]
-            for line, words in zip(*axis.get_legend_handles_labels(), strict=True)
-        }
-        figure.legend(
-            legend.values(), legend, loc="outside lower center", ncols=6, fontsize="small"
-        )
+            axis.set_xlabel(across[1])
+            axis.set_ylabel(up[1])
+            axis.set_xscale("log")
+            _plain_ticks(axis.xaxis)
+            if not scored:
+                axis.set_yscale("log")
+                _plain_ticks(axis.yaxis)
+            axis.grid(alpha=0.3)
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize="small")
         save(figure, folder / f"{name}.png")
 
 
 def _draw(
-    axis: "Axes", rows: Sequence[Row], across: tuple[str, float], up: tuple[str, float]
+    axis: "Axes", rows: Sequence[Row], across: Cost, up: Cost, operator: str, number: int
 ) -> None:
-    """Draw a line for each operator, through its widths."""
-    for number, operator in enumerate(dict.fromkeys(row.operator for row in rows)):
-        points = [
-            (across[1] * getattr(row, across[0]), up[1] * getattr(row, up[0]))
-            for row in rows
-            if row.operator == operator
-        ]
-        axis.plot(
-            *zip(*points, strict=True),
-            marker=MARKERS[number % len(MARKERS)],
-            color=f"C{number % 10}",
-            linewidth=2.5 if operator == "tvconv" else 1,
-            label=operator,
-        )
+    """Draw an operator's line through its widths; a point that was not measured is left out."""
+    points = [
+        (across[2] * x, up[2] * y)
+        for x, y in ((getattr(row, across[0]), getattr(row, up[0])) for row in rows)
+        if x is not None and y is not None
+    ]
+    axis.plot(
+        [x for x, _ in points],
+        [y for _, y in points],
+        marker=MARKERS[number % len(MARKERS)],
+        color=f"C{number % 10}",
+        linewidth=2.5 if operator == "tvconv" else 1,
+        label=operator,
+    )
+
+
+def _plain_ticks(axis: "Axis") -> None:
+    """Put plain numbers at 1, 2 and 5 times the powers of ten."""
+    from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(ScalarFormatter())
