@@ -12,7 +12,7 @@ from tvseg.bench.networks import settled
 from tvseg.bench.targets import STEP
 from tvseg.bench.timing import Call, interleave, ratio
 from tvseg.bench.zoo import LAYOUTS, MAX_ERROR, SIDE, largest_error
-from tvseg.models import freeze
+from tvseg.bench.zoo_memory import freeze_in
 from tvseg.models.backbones import mobilenet_v2
 from tvseg.training.fit import make_optimizer
 
@@ -48,36 +48,38 @@ def measure_backbones(
             for operator in ("tvconv", "depthwise")
         }
         x = x.to(device)
-        networks["tvconv"].eval()
-        freeze(networks["tvconv"])
-        error = largest_error(networks["tvconv"], x[:2])
+        error = largest_error(networks["tvconv"].eval(), x[:2])
         if not error <= MAX_ERROR:
             yield Measurement(case, 2, "tvconv", FORWARD, error=error, refused=True)
             continue
-        for layout in LAYOUTS:
+        for name, layout in LAYOUTS.items():
             variants = {
-                operator: copy.deepcopy(network).to(memory_format=LAYOUTS[layout])
+                operator: copy.deepcopy(network).to(memory_format=layout)
                 for operator, network in networks.items()
             }
             for batch, passes in (*((batch, FORWARD) for batch in BATCHES), (images, STEP)):
-                say(f"{case}, {layout}, {passes}, {batch} images")
-                given = x[:batch].to(memory_format=LAYOUTS[layout])
-                make = _inference if passes == FORWARD else _training_step
-                calls = {name: make(network, given) for name, network in variants.items()}
+                say(f"{case}, {name}, {passes}, {batch} images")
+                given = x[:batch].to(memory_format=layout)
+                make = _training_step
+                if passes == FORWARD:
+                    make = _inference
+                    for network in variants.values():
+                        freeze_in(network.eval(), layout)
+                calls = {operator: make(network, given) for operator, network in variants.items()}
                 seconds = interleave(calls, rounds=rounds, device=device)
-                for name in variants:
+                for operator in variants:
                     yield Measurement(
-                        case, batch, name if layout == "NHWC" else f"{name} {layout}", passes,
-                        error=error if name == "tvconv" else None,
-                        milliseconds=1e3 * statistics.median(seconds[name]),
-                        to_depthwise=ratio(seconds[name], seconds["depthwise"]),
-                    )  # fmt: skip
+                        case,
+                        batch,
+                        operator if name == "NHWC" else f"{operator} {name}",
+                        passes,
+                        error=error if operator == "tvconv" else None,
+                        milliseconds=1e3 * statistics.median(seconds[operator]),
+                        to_depthwise=ratio(seconds[operator], seconds["depthwise"]),
+                    )
 
 
 def _inference(network: nn.Module, images: Tensor) -> Call:
-    network.eval()
-    freeze(network)
-
     @torch.inference_mode()
     def predict() -> Tensor:
         embeddings: Tensor = network(images)

@@ -7,7 +7,6 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +15,8 @@ from torch.utils.benchmark import Timer
 from tvseg.bench.forms import difference, served_by
 from tvseg.bench.networks import settled
 from tvseg.bench.timing import CPU, Call, peak_memory
-from tvseg.bench.zoo_memory import peak_of_process
+from tvseg.bench.zoo_memory import freeze_in, peak_of_process
 from tvseg.bench.zoo_networks import Entry
-from tvseg.models import freeze
 from tvseg.models.complexity import count_macs, count_macs_as_published
 from tvseg.ops import TVConv2d
 
@@ -121,7 +119,7 @@ def _measure(entry: Entry, plan: Plan, device: torch.device) -> Row:
     network = settled(entry.build(), images[:8]).eval().to(device)
     generators = [m for m in network.modules() if isinstance(m, TVConv2d)]
     parameters = _parameters(network)
-    kept = freeze(network) // 4
+    kept = freeze_in(network, torch.channels_last) // 4
     images = images.to(device)
     row = Row(
         entry.backbone,
@@ -180,20 +178,13 @@ def largest_error(network: nn.Module, images: Tensor) -> float:
     handles = [layer.register_forward_hook(compare) for layer in layers or [network]]
     try:
         with torch.inference_mode():
-            for layout in LAYOUTS:
-                _laid_out(network, layout)(_laid_out(images, layout))
+            for layout in LAYOUTS.values():
+                freeze_in(network, layout)
+                network(images.to(memory_format=layout))
     finally:
         for handle in handles:
             handle.remove()
     return max(errors)
-
-
-@overload
-def _laid_out(given: nn.Module, layout: str) -> nn.Module: ...
-@overload
-def _laid_out(given: Tensor, layout: str) -> Tensor: ...
-def _laid_out(given: nn.Module | Tensor, layout: str) -> nn.Module | Tensor:
-    return given.to(memory_format=LAYOUTS[layout])
 
 
 def _throughput(
@@ -203,7 +194,7 @@ def _throughput(
     on_cpu = images.device.type == "cpu"
 
     def rate(layout: str, batch: int, threads: int) -> float:
-        given = _laid_out(images[:batch], layout)
+        given = images[:batch].to(memory_format=LAYOUTS[layout])
 
         @torch.inference_mode()
         def call() -> Tensor:
@@ -219,10 +210,10 @@ def _throughput(
 
     tried = {}
     for layout in LAYOUTS:
-        freeze(_laid_out(network, layout))
+        freeze_in(network, LAYOUTS[layout])
         tried[layout] = rate(layout, MEMORY_BATCH, 1)
     best = max(tried, key=tried.__getitem__)
-    freeze(_laid_out(network, best))
+    freeze_in(network, LAYOUTS[best])
     return best, rates(best)
 
 
@@ -255,7 +246,7 @@ def _peak_mb(network: nn.Module, entry: Entry, images: Tensor, layout: str) -> f
     if images.device.type == "cpu":
         peak = peak_of_process(entry.build, tuple(images.shape), LAYOUTS[layout])
         return None if peak is None else peak / 1e6
-    held = [*network.parameters(), _laid_out(images, layout)]
+    held = [*network.parameters(), images.to(memory_format=LAYOUTS[layout])]
     kept = [m.frozen_bytes for m in network.modules() if isinstance(m, TVConv2d)]
     with torch.inference_mode():
         return (peak_memory(lambda: network(held[-1]), held[::-1]) + sum(kept)) / 1e6

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from tvseg.models import freeze
 from tvseg.ops import TVConv2d
 
 _STATUS = Path("/proc/self/status")
@@ -40,6 +39,17 @@ def peak_of_process(
         return pool.apply(_peak, (build, shape, layout == torch.channels_last))
 
 
+def freeze_in(network: nn.Module, layout: torch.memory_format) -> int:
+    """Bring a network into a memory format and freeze its TVConv layers.
+
+    Returns:
+        Bytes that the kept weights take.
+    """
+    network.to(memory_format=layout)
+    layers = [module for module in network.modules() if isinstance(module, TVConv2d)]
+    return sum(layer.freeze().frozen_bytes for layer in layers)
+
+
 def _peak(build: Callable[[], nn.Module], shape: tuple[int, ...], channels_last: bool) -> int:
     layout = torch.channels_last if channels_last else torch.contiguous_format
     torch.set_num_threads(1)
@@ -49,8 +59,8 @@ def _peak(build: Callable[[], nn.Module], shape: tuple[int, ...], channels_last:
             layer(torch.zeros(2, 4, 2 * stride, 2 * stride).to(memory_format=layout))
     gc.collect()
     before = _resident("VmRSS")
-    network = build().eval().to(memory_format=layout)
-    freeze(network)
+    network = build().eval()
+    freeze_in(network, layout)
     images = torch.zeros(shape).to(memory_format=layout)
     gc.collect()
     CDLL(None).malloc_trim(0)  # what building has freed

@@ -100,7 +100,8 @@ def with_accuracies(rows: Sequence[Row], accuracies: Mapping[tuple[str, ...], fl
 def write_plots(rows: Sequence[Row], folder: Path) -> None:
     """Plot accuracy against complexity, throughput and peak memory, a PNG file each.
 
-    A panel for each convolutional backbone, the Mixers in all of them.
+    A panel for each convolutional backbone, the Mixers in all of them; a plot of what was not
+    measured is left out.
     Where no row has an accuracy the vertical axis is the throughput, for the throughput itself the
     peak memory.
 
@@ -109,50 +110,36 @@ def write_plots(rows: Sequence[Row], folder: Path) -> None:
         folder: For ``complexity.png``, ``throughput.png`` and ``memory.png``.
     """
     scored = any(row.accuracy is not None for row in rows)
-    mixers = [row for row in rows if row.backbone == MIXER]
-    panels = [backbone for backbone in CONVOLUTIONAL if any(r.backbone == backbone for r in rows)]
-    style = {
-        operator: number for number, operator in enumerate(dict.fromkeys(r.operator for r in rows))
-    }
+    styles = {operator: n for n, operator in enumerate(dict.fromkeys(r.operator for r in rows))}
     for name, across in COSTS.items():
         up = SCORE if scored else COSTS["memory" if name == "throughput" else "throughput"]
-        figure, axes = canvas(1, max(1, len(panels)))
-        for axis, backbone in zip(axes[0], panels, strict=False):
-            shown = [row for row in rows if row.backbone == backbone] + mixers
-            for operator, number in style.items():
-                _draw(
-                    axis, [r for r in shown if r.operator == operator], across, up, operator, number
-                )
-            axis.set_title(backbone)
-            axis.set_xlabel(across[1])
-            axis.set_ylabel(up[1])
-            axis.set_xscale("log")
-            _plain_ticks(axis.xaxis)
-            if not scored:
-                axis.set_yscale("log")
-                _plain_ticks(axis.yaxis)
+        measured = [r for r in rows if None not in (getattr(r, across[0]), getattr(r, up[0]))]
+        panels = [b for b in CONVOLUTIONAL if any(row.backbone == b for row in measured)]
+        if not panels:
+            continue
+        figure, axes = canvas(1, len(panels))
+        for axis, backbone in zip(axes[0], panels, strict=True):
+            axis.set(title=backbone, xlabel=across[1], ylabel=up[1], xscale="log")
+            axis.set_yscale("linear" if scored else "log")
+            shown = [row for row in measured if row.backbone in (backbone, MIXER)]
+            for operator, style in styles.items():
+                _draw(axis, [r for r in shown if r.operator == operator], across, up, style)
+            for logarithmic in (axis.xaxis, *(() if scored else (axis.yaxis,))):
+                _plain_ticks(logarithmic)
             axis.grid(alpha=0.3)
-        handles, labels = axes[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize="small")
+        handles, _ = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, styles, loc="outside lower center", ncols=6, fontsize="small")
         save(figure, folder / f"{name}.png")
 
 
-def _draw(
-    axis: "Axes", rows: Sequence[Row], across: Cost, up: Cost, operator: str, number: int
-) -> None:
-    """Draw an operator's line through its widths; a point that was not measured is left out."""
-    points = [
-        (across[2] * x, up[2] * y)
-        for x, y in ((getattr(row, across[0]), getattr(row, up[0])) for row in rows)
-        if x is not None and y is not None
-    ]
+def _draw(axis: "Axes", rows: Sequence[Row], across: Cost, up: Cost, style: int) -> None:
+    """Draw an operator's line through its widths."""
     axis.plot(
-        [x for x, _ in points],
-        [y for _, y in points],
-        marker=MARKERS[number % len(MARKERS)],
-        color=f"C{number % 10}",
-        linewidth=2.5 if operator == "tvconv" else 1,
-        label=operator,
+        [across[2] * getattr(row, across[0]) for row in rows],
+        [up[2] * getattr(row, up[0]) for row in rows],
+        marker=MARKERS[style % len(MARKERS)],
+        color=f"C{style}" if style < 10 else "black",  # the Mixers come last
+        label=str(style),
     )
 
 
