@@ -14,7 +14,7 @@ from tvseg.bench import backbones, targets, zoo, zoo_memory, zoo_networks
 from tvseg.bench.measurement import FORWARD
 from tvseg.bench.targets import STEP, Target
 from tvseg.bench.zoo import Plan, Row, largest_error, measure_zoo
-from tvseg.bench.zoo_networks import Entry, entries
+from tvseg.bench.zoo_networks import ZooNetwork, entries
 from tvseg.bench.zoo_report import read_accuracies, with_accuracies, write_plots
 from tvseg.cli import cli
 from tvseg.errors import UserError
@@ -23,8 +23,8 @@ from tvseg.models.spatial import operator_names
 from tvseg.ops import TVConv2d
 
 FEW = [
-    Entry("MobileNetV2", 0.1, "tvconv"),
-    Entry("MLP-Mixer", (64, 4, 16), "mlp"),
+    ZooNetwork("MobileNetV2", 0.1, "tvconv"),
+    ZooNetwork("MLP-Mixer", (64, 4, 16), "mlp"),
 ]
 TINY = Plan((1, 2), (1, 2), 1e-4)
 

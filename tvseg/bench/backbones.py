@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from tvseg.bench.measurement import FORWARD, Measurement
-from tvseg.bench.networks import settled
+from tvseg.bench.network_state import freeze_in, settled
 from tvseg.bench.targets import STEP
 from tvseg.bench.timing import Call, interleave, ratio
 from tvseg.bench.zoo import LAYOUTS, MAX_ERROR, SIDE, largest_error
-from tvseg.bench.zoo_memory import freeze_in
 from tvseg.models.backbones import mobilenet_v2
 from tvseg.training.fit import make_optimizer
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from tvseg.bench.forms import difference, kernel_of, served_by, unfolded
 from tvseg.bench.measurement import FORWARD, Measurement
+from tvseg.bench.network_state import settled
 from tvseg.bench.targets import STEP
 from tvseg.bench.timing import Call, interleave, peak_memory, ratio
 from tvseg.device import autocast, choose_precision
@@ -46,31 +47,6 @@ def published(network: nn.Module) -> nn.Module:
     for layer in network.modules():
         if isinstance(layer, TVConv2d):
             layer.forward = compute(layer)  # type: ignore[assignment]  # of this one layer
-    return network
-
-
-def settled(network: nn.Module, images: Tensor) -> nn.Module:
-    """Draw affinity maps, and give batch norms the statistics of images.
-
-    Maps and weights are of ordinary size then: errors show, and no number is denormal.
-
-    Args:
-        network: In train mode.
-        images: (B, 3, H, W), B of at least 2.
-
-    Returns:
-        The network itself, in train mode.
-    """
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-    for layer in network.modules():
-        if isinstance(layer, TVConv2d):
-            nn.init.normal_(layer.affinity)
-    for norm in norms:
-        norm.momentum = 1.0  # the statistics of this one batch
-    with torch.no_grad():
-        network(images)
-    for norm in norms:
-        norm.momentum = 0.1
     return network
 
 

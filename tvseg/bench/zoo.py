@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
 from tvseg.bench.forms import difference, served_by
-from tvseg.bench.networks import settled
+from tvseg.bench.network_state import freeze_in, settled
 from tvseg.bench.timing import CPU, Call, peak_memory
-from tvseg.bench.zoo_memory import freeze_in, peak_of_process
-from tvseg.bench.zoo_networks import Entry
+from tvseg.bench.zoo_memory import peak_of_process
+from tvseg.bench.zoo_networks import ZooNetwork
 from tvseg.models.complexity import count_macs, count_macs_as_published
 from tvseg.ops import TVConv2d
 
@@ -95,7 +95,11 @@ class Row:
 
 
 def measure_zoo(
-    networks: Sequence[Entry], *, plan: Plan, say: Callable[[str], None], device: torch.device = CPU
+    networks: Sequence[ZooNetwork],
+    *,
+    plan: Plan,
+    say: Callable[[str], None],
+    device: torch.device = CPU,
 ) -> Iterator[Row]:
     """Count, check and time networks; one that computes something else is not timed.
 
@@ -113,7 +117,7 @@ def measure_zoo(
         yield _measure(entry, plan, device)
 
 
-def _measure(entry: Entry, plan: Plan, device: torch.device) -> Row:
+def _measure(entry: ZooNetwork, plan: Plan, device: torch.device) -> Row:
     draws = torch.Generator().manual_seed(0)
     images = torch.randn(max(*plan.batches, MEMORY_BATCH), 3, SIDE, SIDE, generator=draws)
     network = settled(entry.build(), images[:8]).eval().to(device)
@@ -242,7 +246,7 @@ def _gpu_seconds(call: Call, plan: Plan) -> float:
     return milliseconds / 1e3 / calls
 
 
-def _peak_mb(network: nn.Module, entry: Entry, images: Tensor, layout: str) -> float | None:
+def _peak_mb(network: nn.Module, entry: ZooNetwork, images: Tensor, layout: str) -> float | None:
     if images.device.type == "cpu":
         peak = peak_of_process(entry.build, tuple(images.shape), LAYOUTS[layout])
         return None if peak is None else peak / 1e6

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from tvseg.bench.network_state import freeze_in
 from tvseg.ops import TVConv2d
 
 _STATUS = Path("/proc/self/status")
@@ -37,17 +38,6 @@ def peak_of_process(
     context.set_forkserver_preload([__name__, build.__module__])
     with context.Pool(1, maxtasksperchild=1) as pool:
         return pool.apply(_peak, (build, shape, layout == torch.channels_last))
-
-
-def freeze_in(network: nn.Module, layout: torch.memory_format) -> int:
-    """Bring a network into a memory format and freeze its TVConv layers.
-
-    Returns:
-        Bytes that the kept weights take.
-    """
-    network.to(memory_format=layout)
-    layers = [module for module in network.modules() if isinstance(module, TVConv2d)]
-    return sum(layer.freeze().frozen_bytes for layer in layers)
 
 
 def _peak(build: Callable[[], nn.Module], shape: tuple[int, ...], channels_last: bool) -> int:

@@ -19,7 +19,7 @@ MIXERS = ((64, 4, 16), (128, 8, 16), (64, 4, 8), (128, 4, 8), (128, 8, 8))
 
 
 @dataclass(frozen=True)
-class Entry:
+class ZooNetwork:
     """One network of the zoo.
 
     Args:
@@ -50,7 +50,7 @@ class Entry:
         return builder(self.size, operator=self.operator)
 
 
-def entries(*, quick: bool = False) -> list[Entry]:
+def entries(*, quick: bool = False) -> list[ZooNetwork]:
     """List the networks: every operator in every backbone and width, and Mixers.
 
     Args:
@@ -58,9 +58,9 @@ def entries(*, quick: bool = False) -> list[Entry]:
     """
     count = 1 if quick else None
     convolutional = [
-        Entry(backbone, width, operator)
+        ZooNetwork(backbone, width, operator)
         for backbone, (_, widths) in CONVOLUTIONAL.items()
         for width in widths[:count]
         for operator in operator_names()
     ]
-    return convolutional + [Entry(MIXER, size, "mlp") for size in MIXERS[:count]]
+    return convolutional + [ZooNetwork(MIXER, size, "mlp") for size in MIXERS[:count]]
