@@ -48,6 +48,12 @@ def test_the_wheel_holds_every_config(wheel: Path) -> None:
     assert {f"tvseg/{path.as_posix()}" for path in configs} <= names
 
 
+def test_the_wheel_holds_the_starter_weights(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    files = {"starter.safetensors", "starter-localizer.safetensors", "README.md"}
+    assert {f"tvseg/weights/{name}" for name in files} <= names
+
+
 def test_the_wheel_works_outside_the_clone(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     venv.create(environment)
@@ -74,3 +80,6 @@ def test_the_wheel_works_outside_the_clone(wheel: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     masks = {path.name for path in (tmp_path / "outlined" / "masks").iterdir()}
     assert masks == {path.name for path in (tmp_path / photographs).iterdir()}
+    printed = _run(tvseg, "predict", photographs, "--out", "at-once", cwd=tmp_path)
+    assert "starter weights" in printed
+    assert len(list((tmp_path / "at-once" / "overlays").iterdir())) == len(masks)
