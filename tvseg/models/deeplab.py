@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from segmentation_models_pytorch.base import (
-    ClassificationHead,
-    SegmentationHead,
-    SegmentationModel,
-)
+from segmentation_models_pytorch.base import ClassificationHead, SegmentationHead
 from segmentation_models_pytorch.base.hub_mixin import supports_config_loading
 from torch import nn
 from torch.nn import functional as F
@@ -20,6 +16,7 @@ from torchvision.ops.misc import Conv2dNormActivation
 from tvseg.errors import UsageError
 from tvseg.models.aspp import ASPP, Branch, make_branch
 from tvseg.models.encoder import make_encoder
+from tvseg.models.hub_model import HubModel
 
 LOW_LEVEL_CHANNELS = 48  # of the stride-4 map after its 1x1 convolution
 
@@ -71,7 +68,7 @@ class Head(SegmentationHead):  # type: ignore[misc]
             self[1] = nn.Upsample(scale_factor=upsampling, mode="bilinear", align_corners=False)
 
 
-class TVDeepLabV3Plus(SegmentationModel):  # type: ignore[misc]
+class TVDeepLabV3Plus(HubModel):
     """DeepLabV3+ with dense, depthwise or TVConv branches in its ASPP.
 
     Takes images (B, in_channels, H, W), H and W multiples of the output stride, and returns logits

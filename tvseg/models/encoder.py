@@ -1,5 +1,6 @@
 """Encoders: those of segmentation_models_pytorch, and MobileNetV2 cut before its last layer."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from safetensors.torch import load_file
 from segmentation_models_pytorch.encoders import encoders as smp_encoders
-from segmentation_models_pytorch.encoders import get_encoder
+from segmentation_models_pytorch.encoders import get_encoder, get_preprocessing_params
 from segmentation_models_pytorch.encoders.mobilenet import MobileNetV2Encoder
 from torch import nn
 
@@ -105,6 +106,31 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
         ) from error
 
 
+def pixel_statistics(name: str, weights: str) -> tuple[list[float], list[float]] | None:
+    """Return mean and standard deviation of each channel that an encoder's weights expect.
+
+    Args:
+        name: An encoder.
+        weights: ``none``, ``imagenet``, or a file of weights, beside which the hub's
+            ``config.json`` may lie.
+
+    Returns:
+        In samples of 0 to 255; ``None`` where -1 ... 1 is meant: for random weights, a file
+        without ``config.json``, and ``mobilenet_v2_320`` as in the published code.
+    """
+    if weights == "none" or name == "mobilenet_v2_320":
+        return None
+    if weights == "imagenet" or _is_timm(name):
+        known = get_preprocessing_params(name)
+    else:
+        file = Path(weights).expanduser().with_name("config.json")
+        if not file.is_file():
+            return None
+        known = json.loads(file.read_text("utf-8"))
+    scale = 255 / max(known.get("input_range") or (0, 1))
+    return [mean * scale for mean in known["mean"]], [std * scale for std in known["std"]]
+
+
 def check_encoder(name: str) -> None:
     """Raise unless segmentation_models_pytorch knows an encoder, ``mobilenet_v2_320`` included.
 
@@ -135,7 +161,7 @@ def check_hub_weights(name: str) -> None:
     except Exception as error:  # no network, a proxy, a firewall, no such file: all the same here
         raise UserError(
             "encoder_weights=imagenet needs the model hub, which cannot be reached; on a machine "
-            f"that can, run 'hf download {repo} model.safetensors' and give "
+            f"that can, run 'hf download {repo} model.safetensors config.json' and give "
             "encoder_weights=PATH/model.safetensors, or train from random weights with "
             "encoder_weights=none"
         ) from error
