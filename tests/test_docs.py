@@ -52,7 +52,8 @@ def test_commands_run(
 
 
 @pytest.mark.parametrize("name", sorted({*_pages_with("python")} - {*_pages_with("bash")}))
-def test_snippets_run(name: str) -> None:
+def test_snippets_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     exec("".join(blocks(PAGES[name], "python")), {})  # the page's own text
 
 

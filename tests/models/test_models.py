@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tvseg.errors import UsageError, UserError
 from tvseg.models import TVDeepLabV3Plus, build_model, deeplab, freeze
 from tvseg.models import encoder as encoder_module
 from tvseg.models.aspp import InvertedResidual
+from tvseg.models.encoder import pixel_statistics
 from tvseg.models.spatial import SPATIAL, operator_names, spatial_operator
 from tvseg.ops import TVConv2d
 
@@ -213,7 +215,8 @@ def test_imagenet_weights_fail_at_once_without_a_hub(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(encoder_module, "try_to_load_from_cache", lambda *a, **k: None)
     monkeypatch.setattr(encoder_module, "get_hf_file_metadata", unreachable)
     with pytest.raises(
-        ValueError, match=r"hf download smp-hub/mobilenet_v2.imagenet .*encoder_weights=none"
+        ValueError,
+        match=r"hf download smp-hub/mobilenet_v2.imagenet .*config.json.*encoder_weights=none",
     ):
         build_model(encoder_weights="imagenet")
 
@@ -234,3 +237,16 @@ def test_the_given_imagenet_weights_load(imagenet_weights: Path) -> None:
     network = build_model(aspp="dense", encoder_weights=str(imagenet_weights))
     given = load_file(imagenet_weights)
     assert torch.equal(network.encoder.features[0][0].weight, given["features.0.0.weight"])
+
+
+def test_statistics_of_images_are_those_that_the_weights_expect(tmp_path: Path) -> None:
+    assert pixel_statistics("mobilenet_v2_320", "imagenet") is None  # as in the published code
+    assert pixel_statistics("tu-convnext_tiny", "none") is None
+    mean, std = pixel_statistics("tu-convnext_tiny.dinov3_lvd1689m", "imagenet")
+    assert mean == pytest.approx((123.675, 116.28, 103.53))
+    assert std == pytest.approx((58.395, 57.12, 57.375))
+    weights = tmp_path / "model.safetensors"
+    assert pixel_statistics("resnet34", str(weights)) is None
+    known = {"mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0], "input_range": [0, 255]}
+    (tmp_path / "config.json").write_text(json.dumps(known))
+    assert pixel_statistics("resnet34", str(weights)) == ((1, 2, 3), (4, 5, 6))

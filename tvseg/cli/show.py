@@ -132,7 +132,7 @@ def layout(
     )
     from tvseg.evaluation.plot_style import to_png
     from tvseg.files import write_bytes, write_text
-    from tvseg.runs.segmentation import network_of
+    from tvseg.runs.segmentation import network_of, normalisation_of
 
     settings = load_settings(configs, overrides)
     cases = {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
@@ -140,7 +140,12 @@ def layout(
     torch.manual_seed(settings.seed)  # of weights that are not loaded
     encoder = network_of(settings, pretrained=True).encoder.eval().to(where)
     found = layouts(
-        cases, encoder, image_size=settings.image_size, device=where, seed=settings.seed
+        cases,
+        encoder,
+        image_size=settings.image_size,
+        device=where,
+        normalisation=normalisation_of(settings),
+        seed=settings.seed,
     )
     table = layout_table(found)
     source = f"{settings.encoder}, weights {Path(settings.encoder_weights).name}"

@@ -18,6 +18,9 @@ from tvseg.errors import UsageError, UserError
 
 HUB_TIMEOUT_S = 5
 
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation of each channel, in samples of 0 to 255."""
+
 
 class MobileNetV2FeaturesEncoder(MobileNetV2Encoder):  # type: ignore[misc]
     """MobileNetV2 without its last 1x1 convolution: 320 channels come out, not 1280.
@@ -106,7 +109,7 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
         ) from error
 
 
-def pixel_statistics(name: str, weights: str) -> tuple[list[float], list[float]] | None:
+def pixel_statistics(name: str, weights: str) -> Statistics | None:
     """Return mean and standard deviation of each channel that an encoder's weights expect.
 
     Args:
@@ -128,7 +131,8 @@ def pixel_statistics(name: str, weights: str) -> tuple[list[float], list[float]]
             return None
         known = json.loads(file.read_text("utf-8"))
     scale = 255 / max(known.get("input_range") or (0, 1))
-    return [mean * scale for mean in known["mean"]], [std * scale for std in known["std"]]
+    mean, std = (tuple(scale * value for value in known[key]) for key in ("mean", "std"))
+    return mean, std
 
 
 def check_encoder(name: str) -> None:

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import math
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from safetensors import SafetensorError, safe_open
@@ -49,8 +49,10 @@ class Card(BaseModel):
     @field_validator("normalisation")
     @classmethod
     def _is_finite(cls, normalisation: Normalisation) -> Normalisation:
-        if not (math.isfinite(normalisation.mean) and 0 < normalisation.std < math.inf):
-            raise ValueError("must have a finite mean and a positive, finite std")
+        means, stds = np.atleast_1d(normalisation.mean), np.atleast_1d(normalisation.std)
+        sound = np.isfinite(means).all() and (stds > 0).all() and np.isfinite(stds).all()
+        if not sound or {len(means), len(stds)} - {1, 3}:
+            raise ValueError("must have finite means and positive, finite stds, 1 or 3 of each")
         return normalisation
 
 

@@ -6,8 +6,10 @@ from typing import Literal
 from pydantic import Field
 from torch import nn
 
+from tvseg.data.normalisation import Normalisation
 from tvseg.errors import UserError
 from tvseg.models import TVDeepLabV3Plus, build_model
+from tvseg.models.encoder import pixel_statistics
 from tvseg.runs.checkpoint import Card, Task
 from tvseg.runs.starter import STARTER
 from tvseg.settings import SegmentationSettings
@@ -56,6 +58,14 @@ def load_network(path: Path) -> tuple[TVDeepLabV3Plus, SegmentationCard]:
     return SEGMENTATION.load(path)
 
 
+def normalisation_of(settings: SegmentationSettings) -> Normalisation:
+    """Return the normalisation that the first weights of a training expect."""
+    if settings.init:
+        return load_network(_first_weights(settings.init))[1].normalisation
+    expected = pixel_statistics(settings.encoder, settings.encoder_weights)
+    return Normalisation() if expected is None else Normalisation(*expected)
+
+
 def start_from(network: nn.Module, source: str) -> int:
     """Load the weights of a trained network whose wide ASPP branches may be other operators.
 
@@ -69,10 +79,8 @@ def start_from(network: nn.Module, source: str) -> int:
     Raises:
         UserError: No such checkpoint, or one of another network.
     """
-    path = STARTER if source == "starter" else Path(source).expanduser()
-    if not path.is_file():
-        raise UserError(f"init must be starter or a checkpoint file; {path} does not exist")
-    trained, state = load_network(path)[0].state_dict(), network.state_dict()
+    trained = load_network(_first_weights(source))[0].state_dict()
+    state = network.state_dict()
     fits = {
         name: value
         for name, value in trained.items()
@@ -86,3 +94,10 @@ def start_from(network: nn.Module, source: str) -> int:
         )
     network.load_state_dict(state | fits)
     return len(state) - len(fits)
+
+
+def _first_weights(source: str) -> Path:
+    path = STARTER if source == "starter" else Path(source).expanduser()
+    if not path.is_file():
+        raise UserError(f"init must be starter or a checkpoint file; {path} does not exist")
+    return path

@@ -1,6 +1,7 @@
 """Training of one segmentation network, from settings to a finished run folder."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,13 @@ from tvseg.files import remove_temporaries
 from tvseg.runs.affinity import affinity_maps
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import now, provenance
-from tvseg.runs.segmentation import SEGMENTATION, SegmentationCard, network_of, start_from
+from tvseg.runs.segmentation import (
+    SEGMENTATION,
+    SegmentationCard,
+    network_of,
+    normalisation_of,
+    start_from,
+)
 from tvseg.settings import SegmentationSettings
 from tvseg.training.data import Data, images_per_step, make_loader, read_data
 from tvseg.training.fit import Numerics, make_validator
@@ -68,10 +75,12 @@ def train(
     if resume and not overwrite and (run.path / "run.json").exists() and run.is_finished():
         return run
     chosen = choose_device(device)
-    numerics = Numerics(chosen, choose_precision(settings.precision, chosen), Normalisation())
+    precision = choose_precision(settings.precision, chosen)
     torch.manual_seed(settings.seed)
     begins = overwrite or not run.checkpoints()
     network = network_of(settings, pretrained=begins and not settings.init)
+    normalisation = normalisation_of(settings) if begins else Normalisation()
+    numerics = Numerics(chosen, precision, normalisation)
     if settings.init and begins and (random := start_from(network, settings.init)):
         _log.info(
             "init=%s: %d tensors, all of ASPP branches, begin at random", settings.init, random
@@ -111,6 +120,8 @@ def _train(
     same = {"fingerprint": data.fingerprint, "precision": numerics.precision}
     kept = read_last(run, SEGMENTATION)
     if kept:
+        before = SEGMENTATION.read_card(kept.content["card"], kept.path)
+        numerics = replace(numerics, normalisation=before.normalisation)
         run.continue_with(started=now(), **same)
         if kept.path == run.previous:  # the last one is gone or damaged, and must not replace it
             run.previous.replace(run.last)

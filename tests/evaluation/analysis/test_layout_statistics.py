@@ -11,6 +11,7 @@ from torch import nn
 
 from tvseg.data.cases import Case
 from tvseg.data.centres import centres_of
+from tvseg.data.normalisation import Normalisation
 from tvseg.evaluation.analysis.layout_statistics import (
     Layout,
     interpretation,
@@ -21,6 +22,8 @@ from tvseg.evaluation.analysis.layout_statistics import (
 from tvseg.settings import SegmentationSettings
 
 SIDE_PX = 32
+
+ON_CPU = {"device": torch.device("cpu"), "normalisation": Normalisation()}
 
 
 class Pixels(nn.Module):
@@ -50,7 +53,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Layout]:
     fixed = [square + rng.integers(0, 20, square.shape, dtype=np.uint8) for _ in range(20)]
     loose = [np.roll(p, tuple(rng.integers(SIDE_PX, size=2)), (0, 1)) for p in fixed]
     cases = {"A": _cases(folder, "A", fixed), "B": _cases(folder, "B", loose)}
-    return layouts(cases, Pixels(), image_size=SIDE_PX, device=torch.device("cpu"))
+    return layouts(cases, Pixels(), image_size=SIDE_PX, **ON_CPU)
 
 
 def test_a_layout_is_seen_where_there_is_one_and_goes_when_pictures_are_moved(
@@ -96,9 +99,9 @@ def test_batches_of_any_size_give_the_same_variances(
             return super().forward(x)
 
     cases = {"A": _cases(tmp_path, "A", pictures), "B": _cases(tmp_path, "B", pictures[:2])}
-    whole = layouts(cases, Pixels(), image_size=8, device=torch.device("cpu"))
+    whole = layouts(cases, Pixels(), image_size=8, **ON_CPU)
     monkeypatch.setattr("tvseg.evaluation.analysis.layout_statistics.BATCH", 2)
-    found = layouts(cases, Watched(), image_size=8, device=torch.device("cpu"))
+    found = layouts(cases, Watched(), image_size=8, **ON_CPU)
     assert max(sizes) == 2
     for name, layout in found.items():
         assert layout.images == whole[name].images

@@ -54,6 +54,7 @@ def layouts(
     *,
     image_size: int,
     device: torch.device,
+    normalisation: Normalisation,
     seed: int = 0,
 ) -> dict[str, Layout]:
     """Return variances of the encoder's last map, which the ASPP reads, of each centre and of all.
@@ -65,6 +66,7 @@ def layouts(
         encoder: Of a network, in eval mode, on the device: (B, 3, S, S) -> list of maps.
         image_size: Side S in px that the network sees.
         device: Where to compute.
+        normalisation: Of the encoder's input.
         seed: Of the moves.
 
     Returns:
@@ -87,7 +89,9 @@ def layouts(
                     np.roll(image, tuple(shift.tolist()), axis=(0, 1))
                     for image, shift in zip(images, shifts[start : start + BATCH], strict=True)
                 ]
-                parts.append([_sums(kind, encoder, device) for kind in (images, moved)])
+                parts.append(
+                    [_sums(kind, encoder, normalisation, device) for kind in (images, moved)]
+                )
                 bar.update(len(batch))
             sums[letter] = _together(parts)
     sums[TOGETHER] = _together(list(sums.values()))
@@ -106,11 +110,16 @@ def _square(case: Case, side_px: int) -> np.ndarray:
     return resize_image(pad_to_square(read_image(case.image_path)), side_px)
 
 
-def _sums(images: Sequence[np.ndarray], encoder: nn.Module, device: torch.device) -> FeatureSums:
+def _sums(
+    images: Sequence[np.ndarray],
+    encoder: nn.Module,
+    normalisation: Normalisation,
+    device: torch.device,
+) -> FeatureSums:
     """Return the sums of the encoder's last map of a batch of uint8 (S, S, 3)."""
     with torch.inference_mode():
         batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-        maps = encoder(Normalisation()(batch.to(device)))[-1]  # (N, C, S / stride, S / stride)
+        maps = encoder(normalisation(batch.to(device)))[-1]  # (N, C, S / stride, S / stride)
         return FeatureSums.of(maps.float().cpu().numpy())
 
 
