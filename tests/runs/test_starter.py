@@ -81,15 +81,16 @@ def test_weights_that_do_not_fit_are_refused(init: str, keys: list[str], message
 
 
 def test_a_training_starts_from_them(
-    phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    phantoms: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = load_settings(
         None,
         ["init=starter", "aspp=tvconv", "image_size=64", "precision=fp32", "train.epochs=1",
          "train.steps_per_epoch=1", "train.images_per_centre=2", "train.learning_rate=1e-9"],
     )  # fmt: skip
+    caplog.set_level("INFO", logger="tvseg")
     run = train(settings, holdout="A", root=phantoms, runs=tmp_path)
-    assert "begin at random" in capsys.readouterr().out
+    assert "begin at random" in caplog.text
     encoder = load_network(run.best)[0].encoder.state_dict()
     starter = load_network(STARTER)[0].encoder.state_dict()
     name = "features.1.conv.0.0.weight"
