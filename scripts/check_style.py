@@ -34,7 +34,7 @@ FLOORS = [
     {"training"},
     {"runs"},
     {"data", "models"},
-    {"config", "csv_files", "device", "extras", "pages"},
+    {"config", "csv_files", "device", "extras", "pages", "plugins"},
     {"documents", "files", "settings", "metrics", "ops"},
     {"errors"},
 ]

@@ -106,6 +106,8 @@ def prepare(
                      polygons: COCO or LabelMe) and if you have them centre, name,
                      patient, eye, split
 
+    or a kind that an installed plug-in brings.
+
     Everything that is wrong is listed, and then nothing is written (exit code 1), unless
     --skip-bad is given (exit code 3). manifest.csv in the centre's folder says where each region
     comes from.

@@ -11,7 +11,13 @@ from torch.nn import functional as F
 from torchvision.ops.misc import Conv2dNormActivation
 
 from tvseg.errors import UsageError
-from tvseg.models.spatial import POINTWISE, SPATIAL, SpatialOperator, depthwise, operator_names
+from tvseg.models.spatial import (
+    POINTWISE,
+    SpatialOperator,
+    depthwise,
+    find_operator,
+    known_operators,
+)
 
 EXPANSION = 6  # of an inverted residual's channels
 
@@ -77,12 +83,12 @@ def make_branch(aspp: str, *, aspp_dilation: str, size: tuple[int, int]) -> Bran
         raise UsageError(f"aspp_dilation must be none or atrous, got {aspp_dilation!r}")
     if aspp == "dense":
         return dense_branch
-    if aspp not in operator_names():
-        raise UsageError(f"aspp must be one of dense, {', '.join(operator_names())}, got {aspp!r}")
+    spatial = depthwise if aspp in POINTWISE else find_operator(aspp)
+    if spatial is None:
+        raise UsageError(f"aspp must be one of dense, {known_operators()}, got {aspp!r}")
 
     def inverted(in_channels: int, out_channels: int, rate: int) -> nn.Module:
         dilation = rate if aspp_dilation == "atrous" else 1
-        spatial = SPATIAL.get(aspp, depthwise)
         block = InvertedResidual(
             in_channels, out_channels, spatial=spatial, size=size, dilation=dilation
         )

@@ -18,6 +18,7 @@ from tvseg.models.operators.involution import Involution
 from tvseg.models.operators.sasa import StandAloneSelfAttention
 from tvseg.models.operators.weightnet import WeightNet
 from tvseg.ops import TVConv2d
+from tvseg.plugins import OPERATORS, load_plugin, plugin_names
 
 
 class SpatialOperator(Protocol):
@@ -101,8 +102,21 @@ POINTWISE: dict[str, Callable[[int, int], nn.Module]] = {"dyconv_pw": DynamicPoi
 
 
 def operator_names() -> tuple[str, ...]:
-    """Return the names of all operators, spatial ones first."""
+    """Return the names of this package's operators, spatial ones first."""
     return *SPATIAL, *POINTWISE
+
+
+def find_operator(name: str) -> SpatialOperator | None:
+    """Return the spatial operator of a name, of this package or an installed plug-in."""
+    if name in SPATIAL:
+        return SPATIAL[name]
+    operator: SpatialOperator | None = load_plugin(OPERATORS, name)
+    return operator
+
+
+def known_operators() -> str:
+    """Return the names of all operators, those of plug-ins last, for messages."""
+    return ", ".join([*operator_names(), *plugin_names(OPERATORS)])
 
 
 def spatial_operator(name: str) -> SpatialOperator:
@@ -111,6 +125,7 @@ def spatial_operator(name: str) -> SpatialOperator:
     Raises:
         UsageError: There is none of this name; the message lists those that exist.
     """
-    if name not in SPATIAL:
-        raise UsageError(f"operator must be one of {', '.join(operator_names())}, got {name!r}")
-    return SPATIAL[name]
+    operator = find_operator(name)
+    if operator is None:
+        raise UsageError(f"operator must be one of {known_operators()}, got {name!r}")
+    return operator

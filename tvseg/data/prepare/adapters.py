@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tvseg.config import ConfigError
 from tvseg.data.prepare import dofe, drishti_gs, origa, own, refuge, rim_one
 from tvseg.data.prepare.raw_case import Choices, Found
 from tvseg.data.prepare.raw_files import RawFile
+from tvseg.errors import UsageError, UserError
+from tvseg.plugins import CENTRES, load_plugin, plugin_names
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,16 @@ class Adapter:
     encoding_is_free: bool = False
 
     def choose_truth(self, wanted: str | None) -> str:
-        """The wanted truth, or the default.
+        """Return the wanted truth, or the default.
 
         Raises:
-            ConfigError: Not one of them.
+            UsageError: Not one of them.
         """
         if wanted is None:
             return self.truths[0] if self.truths else ""
         if wanted not in self.truths:
             options = ", ".join(self.truths) or "no choice: there is one drawing"
-            raise ConfigError(f"whose drawing counts must be one of {options}; got {wanted!r}")
+            raise UsageError(f"whose drawing counts must be one of {options}; got {wanted!r}")
         return wanted
 
 
@@ -59,11 +60,21 @@ ADAPTERS = {
 
 
 def adapter_of(kind: str) -> Adapter:
-    """The adapter of a name.
+    """Return the adapter of a name, of this package or an installed plug-in.
 
     Raises:
-        ConfigError: There is none.
+        UsageError: There is none.
+        UserError: A plug-in that brings something else.
     """
-    if kind not in ADAPTERS:
-        raise ConfigError(f"the kind must be one of {', '.join(ADAPTERS)}; got {kind!r}")
-    return ADAPTERS[kind]
+    if kind in ADAPTERS:
+        return ADAPTERS[kind]
+    adapter = load_plugin(CENTRES, kind)
+    if adapter is None:
+        known = ", ".join([*ADAPTERS, *plugin_names(CENTRES)])
+        raise UsageError(f"the kind must be one of {known}; got {kind!r}")
+    if not isinstance(adapter, Adapter):
+        raise UserError(
+            f"{kind} of {CENTRES} must be a tvseg.data.prepare.adapters.Adapter, got "
+            f"{type(adapter).__name__}"
+        )
+    return adapter
