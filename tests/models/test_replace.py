@@ -85,8 +85,9 @@ def test_tvconv_takes_over(name: str, tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "trained.pt")
     again = replace_depthwise(build(), "tvconv", example=EXAMPLE).eval()
     again.load_state_dict(torch.load(tmp_path / "trained.pt"))
+    again.to(memory_format=torch.channels_last)  # as freezing has left the other
     with torch.no_grad():
-        torch.testing.assert_close(again(images), network(images))
+        torch.testing.assert_close(again(images), network(images), rtol=1e-4, atol=1e-4)
 
 
 def test_the_weights_leave_the_start_and_come_to_differ_by_position() -> None:
