@@ -10,9 +10,10 @@ from PIL import Image
 from tvseg.cli.show import show
 from tvseg.config import load_settings
 from tvseg.data.normalisation import Normalisation
+from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import save_weights
 from tvseg.runs.folder import RunFolder
-from tvseg.runs.segmentation import SegmentationCard, network_of
+from tvseg.runs.segmentation import network_of
 from tvseg.training.train import train
 
 TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=1",

@@ -12,11 +12,8 @@ from tvseg.data.normalisation import Normalisation
 from tvseg.data.phantoms.draw import draw_field
 from tvseg.data.phantoms.style import STYLES
 from tvseg.errors import UserError
-from tvseg.localizer.checkpoint import (
-    Calibration,
-    LocalizerCard,
-    load_localizer,
-)
+from tvseg.localizer.card import Calibration, LocalizerCard
+from tvseg.localizer.checkpoint import load_localizer
 from tvseg.localizer.locate import MAX_FRAMING, Localizer, Location
 from tvseg.models.array_network import ArrayNetwork
 from tvseg.runs.checkpoint import save_weights

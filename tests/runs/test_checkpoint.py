@@ -6,8 +6,9 @@ import torch
 from tvseg.config import load_settings
 from tvseg.data.normalisation import Normalisation
 from tvseg.errors import UserError
+from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import load_training, save_training, save_weights
-from tvseg.runs.segmentation import SegmentationCard, load_network, network_of
+from tvseg.runs.segmentation import load_network, network_of
 
 SETTINGS = load_settings(None, ["aspp=tvconv", "image_size=64", "encoder_weights=none"])
 CARD = SegmentationCard(

@@ -1,8 +1,12 @@
 """From uint8 pixels to the network's input."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 Samples = float | tuple[float, ...]
 """A value for all channels, or one for each, in samples of 0 to 255."""
@@ -17,6 +21,8 @@ class Normalisation:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Normalise a batch: uint8 (B, 3, H, W) -> float32 (B, 3, H, W), channels last."""
+        import torch  # here, since cards are read where there is no torch
+
         mean, std = (
             torch.tensor(given, device=images.device)[:, None, None]
             if isinstance(given, tuple)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from skimage.measure import approximate_polygon, find_contours, points_in_poly
+from skimage.measure import find_contours
 
 TOLERANCE_PX = 0.3  # below the 0.35 px between an outline and the next pixel's centre
 
@@ -36,6 +36,8 @@ def sparse_outline(mask: np.ndarray) -> list[np.ndarray]:
 
     Source: Douglas-Peucker, ``skimage.measure.approximate_polygon``.
     """
+    from skimage.measure import approximate_polygon  # takes a second
+
     return [approximate_polygon(polygon, TOLERANCE_PX)[:, ::-1] + 0.5 for polygon in outline(mask)]
 
 
@@ -45,6 +47,8 @@ def nest(polygons: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
     Args:
         polygons: Of :func:`sparse_outline`.
     """
+    from skimage.measure import points_in_poly
+
     areas = [_signed_area(polygon) for polygon in polygons]
     outer = sorted((area, index) for index, area in enumerate(areas) if area > 0)
     holes: dict[int, list[np.ndarray]] = {index: [] for _, index in outer}

@@ -24,7 +24,7 @@ from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
 
 if TYPE_CHECKING:
     from tvseg.inference.torch_network import TorchNetwork
-    from tvseg.runs.segmentation import SegmentationCard
+    from tvseg.runs.cards import SegmentationCard
 
 Source = str | os.PathLike[str] | Image.Image | np.ndarray
 """A photograph: its file, a picture of Pillow, or uint8 (H, W, 3)."""

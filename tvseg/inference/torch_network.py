@@ -8,7 +8,8 @@ from tvseg.data.centres import MaskEncoding, output_encoding
 from tvseg.data.normalisation import Normalisation
 from tvseg.device import choose_device
 from tvseg.models.array_network import ArrayNetwork
-from tvseg.runs.segmentation import SegmentationCard, load_network
+from tvseg.runs.cards import SegmentationCard
+from tvseg.runs.segmentation import load_network
 
 
 class TorchNetwork(ArrayNetwork):

@@ -20,7 +20,7 @@ from tvseg.runs.folder import RunFolder
 from tvseg.settings import run_name
 
 if TYPE_CHECKING:
-    from tvseg.localizer.checkpoint import LocalizerCard
+    from tvseg.localizer.card import LocalizerCard
 
 MIN_CONFIDENCE = 0.5
 """Below this probability a photograph is said to hold no disc."""

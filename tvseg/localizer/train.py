@@ -1,4 +1,4 @@
-"""Training of the localiser that a run is given, on the run's source centres alone."""
+"""Training of the localizer that a run is given, on the run's source centres alone."""
 
 import tempfile
 from collections.abc import Sequence
@@ -20,21 +20,21 @@ from tvseg.data.dataset import BalancedDraws, LoadedCases
 from tvseg.data.geometry import Box
 from tvseg.device import autocast, choose_device, choose_precision
 from tvseg.errors import UserError
-from tvseg.localizer.checkpoint import Calibration, LocalizerCard
+from tvseg.localizer.card import Calibration, LocalizerCard
 from tvseg.localizer.composites import Composites, draw_retinas
 from tvseg.localizer.drawn_fields import drawn_batches
 from tvseg.localizer.network import LocalizerNetwork
 from tvseg.localizer.sighting import STRIDE, Sighting, sight
+from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import save_weights
 from tvseg.runs.folder import RunFolder
-from tvseg.runs.segmentation import SegmentationCard, load_network
+from tvseg.runs.segmentation import load_network
 from tvseg.settings import run_name
 from tvseg.training.data import read_everything
 from tvseg.training.fit import Numerics, check_loss, make_optimizer, make_schedule, make_trainer
 
 DRAWN_FRAMING = 2.0
-"""Side of a region of interest over the disc's diameter, for networks trained on phantoms: about
-the middle of what they are drawn with."""
+"""Side of a region of interest over the disc's diameter, of networks trained on phantoms."""
 
 _CALIBRATION_SEED = 2**16  # added to the training's
 

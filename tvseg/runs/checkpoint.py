@@ -8,55 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-import tvseg
-from tvseg.data.normalisation import Normalisation
-from tvseg.documents import check_tree
 from tvseg.errors import UserError
 from tvseg.files import open_atomically, parse_json, write_bytes
-
-METADATA_KEYS = ("tvseg", "tvseg-localizer")
-"""Keys of the card in a ``.safetensors`` file: today's, and a former one of localizers."""
+from tvseg.runs.cards import METADATA_KEYS, Card, CardT, read_card
 
 State = Mapping[str, Tensor]
 
 
-class Card(BaseModel):
-    """What the checkpoint of any task says of itself, beside its weights.
-
-    Attributes:
-        task: Name of the task; cards of earlier versions have none.
-        holdout: The centre that it has not seen, or ``none``.
-        fingerprint: Of the data it was trained on.
-        normalisation: Of the network's input.
-        version: Version of tvseg that wrote it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    task: str
-    holdout: str
-    fingerprint: str
-    normalisation: Normalisation
-    version: str = Field(default=tvseg.__version__, max_length=100)
-
-    @field_validator("normalisation")
-    @classmethod
-    def _is_finite(cls, normalisation: Normalisation) -> Normalisation:
-        means, stds = np.atleast_1d(normalisation.mean), np.atleast_1d(normalisation.std)
-        sound = np.isfinite(means).all() and (stds > 0).all() and np.isfinite(stds).all()
-        if not sound or {len(means), len(stds)} - {1, 3}:
-            raise ValueError("must have finite means and positive, finite stds, 1 or 3 of each")
-        return normalisation
-
-
-CardT = TypeVar("CardT", bound=Card)
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
@@ -82,10 +45,7 @@ class Task(Generic[CardT, NetworkT]):
         Raises:
             UserError: The card is damaged, or of another task.
         """
-        tree = parse_json(text, f"{path}: card")
-        if isinstance(tree, dict) and tree.get("task", self.name) != self.name:
-            raise UserError(f"{path} holds a network for {tree['task']!s:.80}, not for {self.name}")
-        return check_tree(self.card, tree, f"{path}: card")
+        return read_card(self.card, text, path)
 
     def load(self, path: Path) -> tuple[NetworkT, CardT]:
         """Rebuild a network from one file.

@@ -1,36 +1,20 @@
 """Checkpoints of segmentation networks."""
 
 from pathlib import Path
-from typing import Literal
 
-from pydantic import Field
 from torch import nn
 
 from tvseg.data.normalisation import Normalisation
 from tvseg.errors import UserError
 from tvseg.models import TVDeepLabV3Plus, build_model
 from tvseg.models.encoder import pixel_statistics
-from tvseg.runs.checkpoint import Card, Task
+from tvseg.runs.cards import SegmentationCard
+from tvseg.runs.checkpoint import Task
 from tvseg.runs.starter import STARTER
 from tvseg.settings import SegmentationSettings
 
 WIDE_BRANCHES = "decoder.aspp.wide."
 """Where the networks of two variants differ."""
-
-
-class SegmentationCard(Card):
-    """What a checkpoint of a segmentation network says of itself.
-
-    Attributes:
-        settings: The settings of its run.
-        epoch: Epoch at whose end the weights were taken, counted from 1.
-        chosen: How this epoch was chosen, in words.
-    """
-
-    task: Literal["segmentation"] = "segmentation"
-    settings: SegmentationSettings
-    epoch: int = Field(ge=0, le=1_000_000)
-    chosen: str
 
 
 def network_of(settings: SegmentationSettings, *, pretrained: bool) -> TVDeepLabV3Plus:

@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from tvseg.errors import UserError
 from tvseg.runs.affinity import affinity_maps, record_affinity
-from tvseg.runs.checkpoint import Card, save_training, save_weights
+from tvseg.runs.cards import Card
+from tvseg.runs.checkpoint import save_training, save_weights
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import now
 from tvseg.settings import ScheduleSettings

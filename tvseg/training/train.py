@@ -17,15 +17,10 @@ from tvseg.errors import UserError
 from tvseg.extras import require
 from tvseg.files import remove_temporaries
 from tvseg.runs.affinity import affinity_maps
+from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import now, provenance
-from tvseg.runs.segmentation import (
-    SEGMENTATION,
-    SegmentationCard,
-    network_of,
-    normalisation_of,
-    start_from,
-)
+from tvseg.runs.segmentation import SEGMENTATION, network_of, normalisation_of, start_from
 from tvseg.settings import SegmentationSettings
 from tvseg.training.data import Data, images_per_step, make_loader, read_data
 from tvseg.training.fit import Numerics, make_validator

@@ -21,8 +21,9 @@ from tvseg.files import write_json
 from tvseg.inference.output.folder import OutputFolder
 from tvseg.inference.output.read_back import read_written
 from tvseg.inference.pipeline import Pipeline, Segmentation
+from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import save_weights
-from tvseg.runs.segmentation import SegmentationCard, network_of
+from tvseg.runs.segmentation import network_of
 
 
 def _stop_at(pipeline: Pipeline, batch: int) -> Pipeline:

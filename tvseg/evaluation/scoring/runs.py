@@ -21,8 +21,8 @@ from tvseg.evaluation.scoring.rows import Score, as_text, score
 from tvseg.evaluation.tables.summary import scores_of, summarise
 from tvseg.files import write_json, write_text
 from tvseg.inference.load import Model, load
+from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.folder import RunFolder
-from tvseg.runs.segmentation import SegmentationCard
 from tvseg.settings import SegmentationSettings
 
 IMAGES = ("test", "all")

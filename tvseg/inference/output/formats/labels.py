@@ -3,7 +3,6 @@
 import gzip
 
 import cv2
-import nibabel as nib
 import numpy as np
 
 from tvseg.data.geometry import Box
@@ -22,6 +21,8 @@ def nifti(prediction: Prediction) -> bytes:
     Columns run to the patient's left and rows downwards, as other tools lay out flat pictures.
     The spacing is in millimetres where micrometres a pixel are known, else a pixel counts 1.
     """
+    import nibabel as nib  # takes a second
+
     values = prediction.labels
     marked = [value for value, names in prediction.encoding.values.items() if names]
     number_of = np.zeros(256, np.uint8)
