@@ -49,7 +49,7 @@ def _paint_eye(
 
 
 def draw_random_roi(rng: np.random.Generator, *, side_px: int) -> Phantom:
-    """Draw a square region about the disc, in a style of its own.
+    """Draw a square region about the disc, in a random style.
 
     Args:
         rng: Source of all chance; the same state draws the same picture.
@@ -85,7 +85,7 @@ def _edge_of_field(place: Placement, shape: tuple[int, ...], rng: np.random.Gene
 
 
 def draw_random_field(rng: np.random.Generator, *, side_px: int, with_disc: bool = True) -> Phantom:
-    """Draw a full photograph, in a style of its own: a lit field on black.
+    """Draw a full photograph in a random style: a lit field on black.
 
     Args:
         rng: Source of all chance.

@@ -25,7 +25,7 @@ FIELD_WIDTH = 2
 """Width of a full-field photograph over the side of a region."""
 
 PHANTOM_STYLES = ("centres", "random")
-"""Four fixed styles, one a centre, or a style of its own for each picture."""
+"""Four fixed styles, one a centre, or a random style for each picture."""
 
 Draw = Callable[..., Phantom]  # of a generator and side_px
 
