@@ -64,7 +64,9 @@ class _Commands(click.Group):
             raise click.ClickException(how_to_install(module)) from error
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
 @click.version_option(tvseg.__version__, prog_name="tvseg")
 @click.option("-v", "--verbose", is_flag=True, help="Show more of a training, and tracebacks.")
 @click.option("-q", "--quiet", is_flag=True, help="Hide progress bars.")

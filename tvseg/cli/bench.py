@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tvseg.cli import options
+
 if TYPE_CHECKING:
     import torch
 
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of every benchmark."""
     for option in (
-        click.option("--out", type=click.Path(path_type=Path), help="Folder for CSV and plots."),
+        click.option("--out", type=options.PATH, help="Folder for CSV and plots."),
         click.option("--check", is_flag=True, help="Exit 1 below two thirds of the targets."),
-        click.option("--threads", default=1, show_default=True, type=click.IntRange(1)),
-        click.option("--rounds", default=7, show_default=True, type=click.IntRange(1)),
+        click.option("--threads", default=1, type=options.COUNT),
+        click.option("--rounds", default=7, type=options.COUNT),
     ):
         command = option(command)
     return command
@@ -38,7 +40,7 @@ def bench() -> None:
 
 @bench.command()
 @click.option("--sizes", is_flag=True, help="Time and memory against channels, map size, batch.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--device", default="cpu", help="cpu or cuda.")
 @_options
 def operator(
     sizes: bool, device: str, rounds: int, threads: int, check: bool, out: Path | None
@@ -90,7 +92,7 @@ def network(rounds: int, threads: int, check: bool, out: Path | None) -> None:
 
 
 @bench.command()
-@click.option("--images", default=48, show_default=True, type=click.IntRange(2))
+@click.option("--images", default=48, type=click.IntRange(2))
 @_options
 def training(images: int, rounds: int, threads: int, check: bool, out: Path | None) -> None:
     """Measure a training step: the published form in float32, ours as `tvseg train` does."""

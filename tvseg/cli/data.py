@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from tvseg.cli import options
 from tvseg.cli.data_check import check
 from tvseg.cli.data_prepare import prepare
 from tvseg.cli.data_refuge import check_refuge
@@ -15,23 +16,14 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--per-centre",
-    type=click.IntRange(min=2),
-    default=24,
-    show_default=True,
-    help="Photographs a centre.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option(
-    "--size", type=click.IntRange(min=64), default=512, show_default=True, help="Side in px."
-)
+@click.argument("out", type=options.PATH)
+@click.option("--per-centre", type=click.IntRange(min=2), default=24, help="Photographs a centre.")
+@click.option("--seed", type=click.IntRange(min=0), default=0)
+@click.option("--size", type=click.IntRange(min=64), default=512, help="Side in px.")
 @click.option(
     "--style",
     type=click.Choice(["centres", "random"]),
     default="centres",
-    show_default=True,
     help="Four fixed styles, one a centre, or a random one for each photograph.",
 )
 def synth(out: Path, per_centre: int, seed: int, size: int, style: str) -> None:

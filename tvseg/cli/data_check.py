@@ -14,28 +14,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("root", type=options.FOLDER)
 @options.config_files("YAML file that describes the centres; may be given again.")
-@click.option(
-    "--sheet",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="PNG file to draw: how the centres differ.",
-)
-@click.option(
-    "--csv",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="CSV file to write: every problem and warning.",
-)
-@click.option(
-    "--cases",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="CSV file to write: the measures of every case.",
-)
+@click.option("--sheet", type=options.FILE, help="PNG file to draw: how the centres differ.")
+@click.option("--csv", type=options.FILE, help="CSV file to write: every problem and warning.")
+@click.option("--cases", type=options.FILE, help="CSV file to write: the measures of every case.")
 @click.option(
     "--lines",
-    type=click.IntRange(min=1),
+    type=options.COUNT,
     default=10,
-    show_default=True,
     help="Lines of each kind of problem or warning to print.",
 )
 def check(

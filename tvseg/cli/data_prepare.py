@@ -18,7 +18,7 @@ LISTED = 100
 
 @click.command()
 @click.argument("kind")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, type=options.PATH)
 @click.option(
     "--out",
     "root",
@@ -41,7 +41,6 @@ LISTED = 100
     "--jitter",
     type=click.FloatRange(0, 0.5),
     default=0.0,
-    show_default=True,
     help="Shift each frame by up to this share of its side.",
 )
 @click.option(
@@ -53,17 +52,15 @@ LISTED = 100
     "--test-share",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.2,
-    show_default=True,
     help="Fraction of patients in the test split when splitting by patient.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
-    show_default=True,
     help="Random seed for the patient split and the jitter.",
 )
-@click.option("--only", default="*", show_default=True, help="Names to take, e.g. 'r3_*'.")
+@click.option("--only", default="*", help="Names to take, e.g. 'r3_*'.")
 @click.option(
     "--encoding",
     help="Of your own label images, e.g. '{0: [], 1: [disc], 2: [cup, disc]}'; by default the one "

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import click
 
+from tvseg.cli import options
+
 
 @click.command(name="check-refuge")
-@click.argument("submission", type=click.Path(path_type=Path))
+@click.argument("submission", type=options.PATH)
 @click.option(
     "--images",
     required=True,
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Folder of the photographs, each of which must have its NAME.bmp.",
 )
 def check_refuge(submission: Path, images: Path) -> None:

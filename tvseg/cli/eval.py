@@ -35,7 +35,7 @@ def _shares(
 
 
 @click.command(name="eval")
-@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, type=options.PATH)
 @options.scoring
 @click.option(
     "--intervals", is_flag=True, help="Write the bootstrap 95 % interval beside each mean."
@@ -45,7 +45,6 @@ def _shares(
     "--roi",
     type=click.Choice(["none", "auto"]),
     default="none",
-    show_default=True,
     help="Region of interest: the whole picture, or found by the localizer.",
 )
 @click.option(
@@ -61,20 +60,15 @@ def _shares(
 )
 @options.device
 @click.option(
-    "--predictions",
-    type=options.GivenPath(path_type=Path),
-    help="Folder of label images to score instead of runs.",
+    "--predictions", type=options.PATH, help="Folder of label images to score instead of runs."
 )
 @click.option(
-    "--truth",
-    type=options.GivenPath(path_type=Path),
-    help="Folder of the true label images of the same names.",
+    "--truth", type=options.PATH, help="Folder of the true label images of the same names."
 )
 @click.option(
     "--centre-encoding",
     metavar="{VALUE: [NAMES], ...}",
     default=BENCHMARK,
-    show_default=True,
     help="Structures of each pixel value of --truth, and of --predictions by default.",
 )
 @click.option(
@@ -82,11 +76,7 @@ def _shares(
     metavar="{VALUE: [NAMES], ...}",
     help="Structures of each pixel value of --predictions.",
 )
-@click.option(
-    "--out",
-    type=options.GivenPath(path_type=Path),
-    help="Folder for the rows and tables of --predictions.",
-)
+@click.option("--out", type=options.PATH, help="Folder for the rows and tables of --predictions.")
 @click.pass_context
 def evaluate(
     ctx: click.Context,

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from tvseg.cli import options
+
 
 @click.group()
 def faces() -> None:
@@ -16,14 +18,19 @@ def faces() -> None:
 
 
 @faces.command()
-@click.argument("out", type=click.Path(path_type=Path))
-@click.option("--people", default=200, show_default=True, help="People to train on.")
-@click.option("--pictures", default=20, show_default=True, help="Pictures of each person.")
-@click.option("--unseen", default=60, show_default=True, help="People in each set of pairs.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1),
-              help="Seed of everything drawn.")  # fmt: skip
-@click.option("--translation", default=2.0, show_default=True, type=click.FloatRange(0, 30),
-              help="Standard deviation of the faces' shift, in px of 96.")  # fmt: skip
+@click.argument("out", type=options.PATH)
+@click.option("--people", default=200, help="People to train on.")
+@click.option("--pictures", default=20, help="Pictures of each person.")
+@click.option("--unseen", default=60, help="People in each set of pairs.")
+@click.option(
+    "--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of everything drawn."
+)
+@click.option(
+    "--translation",
+    default=2.0,
+    type=click.FloatRange(0, 30),
+    help="Standard deviation of the faces' shift, in px of 96.",
+)
 def synth(
     out: Path, people: int, pictures: int, unseen: int, seed: int, translation: float
 ) -> None:
@@ -42,7 +49,7 @@ def synth(
 
 
 @faces.command()
-@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("root", type=options.FOLDER)
 def check(root: Path) -> None:
     """Count pictures and people below ROOT, and list what makes a score worthless.
 

@@ -1,4 +1,4 @@
-"""Options that several commands take."""
+"""Types of arguments and options that several commands take."""
 
 import os
 from collections.abc import Callable
@@ -10,22 +10,25 @@ import click
 
 Command = Callable[..., Any]
 
+PATH = click.Path(path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+COUNT = click.IntRange(min=1)
+SEED = click.IntRange(0, 2**63 - 1)
+
 SETTINGS = (
     "YAML file of settings, or a shipped one's name, such as tvconv; repeatable, later ones win."
 )
 """Help of ``--config`` where a run is set up."""
 
 device = click.option("--device", help="Device (cuda, mps, cpu); auto-detected by default.")
-
-
-class GivenPath(click.Path):
-    """A path that is not empty, as that of an unset shell variable would be."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path."""
-        if not str(value):
-            self.fail("must not be empty", param, ctx)
-        return super().convert(value, param, ctx)
+checkpoint = click.option(
+    "--checkpoint",
+    type=click.Choice(["best", "last"]),
+    default="best",
+    help="Weights to use: of the selected epoch, or of the last.",
+)
+overrides = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 
 
 def find_data(given: Path | None, stored: str | None) -> Path:
@@ -41,33 +44,23 @@ def config_files(words: str) -> Callable[[Command], Command]:
     Args:
         words: Help; what the files hold.
     """
-    return click.option(
-        "--config",
-        "configs",
-        multiple=True,
-        type=GivenPath(path_type=Path),
-        help=words,
-    )
+    return click.option("--config", "configs", multiple=True, type=PATH, help=words)
 
 
 _SCORING = (
     click.option(
-        "--data",
-        type=GivenPath(path_type=Path),
-        help="Data root (default: that of each run, else $TVSEG_DATA).",
+        "--data", type=PATH, help="Data root (default: that of each run, else $TVSEG_DATA)."
     ),
     click.option(
         "--protocol",
         type=click.Choice(["honest", "paper"]),
         default="honest",
-        show_default=True,
         help="Rules by which masks are made and scored; paper: those of the published code.",
     ),
     click.option(
         "--images",
         type=click.Choice(["test", "all"]),
         default="test",
-        show_default=True,
         help="Images of the unseen centre to score: its test split, or all.",
     ),
     click.option(
@@ -75,13 +68,7 @@ _SCORING = (
         type=click.Choice(["native", "800"]),
         help="Side in px of the grid to score on (default: honest native, paper 800).",
     ),
-    click.option(
-        "--checkpoint",
-        type=click.Choice(["best", "last"]),
-        default="best",
-        show_default=True,
-        help="Weights to use: of the selected epoch, or of the last.",
-    ),
+    checkpoint,
 )
 
 

@@ -14,30 +14,26 @@ if TYPE_CHECKING:
     from tvseg.inference.load import Model
     from tvseg.inference.output.folder import Tally
 
-PATH = click.Path(path_type=Path)
-
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=PATH)
+@click.argument("images", nargs=-1, required=True, type=options.PATH)
 @click.option(
     "--model",
     "models",
     multiple=True,
-    type=PATH,
+    type=options.PATH,
     help="Run folder of tvseg train, or a checkpoint file; give several to average them. Without "
     "it: the starter weights, trained on drawn photographs alone.",
 )
-@click.option("--out", required=True, type=PATH, help="Folder to write, new or empty.")
+@click.option("--out", required=True, type=options.PATH, help="Folder to write, new or empty.")
 @click.option(
     "--formats",
     default="overlay,mask",
-    show_default=True,
     help="Out of overlay, mask, nifti, geojson, labelme, refuge, uncertainty, coco.",
 )
 @click.option(
     "--roi",
     default="auto",
-    show_default=True,
     help="Region of interest: auto finds the disc (with a run that has a localizer), none takes "
     "whole pictures, ROW,COL,SIZE is the top left corner and side of a square in px.",
 )
@@ -51,21 +47,12 @@ PATH = click.Path(path_type=Path)
 @click.option("--resume", is_flag=True, help="Continue in OUT; keep what is finished.")
 @click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
+    type=options.COUNT,
     default=8,
-    show_default=True,
     help="Photographs that go through the network together.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=2,
-    show_default=True,
-    help="Threads that read and write files.",
-)
-@click.option(
-    "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
-)
+@click.option("--workers", type=options.COUNT, default=2, help="Threads that read and write files.")
+@options.checkpoint
 @options.device
 def predict(
     images: tuple[Path, ...],

@@ -14,15 +14,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=options.GivenPath(path_type=Path), help="Folder of the report."
-)
+@click.argument("runs", nargs=-1, type=options.PATH)
+@click.option("--out", required=True, type=options.PATH, help="Folder of the report.")
 @options.scoring
 @click.option(
     "--photographs/--no-photographs",
     default=True,
-    show_default=True,
     help="Show the best, median and worst cases as contours; needs the data.",
 )
 @options.device

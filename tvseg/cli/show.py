@@ -11,7 +11,6 @@ from tvseg.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = click.Path(dir_okay=False, path_type=Path)
 VARIANCES = {
     "within a picture": "intra",
     "between pictures": "cross",
@@ -32,12 +31,10 @@ def show() -> None:
 
 
 @show.command()
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run", type=options.FOLDER)
+@options.checkpoint
 @click.option(
-    "--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True
-)
-@click.option(
-    "--out", type=FILE, help="PNG file to draw (default: affinity.png in the run folder)."
+    "--out", type=options.FILE, help="PNG file to draw (default: affinity.png in the run folder)."
 )
 def affinity(run: Path, checkpoint: str, out: Path | None) -> None:
     """Draw the learned affinity maps of every TVConv layer of RUN, as in the paper's Figure 5.
@@ -97,12 +94,14 @@ def _print_layers(table: "pd.DataFrame") -> None:
 
 
 @show.command()
-@click.argument("root", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("root", type=options.FOLDER)
 @options.config_files(options.SETTINGS)
-@click.option("--out", type=FILE, help="PNG file to draw: variances, and where photographs agree.")
-@click.option("--csv", type=FILE, help="CSV file to write: the table in full precision.")
+@click.option(
+    "--out", type=options.FILE, help="PNG file to draw: variances, and where photographs agree."
+)
+@click.option("--csv", type=options.FILE, help="CSV file to write: the table in full precision.")
 @options.device
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@options.overrides
 def layout(
     root: Path,
     configs: tuple[Path, ...],

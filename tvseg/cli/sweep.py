@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tvseg.cli import options
+
 if TYPE_CHECKING:
     from tvseg.sweep.cells import SweepFolder
     from tvseg.sweep.engines import Engine, Resources
@@ -16,21 +18,32 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path),
-              help="Folder of the sweep; by default sweeps/NAME of FILE's name.")  # fmt: skip
-@click.option("--data", type=click.Path(path_type=Path),
-              help="Data root; else the file's, else $TVSEG_DATA.")  # fmt: skip
-@click.option("--engine", type=click.Choice(["local", "ray", "slurm"]), default="local",
-              show_default=True, help="Where cells run.")  # fmt: skip
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
-              help="Cells at a time.")  # fmt: skip
-@click.option("--cpus", type=click.IntRange(1), default=1, show_default=True,
-              help="Threads of each cell.")  # fmt: skip
-@click.option("--gpus", type=click.FloatRange(0), default=0.0,
-              help="GPUs of each cell; a part of one for several cells on it.")  # fmt: skip
+@click.option(
+    "--out", type=options.PATH, help="Folder of the sweep; by default sweeps/NAME of FILE's name."
+)
+@click.option("--data", type=options.PATH, help="Data root; else the file's, else $TVSEG_DATA.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray", "slurm"]),
+    default="local",
+    help="Where cells run.",
+)
+@click.option("--jobs", type=options.COUNT, default=1, help="Cells at a time.")
+@click.option("--cpus", type=options.COUNT, default=1, help="Threads of each cell.")
+@click.option(
+    "--gpus",
+    type=click.FloatRange(0),
+    default=0.0,
+    help="GPUs of each cell; a part of one for several cells on it.",
+)
 @click.option("--address", help="Address of a running Ray cluster.")
-@click.option("--slurm", "slurm_options", multiple=True, metavar="KEY=VALUE",
-              help="Option of submitit, e.g. slurm_partition=gpu; may be given again.")  # fmt: skip
+@click.option(
+    "--slurm",
+    "slurm_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of submitit, e.g. slurm_partition=gpu; may be given again.",
+)
 @click.option("--retry-failed", is_flag=True, help="Run failed cells again.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and the time left, run nothing.")
 def sweep(
@@ -60,8 +73,8 @@ def sweep(
         return
     from tvseg.sweep.engines import ENGINES, Resources
 
-    options = dict(item.partition("=")[::2] for item in slurm_options)
-    resources = Resources(jobs, cpus, gpus, address, options)
+    submitit = dict(item.partition("=")[::2] for item in slurm_options)
+    resources = Resources(jobs, cpus, gpus, address, submitit)
     skip = {"finished"} if retry_failed else {"finished", "failed"}
     waiting = [cell for cell in plan.cells if folder.state(cell) not in skip]
     _run(plan, waiting, folder, ENGINES[engine], resources)

@@ -16,26 +16,21 @@ from tvseg.cli import options
     metavar="LETTER",
     help="Centre held out as the unseen target; none trains on all centres, for deployment.",
 )
-@click.option(
-    "--data",
-    type=options.GivenPath(path_type=Path),
-    help="Data root; else the key data, else $TVSEG_DATA.",
-)
+@click.option("--data", type=options.PATH, help="Data root; else the key data, else $TVSEG_DATA.")
 @options.config_files(options.SETTINGS)
 @click.option(
     "--out",
-    type=options.GivenPath(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     default=Path("runs"),
-    show_default=True,
     help="Folder that gets the run folder.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Same as seed=N.")
+@click.option("--seed", type=options.SEED, help="Same as seed=N.")
 @options.device
 @click.option(
     "--resume", is_flag=True, help="Continue an unfinished run of the same settings, bit for bit."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an older run of the same name.")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@options.overrides
 def train(
     holdout: str,
     data: Path | None,

@@ -8,27 +8,23 @@ from tvseg.cli import options
 
 
 @click.command("train-localizer")
-@click.argument("run", type=options.GivenPath(exists=True, file_okay=False, path_type=Path))
+@click.argument("run", type=options.FOLDER)
 @click.option(
     "--data",
-    type=options.GivenPath(path_type=Path),
+    type=options.PATH,
     help="Data root that the run was trained on; else the run's key data, else $TVSEG_DATA.",
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
+    type=options.SEED,
     default=0,
-    show_default=True,
     help="Random seed of draws, composition and initial weights.",
 )
-@click.option(
-    "--steps", type=click.IntRange(min=1), default=150, show_default=True, help="Training steps."
-)
+@click.option("--steps", type=options.COUNT, default=150, help="Training steps.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
     default=0,
-    show_default=True,
     help="Processes that draw photographs, for a run trained on phantoms alone.",
 )
 @options.device

@@ -5,15 +5,12 @@ from pathlib import Path
 
 import click
 
+from tvseg.cli import options
+
 
 @click.command()
-@click.argument("folder", metavar="OUT", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    "file",
-    type=click.Path(path_type=Path),
-    help="File to write.  [default: OUT/index.html]",
-)
+@click.argument("folder", metavar="OUT", type=options.PATH)
+@click.option("--out", "file", type=options.PATH, help="File to write.  [default: OUT/index.html]")
 def view(folder: Path, file: Path | None) -> None:
     """Make one HTML page to look through a folder that tvseg predict has written.
 
