@@ -12,8 +12,7 @@ from tvseg.cli import options
 
 if TYPE_CHECKING:
     from tvseg.data.centres import MaskEncoding
-    from tvseg.evaluation.report.groups import Scoring
-    from tvseg.evaluation.scoring.protocols import Protocol
+    from tvseg.evaluation.scoring.protocols import Protocol, Scoring
 
 BENCHMARK = "{0: [cup, disc], 128: [disc], 255: []}"
 
@@ -108,10 +107,9 @@ def evaluate(
     cannot be scored are listed, and the others scored (exit code 3).
     """
     from tvseg.data.centres import parse_encoding
-    from tvseg.evaluation.report.groups import Scoring
-    from tvseg.evaluation.scoring.protocols import find_protocol
+    from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
 
-    rules = find_protocol(protocol).on_grid(size)
+    rules = PROTOCOLS[protocol].on_grid(size)
     if predictions is None and truth is None:
         _refuse(ctx, OF_FOLDERS, "without --predictions")
         scoring = Scoring(rules, images, checkpoint, tta, roi)
@@ -155,7 +153,6 @@ def _evaluate_runs(
     from tvseg.evaluation.report.groups import caption, group_runs
     from tvseg.evaluation.scoring.runs import (
         evaluate_run,
-        evaluation_folder,
         find_runs,
         members,
         open_runs,
@@ -167,22 +164,22 @@ def _evaluate_runs(
     known: dict[Path, set[str]] = {}  # fingerprints found, by data root
     groups = group_runs(find_runs(runs or (Path("runs"),)))
     for run in (run for group in groups for run in group):
-        check_writable(evaluation_folder(run, scoring.protocol, scoring.options))
+        check_writable(scoring.folder(run))
     for group in groups:
         rows, moved, folders = [], [], []
         for scored in [[run] for run in group] + (members(group) if ensemble else []):
             root = options.find_data(data, scored[0].info().get("data"))
             subject = open_runs(
                 scored,
-                scoring.options,
+                scoring,
                 root=root,
                 device=device,
                 known=known.setdefault(root, set()),
             )
-            rows.append(evaluate_run(subject, scoring.protocol))
-            folders.append(evaluation_folder(subject.run, scoring.protocol, scoring.options))
+            rows.append(evaluate_run(subject))
+            folders.append(scoring.folder(subject.run))
             if shifts is not None:
-                moved.append(evaluate_shifts(subject, scoring.protocol, shifts=shifts))
+                moved.append(evaluate_shifts(subject, shifts=shifts))
         words = caption(group, scoring)
         print_table(write_tables(pd.concat(rows), words, folders, intervals=intervals))
         if moved:

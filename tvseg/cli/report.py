@@ -43,13 +43,13 @@ def report(
     """
     from tvseg.device import choose_device
     from tvseg.evaluation.report.build import chapter
-    from tvseg.evaluation.report.groups import Scoring, gather
+    from tvseg.evaluation.report.groups import gather
     from tvseg.evaluation.report.write import check_free, write_report
-    from tvseg.evaluation.scoring.protocols import find_protocol
+    from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
     from tvseg.evaluation.scoring.runs import find_runs
 
     check_free(out)
-    scoring = Scoring(find_protocol(protocol).on_grid(size), images, checkpoint)
+    scoring = Scoring(PROTOCOLS[protocol].on_grid(size), images, checkpoint)
     groups = gather(find_runs(runs or (Path("runs"),)), scoring)
     found = [run for group in groups for run in group.runs]
     roots = _find_roots(found, data) if photographs else None

@@ -10,9 +10,8 @@ import torch
 from tests.evaluation.conftest import scored_rows
 from tvseg.data.geometry import Box
 from tvseg.evaluation.report.examples import predict_examples, rank_cases
-from tvseg.evaluation.report.groups import Scoring
 from tvseg.evaluation.report.panels import Example, panels, window
-from tvseg.evaluation.scoring.protocols import PROTOCOLS
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
 from tvseg.evaluation.scoring.runs import evaluate_run, open_runs
 from tvseg.metrics import dice
 from tvseg.runs.folder import RunFolder
@@ -34,8 +33,8 @@ def scored(
     protocol = PROTOCOLS[request.param]
     low = replace(protocol.postprocessing, threshold=0.3)
     scoring = Scoring(replace(protocol, postprocessing=low), images="all", checkpoint="best")
-    subject = open_runs([trained_run], scoring.options, root=phantoms, device="cpu", known=set())
-    return evaluate_run(subject, scoring.protocol), scoring
+    subject = open_runs([trained_run], scoring, root=phantoms, device="cpu", known=set())
+    return evaluate_run(subject), scoring
 
 
 def test_predictions_are_those_that_were_scored(

@@ -6,8 +6,8 @@ import pytest
 
 from tests.evaluation.conftest import IMAGES, write_scored_run
 from tvseg.errors import UserError
-from tvseg.evaluation.report.groups import Scoring, caption, gather
-from tvseg.evaluation.scoring.protocols import PROTOCOLS
+from tvseg.evaluation.report.groups import caption, gather
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
 from tvseg.runs.folder import RunFolder
 
 HONEST = Scoring(PROTOCOLS["honest"], images="test", checkpoint="best")
@@ -40,7 +40,7 @@ def test_runs_without_these_scores_get_the_command_that_makes_them(
 
 def test_scores_of_another_form_are_refused(tmp_path: Path) -> None:
     run = write_scored_run(tmp_path, "dense", "A", 0)
-    path = HONEST.file(run)
+    path = HONEST.folder(run) / "cases.csv"
     pd.read_csv(path).drop(columns="surface_dice_5").to_csv(path, index=False)
     with pytest.raises(ValueError, match=r"lacks surface_dice_5.*here: tvseg eval"):
         gather([run], HONEST)
@@ -63,7 +63,7 @@ def test_groups_are_named_by_what_sets_them_apart(tmp_path: Path) -> None:
 
 def test_names_that_look_like_numbers_stay_names(tmp_path: Path) -> None:
     run = write_scored_run(tmp_path, "dense", "A", 0)
-    path = HONEST.file(run)
+    path = HONEST.folder(run) / "cases.csv"
     rows = pd.read_csv(path)
     rows["case"] = [f"00{number}" for number in rows.index]
     rows.to_csv(path, index=False)
@@ -82,7 +82,7 @@ def test_runs_of_one_place_are_refused(scored_runs: list[RunFolder], tmp_path: P
 )
 def test_rows_of_another_run_are_refused(column: str, name: str, tmp_path: Path) -> None:
     run = write_scored_run(tmp_path, "dense", "A", 0)
-    path = HONEST.file(run)
+    path = HONEST.folder(run) / "cases.csv"
     rows = pd.read_csv(path)
     rows.loc[3, column] = name
     rows.to_csv(path, index=False)

@@ -8,9 +8,9 @@ import torch
 
 from tests.browser import DESKTOP_PX, PHONE_PX, Browser, chromium, visit
 from tvseg.evaluation.report.build import chapter
-from tvseg.evaluation.report.groups import Scoring, gather
+from tvseg.evaluation.report.groups import gather
 from tvseg.evaluation.report.write import write_report
-from tvseg.evaluation.scoring.protocols import PROTOCOLS
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
 from tvseg.runs.folder import RunFolder
 
 

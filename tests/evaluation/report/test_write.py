@@ -15,10 +15,10 @@ from tests.evaluation.conftest import write_scored_run
 from tvseg.errors import UserError
 from tvseg.evaluation.report.build import chapter
 from tvseg.evaluation.report.chapter import Chapter, Section
-from tvseg.evaluation.report.groups import Scoring, gather
+from tvseg.evaluation.report.groups import gather
 from tvseg.evaluation.report.page import render
 from tvseg.evaluation.report.write import check_free, write_report
-from tvseg.evaluation.scoring.protocols import PROTOCOLS
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
 from tvseg.files import write_json
 from tvseg.runs.folder import RunFolder
 
@@ -84,7 +84,7 @@ def test_the_page_refers_to_nothing_outside_itself(out: Path) -> None:
 def test_numbers_of_the_table_are_those_of_the_rows(
     scored_runs: list[RunFolder], out: Path
 ) -> None:
-    rows = pd.concat(pd.read_csv(HONEST.file(run)) for run in scored_runs)
+    rows = pd.concat(pd.read_csv(HONEST.folder(run) / "cases.csv") for run in scored_runs)
     own = rows.query("variant == 'dense' and structure == 'disc' and centre == 'B'")
     by_seed = 100 * own.groupby("seed")["dice"].mean()
     cell = f"{by_seed.mean():.2f} ± {by_seed.std():.2f}"
@@ -252,7 +252,7 @@ def _shifted(run: RunFolder, **changes: object) -> Path:
         for structure in ("cup", "disc")
         for shift, dice in ((0.0, 0.9), (0.1, 0.8))
     ]  # fmt: skip
-    path = HONEST.file(run).with_name("shifts.csv")
+    path = HONEST.folder(run) / "shifts.csv"
     pd.DataFrame(rows).to_csv(path, index=False)
     return path
 

@@ -7,7 +7,7 @@ import pytest
 
 from tvseg.errors import UserError
 from tvseg.evaluation.schema import COLUMNS
-from tvseg.evaluation.scoring.protocols import PROTOCOLS, find_protocol
+from tvseg.evaluation.scoring.protocols import PROTOCOLS
 from tvseg.evaluation.scoring.rows import read_cases, score
 
 HONEST, PAPER = PROTOCOLS["honest"], PROTOCOLS["paper"]
@@ -77,11 +77,6 @@ def test_channels_keep_their_names() -> None:
         ("cup", 100),
         ("disc", 1600),
     ]
-
-
-def test_an_unknown_protocol_lists_the_options() -> None:
-    with pytest.raises(ValueError, match="honest, paper, got 'fair'"):
-        find_protocol("fair")
 
 
 def _disc(radius_px: float, *, at: tuple[int, int] = (100, 100), size: int = 200) -> np.ndarray:

@@ -13,7 +13,7 @@ from tests.evaluation.conftest import TINY
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.folds import make_fold
 from tvseg.evaluation.schema import COLUMNS
-from tvseg.evaluation.scoring.protocols import PROTOCOLS, ScoringOptions
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol, Scoring
 from tvseg.evaluation.scoring.rows import read_cases
 from tvseg.evaluation.scoring.runs import (
     Subject,
@@ -32,7 +32,12 @@ HONEST, PAPER = PROTOCOLS["honest"], PROTOCOLS["paper"]
 
 
 def _open(run: RunFolder, root: Path, *, images: str = "test") -> Subject:
-    return open_runs([run], ScoringOptions(images), root=root, device="cpu", known=set())
+    return open_runs([run], Scoring(HONEST, images), root=root, device="cpu", known=set())
+
+
+def _under(subject: Subject, protocol: Protocol) -> Subject:
+    """Return a subject that is scored by another protocol."""
+    return replace(subject, scoring=replace(subject.scoring, protocol=protocol))
 
 
 @pytest.fixture(scope="module")
@@ -41,19 +46,19 @@ def subject(trained_run: RunFolder, phantoms: Path) -> Subject:
 
 
 def test_rows_are_of_the_unseen_centre(subject: Subject, phantoms: Path) -> None:
-    table = evaluate_run(subject, HONEST)
+    table = evaluate_run(subject)
     assert set(table["centre"]) == {"B"}
     assert set(table["split"]) == {"test"}
     assert table.groupby(["variant", "structure"]).size().tolist() == [2, 2, 2, 2]
     written = read_cases(subject.run.path / "eval" / "honest" / "cases.csv")
     assert list(written.columns) == list(table.columns) == list(COLUMNS)
-    everything = evaluate_run(_open(subject.run, phantoms, images="all"), HONEST)
+    everything = evaluate_run(_open(subject.run, phantoms, images="all"))
     assert len(everything) == 6 * 2 * 2
     assert (subject.run.path / "eval" / "honest-all" / "cases.csv").is_file()
 
 
 def test_the_summary_holds_every_mean_with_its_interval(subject: Subject) -> None:
-    table = evaluate_run(subject, HONEST)
+    table = evaluate_run(subject)
     summary = json.loads((subject.run.path / "eval" / "honest" / "summary.json").read_text())
     assert summary["chosen"] == "selected on sources"
     assert "threshold 0.5" in summary["words"]
@@ -80,7 +85,7 @@ def test_scores_are_taken_on_the_grid_that_is_asked_for(
     subject: Subject, protocol: str, size: str | None, side: int, folder: str
 ) -> None:
     rules = PROTOCOLS[protocol].on_grid(size)
-    table = evaluate_run(subject, rules)
+    table = evaluate_run(_under(subject, rules))
     truth = [case.read()[1].sum(axis=(1, 2)) for case in subject.cases]
     mine = table[table["variant"] == "dense"]["true_area_px"]
     expected = np.concatenate(truth) * (side / 96) ** 2
@@ -132,9 +137,9 @@ def test_each_rule_of_the_protocols_changes_its_columns_and_no_others(subject: S
         "grid": ({"grid_px": PAPER.grid_px}, {*masks, "true_area_px", "true_vcdr",
                                              "true_vcdr_box"}),
     }  # fmt: skip
-    honest = evaluate_run(subject, HONEST)
+    honest = evaluate_run(subject)
     for name, (change, allowed) in parts.items():
-        changed = _differing(honest, evaluate_run(subject, replace(HONEST, **change)))
+        changed = _differing(honest, evaluate_run(_under(subject, replace(HONEST, **change))))
         assert changed, name
         assert changed <= allowed, name
     everything = {key: value for change, _ in parts.values() for key, value in change.items()}
@@ -157,10 +162,10 @@ def test_other_data_are_refused(trained_run: RunFolder, phantoms: Path, tmp_path
 def test_scored_masks_are_those_of_tvseg_predict(subject: Subject) -> None:
     image, truth = subject.cases[0].read()
     prediction = load(subject.run.path, device="cpu", roi="none")(image)
-    (variant, masks), _ = subject.predictions(image, HONEST)
+    (variant, masks), _ = subject.predictions(image)
     assert variant == "dense"
     assert (masks == np.stack(list(prediction.masks.values()))).all()
-    table = evaluate_run(subject, HONEST)
+    table = evaluate_run(subject)
     mine = table[(table["variant"] == "dense") & (table["case"] == subject.cases[0].name)]
     assert mine["dice"].tolist() == [
         dice(mask, true) for mask, true in zip(masks, truth, strict=True)
@@ -173,14 +178,14 @@ def test_mirror_images_and_ensembles_are_scored(
     folders = [tmp_path / "dense-holdout-B-seed0", tmp_path / "dense-holdout-B-seed1"]
     runs = [RunFolder(Path(shutil.copytree(trained_run.path, folder))) for folder in folders]
     arguments = {"root": phantoms, "device": "cpu", "known": set()}
-    alone = evaluate_run(open_runs(runs[:1], ScoringOptions(), **arguments), HONEST)
-    pair = evaluate_run(open_runs(runs, ScoringOptions(), **arguments), HONEST)
+    alone = evaluate_run(open_runs(runs[:1], Scoring(HONEST), **arguments))
+    pair = evaluate_run(open_runs(runs, Scoring(HONEST), **arguments))
     assert set(pair["variant"]) == {"dense ensemble"}
     assert set(pair["run"]) == {"dense-holdout-B-ensemble"}
     assert (tmp_path / "dense-holdout-B-ensemble" / "eval" / "honest" / "cases.csv").is_file()
     networks = alone[alone["variant"] == "dense"].reset_index(drop=True)
     assert pair["dice"].tolist() == pytest.approx(networks["dice"].tolist(), abs=1e-3)
-    mirrored = evaluate_run(open_runs(runs[:1], ScoringOptions(tta=True), **arguments), HONEST)
+    mirrored = evaluate_run(open_runs(runs[:1], Scoring(HONEST, tta=True), **arguments))
     assert (folders[0] / "eval" / "honest-tta" / "cases.csv").is_file()
     both = mirrored[mirrored["variant"] == "dense"]["area_px"].tolist()
     assert both != networks["area_px"].tolist()
@@ -190,13 +195,15 @@ def test_the_localizer_is_scored_where_there_is_one(
     localised_run: RunFolder, trained_run: RunFolder, phantoms: Path, tmp_path: Path
 ) -> None:
     run = RunFolder(Path(shutil.copytree(localised_run.path, tmp_path / localised_run.path.name)))
-    subject = open_runs([run], ScoringOptions(roi="auto"), root=phantoms, device="cpu", known=set())
+    subject = open_runs(
+        [run], Scoring(HONEST, roi="auto"), root=phantoms, device="cpu", known=set()
+    )
     assert subject.model.localizer == run.path
-    evaluate_run(subject, HONEST)
+    evaluate_run(subject)
     assert (run.path / "eval" / "honest-roi-auto" / "cases.csv").is_file()
     with pytest.raises(ValueError, match="takes a run with a localizer"):
         open_runs(
-            [trained_run], ScoringOptions(roi="auto"), root=phantoms, device="cpu", known=set()
+            [trained_run], Scoring(HONEST, roi="auto"), root=phantoms, device="cpu", known=set()
         )
 
 

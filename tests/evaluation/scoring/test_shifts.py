@@ -6,17 +6,17 @@ import pytest
 
 from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
-from tvseg.evaluation.scoring import shifts as module
-from tvseg.evaluation.scoring.protocols import PROTOCOLS, ScoringOptions
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
 from tvseg.evaluation.scoring.shifts import (
     evaluate_shifts,
     move_back,
     shift_region,
     summarise_shifts,
 )
+from tvseg.runs.folder import RunFolder
 from tvseg.settings import SegmentationSettings
 
-HONEST = PROTOCOLS["honest"]
+HONEST = Scoring(PROTOCOLS["honest"])
 STEPS = [(0, 0), (3, 0), (-3, 0), (0, 5), (0, -5), (2, -4)]
 
 
@@ -57,13 +57,13 @@ class _Perfect:
     def __init__(self, root: Path) -> None:
         self.cases = find_cases(root, centres_of(SegmentationSettings())["B"])[:2]
         self.card = type("Card", (), {"settings": SegmentationSettings()})
-        self.run = type("Run", (), {"path": root / "run"})
-        self.options = ScoringOptions()
+        self.run = RunFolder(root / "run")
+        self.scoring = HONEST
 
     def about(self, case: object, variant: str) -> dict[str, object]:
         return {"variant": variant, "seed": 0, "centre": "B", "split": "test", "case": str(case)}
 
-    def predictions(self, image: np.ndarray, protocol: object) -> object:
+    def predictions(self, image: np.ndarray) -> object:
         masks = next(
             np.stack([shift_region(mask, *step) for mask in truth])
             for case in self.cases
@@ -76,11 +76,10 @@ class _Perfect:
         yield "mean mask", np.zeros_like(masks)
 
 
-def test_a_perfect_network_reaches_the_limit_at_every_shift(
-    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "evaluation_folder", lambda *_: tmp_path)
-    table = evaluate_shifts(_Perfect(phantoms), HONEST, shifts=(0.0, 0.05, 0.2))  # type: ignore[arg-type]
+def test_a_perfect_network_reaches_the_limit_at_every_shift(phantoms: Path, tmp_path: Path) -> None:
+    subject = _Perfect(phantoms)
+    subject.run = RunFolder(tmp_path)
+    table = evaluate_shifts(subject, shifts=(0.0, 0.05, 0.2))  # type: ignore[arg-type]
     assert len(table) == 2 * 3 * 2 * 2
     perfect = table[table["variant"] == "perfect"]
     assert perfect["dice"].to_numpy() == pytest.approx(perfect["dice_limit"].to_numpy())
@@ -88,7 +87,10 @@ def test_a_perfect_network_reaches_the_limit_at_every_shift(
     assert limits[0.0] == 1.0
     assert limits[0.2] < 1.0
     assert set(table[table["variant"] == "mean mask"]["dice"]) == {0.0}
-    assert pd.read_csv(tmp_path / "shifts.csv")["dice"].tolist() == table["dice"].tolist()
+    assert (
+        pd.read_csv(tmp_path / "eval" / "honest" / "shifts.csv")["dice"].tolist()
+        == table["dice"].tolist()
+    )
     means = summarise_shifts(table)
     assert list(means.columns) == [0.0, 0.05, 0.2]
     assert means.loc[("disc", "perfect"), 0.2] == pytest.approx(100 * limits[0.2])
@@ -98,4 +100,4 @@ def test_a_perfect_network_reaches_the_limit_at_every_shift(
 def test_shifts_are_shares_below_one_half() -> None:
     for wrong in ((), (0.5,), (-0.1,)):
         with pytest.raises(ValueError, match=r"shares of the side from 0 to below 0\.5"):
-            evaluate_shifts(None, HONEST, shifts=wrong)  # type: ignore[arg-type]
+            evaluate_shifts(None, shifts=wrong)  # type: ignore[arg-type]

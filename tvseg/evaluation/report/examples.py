@@ -11,10 +11,9 @@ from tvseg.data.cases import Case, find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.images import pad_to_square, resize_image
 from tvseg.errors import UserError
-from tvseg.evaluation.report.groups import Scoring
 from tvseg.evaluation.report.panels import Example
 from tvseg.evaluation.schema import IMAGE
-from tvseg.evaluation.scoring.protocols import Protocol
+from tvseg.evaluation.scoring.protocols import Protocol, Scoring
 from tvseg.evaluation.scoring.runs import on_grid, predict_on_grid
 from tvseg.inference.load import load
 from tvseg.metrics import dice

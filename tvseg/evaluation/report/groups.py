@@ -1,22 +1,20 @@
 """Scores that runs have left on disk, gathered into groups that may be compared."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tvseg.errors import UserError
 from tvseg.evaluation.schema import IMAGE, MEAN_MASK
-from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol, ScoringOptions
+from tvseg.evaluation.scoring.protocols import Scoring
 from tvseg.evaluation.scoring.rows import read_cases
-from tvseg.evaluation.scoring.runs import evaluation_folder
 from tvseg.evaluation.variants import ordered
 from tvseg.runs.folder import RunFolder
 
+CASES = "cases.csv"
 NO_HOLDOUT = "none"
 VARYING: dict[str, bool | dict[str, bool]] = {
     "name": True,
@@ -29,48 +27,6 @@ VARYING: dict[str, bool | dict[str, bool]] = {
 }
 """Settings in which the runs of one table may differ: variant, seed, where the data are, what was
 only logged, and the wish for a precision: the one that was used counts."""
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """What identifies one set of scores of a run, as given to ``tvseg eval``.
-
-    Attributes:
-        protocol: How masks were scored.
-        images: ``test`` or ``all``.
-        checkpoint: ``best`` or ``last``.
-        tta: Whether mirror images were averaged.
-        roi: ``none``, or ``auto`` where the localizer found the region of interest.
-    """
-
-    protocol: Protocol
-    images: str = "test"
-    checkpoint: str = "best"
-    tta: bool = False
-    roi: str = "none"
-
-    @property
-    def options(self) -> ScoringOptions:
-        """What was scored, without the protocol."""
-        return ScoringOptions(self.images, self.checkpoint, self.tta, self.roi)
-
-    def file(self, run: RunFolder) -> Path:
-        """Return the file in which a run keeps them."""
-        folder = evaluation_folder(run, self.protocol, self.options)
-        return folder / "cases.csv"
-
-    def command(self, runs: Sequence[RunFolder]) -> str:
-        """Return the command that makes them."""
-        words = ["tvseg", "eval", *(str(run.path) for run in runs)]
-        own = PROTOCOLS[self.protocol.name]
-        words += ["--protocol", self.protocol.name] if self.protocol.name != "honest" else []
-        if self.protocol.grid_px != own.grid_px:
-            words += ["--size", str(self.protocol.grid_px or "native")]
-        words += ["--images", self.images] if self.images != "test" else []
-        words += ["--checkpoint", self.checkpoint] if self.checkpoint != "best" else []
-        words += ["--tta"] * self.tta
-        words += ["--roi", self.roi] if self.roi != "none" else []
-        return shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -184,11 +140,11 @@ def gather(runs: Sequence[RunFolder], scoring: Scoring) -> list[Group]:
             hold-out and seed.
     """
     groups = group_runs(runs)
-    lacking = [run for run in runs if not scoring.file(run).is_file()]
+    lacking = [run for run in runs if not (scoring.folder(run) / CASES).is_file()]
     if lacking:
         raise UserError(
             f"runs must have been scored, {len(lacking)} of {len(runs)} have no "
-            f"{scoring.file(lacking[0]).relative_to(lacking[0].path)}; make them with: "
+            f"{(scoring.folder(lacking[0]) / CASES).relative_to(lacking[0].path)}; make them with: "
             f"{scoring.command(lacking)}"
         )
     titles = _titles(groups)
@@ -205,7 +161,7 @@ def _read(runs: Sequence[RunFolder], scoring: Scoring) -> pd.DataFrame:
 
 
 def _read_run(run: RunFolder, scoring: Scoring) -> pd.DataFrame:
-    path, settings = scoring.file(run), run.settings()
+    path, settings = scoring.folder(run) / CASES, run.settings()
     try:
         cases = read_cases(path)
     except UserError as error:

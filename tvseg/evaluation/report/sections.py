@@ -285,7 +285,7 @@ def _epochs(run: RunFolder) -> pd.DataFrame:
 def shift_section(group: Group) -> Section:
     """Return Dice by the shift of the region, of the runs that were scored so."""
     title = "Shifted regions"
-    paths = [group.scoring.file(run).with_name("shifts.csv") for run in group.runs]
+    paths = [group.scoring.folder(run) / "shifts.csv" for run in group.runs]
     present = [path for path in paths if path.is_file()]
     if not present:
         return Section(title, ["No run was scored with 'tvseg eval --shifts'."])

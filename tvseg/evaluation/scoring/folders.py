@@ -12,10 +12,10 @@ from tvseg.data.centres import MaskEncoding
 from tvseg.data.images import read_labels
 from tvseg.errors import UserError
 from tvseg.evaluation.scoring.protocols import Protocol
-from tvseg.evaluation.scoring.rows import Score, as_text, score
+from tvseg.evaluation.scoring.rows import Score, score
 from tvseg.evaluation.scoring.runs import on_grid
 from tvseg.evaluation.tables.summary import scores_of, summarise
-from tvseg.files import write_json, write_text
+from tvseg.files import as_text, write_json, write_text
 
 NOWHERE = "-"  # centre and split of masks of which nothing but their folder is known
 

@@ -1,11 +1,13 @@
 """The two scoring protocols, and what is scored, as values."""
 
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
-from tvseg.errors import UserError
 from tvseg.inference.postprocessing import Postprocessing
+from tvseg.runs.folder import RunFolder
 
 REFERENCE_SIDE_PX = 800  # distances are in pixels of a region of interest of this side
 SIZES: dict[str, int | None] = {"native": None, "800": REFERENCE_SIDE_PX}
@@ -36,16 +38,9 @@ class Protocol:
         """Return this protocol on the grid of a size.
 
         Args:
-            size: ``native``, ``800``, or ``None`` for the protocol's own.
-
-        Raises:
-            ValueError: Another size.
+            size: One of ``SIZES``, or ``None`` for the protocol's own.
         """
-        if size is None:
-            return self
-        if size not in SIZES:
-            raise UserError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
-        return replace(self, grid_px=SIZES[size])
+        return self if size is None else replace(self, grid_px=SIZES[size])
 
     @property
     def label(self) -> str:
@@ -80,10 +75,11 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class ScoringOptions:
-    """What is scored of runs, and with which options of ``tvseg predict``.
+class Scoring:
+    """What is scored of runs, by which rules, and with which options of ``tvseg predict``.
 
     Attributes:
+        protocol: How masks are made and scored.
         images: ``test`` for the held-out centre's test split, ``all`` for all its images; a run
             without a held-out centre is scored on all centres' test splits.
         checkpoint: ``best`` or ``last``.
@@ -91,19 +87,32 @@ class ScoringOptions:
         roi: ``none``: every picture is a region of interest; ``auto``: the localizer finds it.
     """
 
+    protocol: Protocol
     images: str = "test"
     checkpoint: str = "best"
     tta: bool = False
     roi: str = "none"
 
-    @property
-    def label(self) -> str:
-        """What differs from the defaults, to name a folder with; empty for none."""
-        parts = [self.images] if self.images != "test" else []
+    def folder(self, run: RunFolder) -> Path:
+        """Return where a run keeps it: ``eval/<protocol>``, other options in the folder's name."""
+        parts = [self.protocol.label]
+        parts += [self.images] if self.images != "test" else []
         parts += [self.checkpoint] if self.checkpoint != "best" else []
         parts += ["tta"] if self.tta else []
         parts += [f"roi-{self.roi}"] if self.roi != "none" else []
-        return "-".join(parts)
+        return run.path / "eval" / "-".join(parts)
+
+    def command(self, runs: Sequence[RunFolder]) -> str:
+        """Return the command that scores runs so."""
+        rules = self.protocol
+        words = ["tvseg", "eval", *(str(run.path) for run in runs)]
+        words += ["--protocol", rules.name] if rules.name != "honest" else []
+        words += ["--size", str(rules.grid_px or "native")] if rules.label != rules.name else []
+        words += ["--images", self.images] if self.images != "test" else []
+        words += ["--checkpoint", self.checkpoint] if self.checkpoint != "best" else []
+        words += ["--tta"] * self.tta
+        words += ["--roi", self.roi] if self.roi != "none" else []
+        return shlex.join(words)
 
 
 PROTOCOLS = {
@@ -124,14 +133,3 @@ PROTOCOLS = {
         missed_px=100.0,
     ),
 }
-
-
-def find_protocol(name: str) -> Protocol:
-    """Return a protocol by name.
-
-    Raises:
-        ValueError: An unknown name.
-    """
-    if name not in PROTOCOLS:
-        raise UserError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {name!r}")
-    return PROTOCOLS[name]

@@ -20,11 +20,6 @@ TEXT = ("run", "variant", "holdout", "centre", "split", "case", "structure")
 TOLERANCES = {"surface_dice_2_5": 0.025, "surface_dice_5": 0.05}  # shares of the disc's diameter
 
 
-def as_text(name: str) -> str:
-    """Return a file's name as tables hold it: bytes that are no UTF-8 become escapes."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def read_cases(path: Path) -> pd.DataFrame:
     """Read a ``cases.csv``, names as text even where they look like numbers.
 

@@ -16,16 +16,14 @@ from tvseg.data.images import pad_to_square, resize_mask
 from tvseg.errors import UserError
 from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.mean_mask import mean_mask, mean_mask_at
-from tvseg.evaluation.scoring.protocols import Protocol, ScoringOptions
-from tvseg.evaluation.scoring.rows import Score, as_text, score
+from tvseg.evaluation.scoring.protocols import Protocol, Scoring
+from tvseg.evaluation.scoring.rows import Score, score
 from tvseg.evaluation.tables.summary import scores_of, summarise
-from tvseg.files import write_json, write_text
+from tvseg.files import as_text, write_json, write_text
 from tvseg.inference.load import Model, load
 from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.folder import RunFolder
 from tvseg.settings import SegmentationSettings
-
-IMAGES = ("test", "all")
 
 
 def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
@@ -63,7 +61,7 @@ class Subject:
         model: What is scored.
         cases: What it is scored on.
         mean_mask: float32 (S, side, side) of the run's source centres; ``None`` for an ensemble.
-        options: By which cases and model were chosen.
+        scoring: By which cases and model were chosen and are scored.
     """
 
     run: RunFolder
@@ -72,21 +70,18 @@ class Subject:
     model: Model
     cases: tuple[Case, ...]
     mean_mask: np.ndarray | None
-    options: ScoringOptions
+    scoring: Scoring
 
     @property
     def card(self) -> SegmentationCard:
         """Of the first checkpoint."""
         return self.model.cards[0]
 
-    def predictions(
-        self, image: np.ndarray, protocol: Protocol
-    ) -> Iterator[tuple[str, np.ndarray]]:
+    def predictions(self, image: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """Predict a photograph by the model and by the mean mask, on the protocol's grid.
 
         Args:
             image: uint8 (H, W, 3).
-            protocol: How to make masks.
 
         Yields:
             The variant's name, and bool (S, H, W) or (S, grid_px, grid_px).
@@ -94,7 +89,7 @@ class Subject:
         Raises:
             UserError: The photograph is too small.
         """
-        masks = predict_on_grid(self.model, image, protocol)
+        masks = predict_on_grid(self.model, image, self.scoring.protocol)
         yield self.variant, masks
         if self.mean_mask is not None:
             yield MEAN_MASK, mean_mask_at(self.mean_mask, *masks.shape[1:])
@@ -114,7 +109,7 @@ class Subject:
 
 def open_runs(
     runs: Sequence[RunFolder],
-    options: ScoringOptions,
+    scoring: Scoring,
     *,
     root: Path,
     device: str | None = None,
@@ -124,7 +119,7 @@ def open_runs(
 
     Args:
         runs: A finished run, or several that differ in their seed alone.
-        options: What to score.
+        scoring: What to score, and how.
         root: Data root.
         device: Where to compute; ``None`` chooses.
         known: Fingerprints that were found below ``root``; grows.
@@ -133,7 +128,7 @@ def open_runs(
         UserError: Data or checkpoint cannot be read, or the data are others than in training.
     """
     run = runs[0]
-    if options.roi == "auto" and not any(one.localizer.is_file() for one in runs):
+    if scoring.roi == "auto" and not any(one.localizer.is_file() for one in runs):
         raise UserError(
             f"--roi auto takes a run with a localizer, {run.path} has none; make it with "
             f"'tvseg train-localizer {run.path}'"
@@ -141,9 +136,9 @@ def open_runs(
     model = load(
         [one.path for one in runs],
         device=device,
-        checkpoint=options.checkpoint,
-        roi=options.roi,
-        tta=options.tta,
+        checkpoint=scoring.checkpoint,
+        roi=scoring.roi,
+        tta=scoring.tta,
     )
     card = model.cards[0]
     cases_of = cases_by_centre(root, card.settings)
@@ -157,9 +152,9 @@ def open_runs(
         variant=name if alone else f"{name} ensemble",
         seed=card.settings.seed if alone else 0,
         model=model,
-        cases=tuple(scored_cases(fold, options.images)),
+        cases=tuple(scored_cases(fold, scoring.images)),
         mean_mask=mean_mask(fold.train, side_px=card.settings.image_size) if alone else None,
-        options=options,
+        scoring=scoring,
     )
 
 
@@ -172,12 +167,11 @@ def members(group: Sequence[RunFolder]) -> list[list[RunFolder]]:
     return [runs for runs in found.values() if len(runs) > 1]
 
 
-def evaluate_run(subject: Subject, protocol: Protocol) -> pd.DataFrame:
+def evaluate_run(subject: Subject) -> pd.DataFrame:
     """Score a run and leave ``cases.csv`` and ``summary.json`` in its ``eval`` folder.
 
     Args:
         subject: The run and its cases.
-        protocol: How to score.
 
     Returns:
         A row per image and structure, for the network and for the mean mask, with the columns of
@@ -187,15 +181,16 @@ def evaluate_run(subject: Subject, protocol: Protocol) -> pd.DataFrame:
         UserError: A case cannot be read.
     """
     rows: list[Score] = []
+    protocol = subject.scoring.protocol
     structures = subject.card.settings.structures
     for case in tqdm(subject.cases, f"scoring {subject.run.path.name}", leave=False):
         image, masks = case.read()
         truth = on_grid(masks, protocol)
-        for variant, prediction in subject.predictions(image, protocol):
+        for variant, prediction in subject.predictions(image):
             scores = score(prediction, truth, structures, protocol)
             rows += [subject.about(case, variant) | row for row in scores]
     table = pd.DataFrame(rows)
-    _write(subject, protocol, table)
+    _write(subject, table)
     return table
 
 
@@ -218,10 +213,8 @@ def scored_cases(fold: Fold, images: str) -> list[Case]:
     """Return the cases to score: of the target, or of all centres' test splits when there is none.
 
     Raises:
-        ValueError: An unknown choice of images, or all images of centres that were trained on.
+        UserError: All images of centres that were trained on.
     """
-    if images not in IMAGES:
-        raise UserError(f"images must be one of {', '.join(IMAGES)}, got {images!r}")
     if fold.holdout == "none":
         if images == "all":
             raise UserError("images=all would score the images that a holdout of none trained on")
@@ -260,21 +253,16 @@ def on_grid(masks: np.ndarray, protocol: Protocol) -> np.ndarray:
     return np.stack([resize_mask(pad_to_square(mask), protocol.grid_px) for mask in masks])
 
 
-def evaluation_folder(run: RunFolder, protocol: Protocol, options: ScoringOptions) -> Path:
-    """Return where a scoring is kept: ``eval/<protocol>``, other options in the folder's name."""
-    return run.path / "eval" / "-".join(filter(None, (protocol.label, options.label)))
-
-
-def _write(subject: Subject, protocol: Protocol, table: pd.DataFrame) -> None:
-    folder = evaluation_folder(subject.run, protocol, subject.options)
+def _write(subject: Subject, table: pd.DataFrame) -> None:
+    folder, protocol = subject.scoring.folder(subject.run), subject.scoring.protocol
     write_text(folder / "cases.csv", table.to_csv(index=False))
     masks = protocol.prediction_words(subject.card.settings.scattered)
     summary = {
         "protocol": protocol.name,
         "words": f"{masks}; {protocol.scoring_words}",
         "size": protocol.grid_px or "native",
-        "images": subject.options.images,
-        "checkpoint": subject.options.checkpoint,
+        "images": subject.scoring.images,
+        "checkpoint": subject.scoring.checkpoint,
         "epoch": subject.card.epoch,
         "chosen": subject.card.chosen,
         "fingerprint": subject.card.fingerprint,

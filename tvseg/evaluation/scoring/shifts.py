@@ -9,9 +9,8 @@ from tqdm import tqdm
 from tvseg.data.cases import Case
 from tvseg.errors import UserError
 from tvseg.evaluation.schema import MEAN_MASK
-from tvseg.evaluation.scoring.protocols import Protocol
 from tvseg.evaluation.scoring.rows import Score
-from tvseg.evaluation.scoring.runs import Subject, evaluation_folder, on_grid
+from tvseg.evaluation.scoring.runs import Subject, on_grid
 from tvseg.files import write_text
 from tvseg.metrics import dice
 
@@ -58,9 +57,7 @@ def move_back(masks: np.ndarray, down_px: int, right_px: int) -> np.ndarray:
     return moved
 
 
-def evaluate_shifts(
-    subject: Subject, protocol: Protocol, *, shifts: Sequence[float] = SHIFTS
-) -> pd.DataFrame:
+def evaluate_shifts(subject: Subject, *, shifts: Sequence[float] = SHIFTS) -> pd.DataFrame:
     """Score a run on regions that are moved up, down, left and right, and keep ``shifts.csv``.
 
     Predictions are put back into the old region and compared with the whole truth there: what a
@@ -68,7 +65,6 @@ def evaluate_shifts(
 
     Args:
         subject: The run and its cases.
-        protocol: How to make masks and to score Dice.
         shifts: Shares of the region's longer side.
 
     Returns:
@@ -84,13 +80,12 @@ def evaluate_shifts(
     rows: list[Score] = []
     for case in tqdm(subject.cases, f"shifting {subject.run.path.name}", leave=False):
         for shift in shifts:
-            rows += _score_moved(subject, case, protocol, shift)
+            rows += _score_moved(subject, case, shift)
     every = pd.DataFrame(rows)
     scores = ["dice", "dice_limit"]
     keys = [name for name in every.columns if name not in scores]
     table = every.groupby(keys, sort=False, dropna=False)[scores].mean().reset_index()
-    folder = evaluation_folder(subject.run, protocol, subject.options)
-    write_text(folder / "shifts.csv", table.to_csv(index=False))
+    write_text(subject.scoring.folder(subject.run) / "shifts.csv", table.to_csv(index=False))
     return table
 
 
@@ -119,15 +114,16 @@ def _spans(step_px: int, length: int) -> tuple[slice, slice]:
     return (ahead, behind) if step_px > 0 else (behind, ahead)
 
 
-def _score_moved(subject: Subject, case: Case, protocol: Protocol, shift: float) -> Iterator[Score]:
+def _score_moved(subject: Subject, case: Case, shift: float) -> Iterator[Score]:
     """Yield a row per structure, variant and direction."""
     image, masks = case.read()
+    protocol = subject.scoring.protocol
     truth = on_grid(masks, protocol)
     for step in STEPS if shift else STEPS[:1]:
         on_image = [round(shift * max(image.shape[:2])) * n for n in step]
         on_truth = [round(shift * max(truth.shape[1:])) * n for n in step]
         perfect = truth & move_back(np.ones_like(truth), *on_truth)
-        for variant, prediction in subject.predictions(shift_region(image, *on_image), protocol):
+        for variant, prediction in subject.predictions(shift_region(image, *on_image)):
             masks = move_back(prediction, *on_truth)
             channels = zip(subject.card.settings.structures, masks, perfect, truth, strict=True)
             for structure, mask, best, true in channels:
