@@ -14,12 +14,6 @@ LONG_FILES = {
 }
 """Files that may be longer because splitting would tear one thing, and what it is."""
 MAX_FOLDER_FLOORS = 4
-DEEP_FOLDERS = {"tvseg/data/check": 5, "tvseg/data/phantoms": 6, "tvseg/data/prepare": 6,
-                "tvseg/inference": 6}  # fmt: skip
-"""Folders with more floors of imports, to be made shallower; no other may join."""
-NAMED_TWICE = {"Batch", "Card", "Cell", "Choices", "Finding", "Outcome", "Plan",
-               "Progress", "Record", "Row"}  # fmt: skip
-"""Class names that are defined in several modules, to be renamed; no other may join."""
 MAX_FUNCTION_LINES = 50
 VAGUE = {"utils", "util", "misc", "common", "helpers", "helper", "stuff", "tools", "various"}
 
@@ -68,7 +62,7 @@ def package_complaints(paths: Iterable[Path]) -> Iterator[str]:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 classes.setdefault(node.name, []).append(path)
     for name, paths_of in classes.items():
-        if len(paths_of) > 1 and name not in NAMED_TWICE:
+        if len(paths_of) > 1:
             yield f"{paths_of[1]}: class {name} is defined in {paths_of[0]} as well"
     for folder in sorted({path.parent for path in trees}):
         modules = {
@@ -77,11 +71,10 @@ def package_complaints(paths: Iterable[Path]) -> Iterator[str]:
             if path.parent == folder and path.stem != "__init__"
         }
         floors = _floors(modules, ".".join(folder.relative_to(ROOT).parts))
-        limit = DEEP_FOLDERS.get(folder.relative_to(ROOT).as_posix(), MAX_FOLDER_FLOORS)
         if floors is None:
             yield f"{folder}: its modules import one another in a circle"
-        elif floors > limit:
-            yield f"{folder}: {floors} floors of imports, at most {limit}"
+        elif floors > MAX_FOLDER_FLOORS:
+            yield f"{folder}: {floors} floors of imports, at most {MAX_FOLDER_FLOORS}"
 
 
 def _floors(modules: dict[str, ast.Module], package: str) -> int | None:

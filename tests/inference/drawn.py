@@ -9,9 +9,8 @@ from torch import nn
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.geometry import Box
 from tvseg.data.normalisation import Normalisation
-from tvseg.inference.ensemble import Ensemble
 from tvseg.inference.input.find import Photograph
-from tvseg.inference.pipeline import Pipeline, Segmentation
+from tvseg.inference.pipeline import Ensemble, Pipeline, Segmentation
 from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.prediction import Prediction
 from tvseg.inference.regions import Locator, whole_pictures

@@ -8,7 +8,7 @@ from tests.inference.drawn import ENCODING, draw_field, make_network
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.images import resize_image
 from tvseg.inference import ensemble
-from tvseg.inference.ensemble import Ensemble
+from tvseg.inference.pipeline import Ensemble
 
 
 class Says(nn.Module):

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from tvseg.cli import cli
 from tvseg.config import load_settings
 from tvseg.data.dataset import drawn_example
-from tvseg.data.phantoms.random_draw import draw_random_field
+from tvseg.data.phantoms.random.draw import draw_random_field
 from tvseg.inference.load import load
 from tvseg.metrics import dice
 from tvseg.runs.segmentation import load_network, network_of, start_from

@@ -13,23 +13,25 @@ from tvseg.errors import UserError
 from tvseg.sweep import cells, engines
 from tvseg.sweep.cells import SweepFolder, check_free, run_cell, why_it_failed
 from tvseg.sweep.engines import Resources
-from tvseg.sweep.plan import Cell, Plan, SweepFile
+from tvseg.sweep.plan import SweepCell, SweepFile, SweepPlan
 from tvseg.sweep.progress import progress_of, words
 from tvseg.sweep.table import write_table
 
 
-def plan_of(*variants: str, seeds: Sequence[int] = (0,)) -> Plan:
+def plan_of(*variants: str, seeds: Sequence[int] = (0,)) -> SweepPlan:
     file = SweepFile(variants={name: {} for name in variants}, holdouts=("A",), seeds=tuple(seeds))
     every = [
-        Cell(name, "A", seed, (), (), f"{name}-{seed}-print") for seed in seeds for name in variants
+        SweepCell(name, "A", seed, (), (), f"{name}-{seed}-print")
+        for seed in seeds
+        for name in variants
     ]
-    return Plan(file, Path("data"), tuple(every))
+    return SweepPlan(file, Path("data"), tuple(every))
 
 
 def use_script(monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
     """Let cells run Python code by their variant instead of a training."""
 
-    def commands(plan: Plan, cell: Cell, folder: SweepFolder) -> list[list[str]]:
+    def commands(plan: SweepPlan, cell: SweepCell, folder: SweepFolder) -> list[list[str]]:
         code = f"folder = {str(folder.path)!r}; name = {cell.name!r}\n{scripts[cell.variant]}"
         return [[sys.executable, "-c", code]]
 
@@ -116,7 +118,7 @@ def test_a_changed_cell_moves_the_old_run_aside(
     plan, folder = plan_of("good"), SweepFolder(tmp_path)
     (cell,) = plan.cells
     run_cell(plan, cell, folder)
-    changed = Cell(cell.variant, "A", 0, (), (), "another print")
+    changed = SweepCell(cell.variant, "A", 0, (), (), "another print")
     assert folder.state(changed) == "new"
     run_cell(plan, changed, folder)
     assert folder.state(changed) == "finished"

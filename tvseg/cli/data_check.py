@@ -60,7 +60,7 @@ def check(
     if sheet is not None and report.examined:
         from tvseg.data.check.sheet import draw_sheet
 
-        draw_sheet(sheet, report, centres)
+        draw_sheet(sheet, report.examined, report.sums, centres)
         click.echo(f"Drew {sheet}")
     if csv is not None:
         write_csv(csv, _listing(report.findings, root))

@@ -13,7 +13,7 @@ from tvseg.cli import options
 if TYPE_CHECKING:
     from tvseg.sweep.cells import SweepFolder
     from tvseg.sweep.engines import Engine, Resources
-    from tvseg.sweep.plan import Cell, Plan
+    from tvseg.sweep.plan import SweepCell, SweepPlan
 
 
 @click.command()
@@ -81,8 +81,8 @@ def sweep(
 
 
 def _run(
-    plan: "Plan",
-    waiting: "list[Cell]",
+    plan: "SweepPlan",
+    waiting: "list[SweepCell]",
     folder: "SweepFolder",
     engine: "Engine",
     resources: "Resources",

@@ -42,12 +42,16 @@ def train_localizer(
     settings = folder.settings()
     root = None if settings.phantoms == 1 else options.find_data(data, settings.data)
     from tvseg.device import keep_freed_memory
-    from tvseg.localizer.train import Plan
+    from tvseg.localizer.train import LocalizerPlan
     from tvseg.localizer.train import train_localizer as run_training
 
     keep_freed_memory()
     card = run_training(
-        folder, root=root, seed=seed, device=device, plan=Plan(steps=steps, workers=workers)
+        folder,
+        root=root,
+        seed=seed,
+        device=device,
+        plan=LocalizerPlan(steps=steps, workers=workers),
     )
     click.echo(
         f"Trained {folder.localizer}: centre held out {card.holdout}; regions of interest of "

@@ -14,7 +14,7 @@ from tvseg.data.augment import Augmentation
 from tvseg.data.cases import DECODING_THREADS, Case
 from tvseg.data.fingerprint import Identities, Identity, identify
 from tvseg.data.images import pad_to_square, resize_image, resize_mask
-from tvseg.data.phantoms.random_draw import draw_random_roi
+from tvseg.data.phantoms.random.draw import draw_random_roi
 
 PHANTOM = -1
 """In a :class:`Draw`, instead of the place of an image: a phantom, to be drawn."""

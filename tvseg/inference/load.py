@@ -12,10 +12,9 @@ from PIL import Image
 
 import tvseg
 from tvseg.errors import UserError
-from tvseg.inference.ensemble import Ensemble
 from tvseg.inference.input.find import Photograph
 from tvseg.inference.input.read import Pixels, read_photograph
-from tvseg.inference.pipeline import Pipeline, Segmentation
+from tvseg.inference.pipeline import Ensemble, Pipeline, Segmentation
 from tvseg.inference.prediction import Prediction
 from tvseg.inference.regions import Locator, fixed_window, parse_window, whole_pictures
 from tvseg.localizer.locate import Localizer

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tvseg.data.field_of_view import find_field, shrink
 from tvseg.data.phantoms.draw import Phantom
-from tvseg.data.phantoms.random_draw import draw_random_field, draw_random_roi
+from tvseg.data.phantoms.random.draw import draw_random_field, draw_random_roi
 
 RECIPES = {"disc": 0.7, "no disc": 0.15, "region": 0.15}
 """What a picture shows, and how often."""

@@ -40,7 +40,7 @@ _CALIBRATION_SEED = 2**16  # added to the training's
 
 
 @dataclass(frozen=True)
-class Plan:
+class LocalizerPlan:
     """How long and on what a localiser trains.
 
     Attributes:
@@ -70,7 +70,7 @@ def train_localizer(
     root: Path | None,
     seed: int = 0,
     device: str | None = None,
-    plan: Plan = Plan(),
+    plan: LocalizerPlan = LocalizerPlan(),
 ) -> LocalizerCard:
     """Train a localiser and put it into the run that it serves.
 
@@ -132,7 +132,7 @@ class _Batches:
     framing: float
 
 
-def _drawn(seed: int, plan: Plan) -> _Batches:
+def _drawn(seed: int, plan: LocalizerPlan) -> _Batches:
     train, calibration = (
         drawn_batches(
             seed=seed + off,
@@ -147,7 +147,7 @@ def _drawn(seed: int, plan: Plan) -> _Batches:
 
 
 def _composed(
-    root: Path | None, run: RunFolder, model: SegmentationCard, seed: int, plan: Plan
+    root: Path | None, run: RunFolder, model: SegmentationCard, seed: int, plan: LocalizerPlan
 ) -> _Batches:
     if root is None:
         raise UserError(f"{run.path} was trained on photographs; name their root with --data")
@@ -208,7 +208,7 @@ def _fit(
     batches: "DataLoader[dict[str, object]]",
     *,
     numerics: Numerics,
-    plan: Plan,
+    plan: LocalizerPlan,
 ) -> None:
     optimizer = make_optimizer(network, plan.learning_rate)
     trainer = make_trainer(
@@ -229,7 +229,7 @@ def _fit(
 
 
 def _draws(
-    composites: Composites, *, seed: int, steps: int, plan: Plan
+    composites: Composites, *, seed: int, steps: int, plan: LocalizerPlan
 ) -> "DataLoader[dict[str, object]]":
     draws = BalancedDraws(
         [case.centre.letter for case in composites.loaded.cases],

@@ -17,7 +17,7 @@ from pydantic import BaseModel, model_validator
 from tvseg.config import dump_settings, read_settings
 from tvseg.errors import UserError
 from tvseg.files import write_json, write_text
-from tvseg.runs.record import Record
+from tvseg.runs.record import RunRecord
 from tvseg.settings import SegmentationSettings, run_name
 
 _log = logging.getLogger("tvseg")
@@ -92,8 +92,8 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
-    def _record(self) -> Record:
-        return Record(self.path, RunInfo, "restore this file, or train the run again")
+    def _record(self) -> RunRecord:
+        return RunRecord(self.path, RunInfo, "restore this file, or train the run again")
 
     def info(self) -> dict[str, Any]:
         """Return what ``run.json`` holds, with the keys of :class:`RunInfo`.

@@ -14,7 +14,7 @@ from tvseg.files import read_json, write_json
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """The ``run.json`` of a folder.
 
     Args:

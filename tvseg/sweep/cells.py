@@ -14,7 +14,7 @@ from typing import Literal
 
 from tvseg.errors import UserError
 from tvseg.files import write_json
-from tvseg.sweep.plan import Cell, Plan
+from tvseg.sweep.plan import SweepCell, SweepPlan
 
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
 
@@ -25,7 +25,7 @@ RETRIES = 2
 
 
 @dataclass(frozen=True)
-class Record:
+class CellRecord:
     """What is kept of a cell on disk.
 
     Attributes:
@@ -55,25 +55,25 @@ class SweepFolder:
         self.runs = path / "runs"
         self.logs = path / "logs"
 
-    def record(self, cell: Cell) -> Record | None:
+    def record(self, cell: SweepCell) -> CellRecord | None:
         """Return the record of a cell, None where there is none of this fingerprint."""
         try:
             content = json.loads(self._file(cell).read_text(encoding="utf-8"))
-            found = Record(**content)
+            found = CellRecord(**content)
         except (OSError, ValueError, TypeError):
             return None
         return found if found.fingerprint == cell.fingerprint else None
 
-    def state(self, cell: Cell) -> State:
+    def state(self, cell: SweepCell) -> State:
         """Return the state of a cell."""
         found = self.record(cell)
         return "new" if found is None else found.state
 
-    def write(self, cell: Cell, record: Record) -> None:
+    def write(self, cell: SweepCell, record: CellRecord) -> None:
         """Keep the record of a cell."""
         write_json(self._file(cell), asdict(record))
 
-    def replace_old(self, cell: Cell) -> None:
+    def replace_old(self, cell: SweepCell) -> None:
         """Move the run of other settings, data or version that has the cell's name to ``old/``."""
         run = self.runs / cell.name
         if self.record(cell) is None and run.exists():
@@ -82,15 +82,15 @@ class SweepFolder:
             target.parent.mkdir(parents=True, exist_ok=True)
             run.rename(target)
 
-    def log(self, cell: Cell) -> Path:
+    def log(self, cell: SweepCell) -> Path:
         """Return the path of the log of a cell."""
         return self.logs / f"{cell.name}.log"
 
-    def _file(self, cell: Cell) -> Path:
+    def _file(self, cell: SweepCell) -> Path:
         return self.path / "cells" / f"{cell.name}.json"
 
 
-def commands_of(plan: Plan, cell: Cell, folder: SweepFolder) -> list[list[str]]:
+def commands_of(plan: SweepPlan, cell: SweepCell, folder: SweepFolder) -> list[list[str]]:
     """Return the commands of a cell: the training, then a scoring for each protocol."""
     program = [sys.executable, "-m", "tvseg", "-q"]
     configs = [part for path in cell.configs for part in ("--config", str(path))]
@@ -105,7 +105,9 @@ def commands_of(plan: Plan, cell: Cell, folder: SweepFolder) -> list[list[str]]:
     return [train, *scorings]
 
 
-def run_cell(plan: Plan, cell: Cell, folder: SweepFolder, *, threads: int | None = None) -> Record:
+def run_cell(
+    plan: SweepPlan, cell: SweepCell, folder: SweepFolder, *, threads: int | None = None
+) -> CellRecord:
     """Run a cell to its end: train with ``--resume``, retry when killed, score.
 
     Args:
@@ -126,7 +128,7 @@ def run_cell(plan: Plan, cell: Cell, folder: SweepFolder, *, threads: int | None
     reason = ""
     for attempt in range(1 + RETRIES):
         spent = seconds + time.monotonic() - began
-        folder.write(cell, Record(cell.fingerprint, "begun", spent, attempts + attempt + 1))
+        folder.write(cell, CellRecord(cell.fingerprint, "begun", spent, attempts + attempt + 1))
         reason, again = _run_commands(
             commands_of(plan, cell, folder), folder.log(cell), environment
         )
@@ -134,7 +136,7 @@ def run_cell(plan: Plan, cell: Cell, folder: SweepFolder, *, threads: int | None
             break
     spent = seconds + time.monotonic() - began
     state: State = "failed" if reason else "finished"
-    record = Record(cell.fingerprint, state, spent, attempts + attempt + 1, reason)
+    record = CellRecord(cell.fingerprint, state, spent, attempts + attempt + 1, reason)
     folder.write(cell, record)
     return record
 

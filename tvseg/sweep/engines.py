@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from tvseg.extras import require
-from tvseg.sweep.cells import Record, SweepFolder, run_cell
-from tvseg.sweep.plan import Cell, Plan
+from tvseg.sweep.cells import CellRecord, SweepFolder, run_cell
+from tvseg.sweep.plan import SweepCell, SweepPlan
 
-Done = tuple[Cell, Record]
+Done = tuple[SweepCell, CellRecord]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Resources:
 
 
 def local(
-    plan: Plan, cells: Sequence[Cell], folder: SweepFolder, resources: Resources
+    plan: SweepPlan, cells: Sequence[SweepCell], folder: SweepFolder, resources: Resources
 ) -> Iterator[Done]:
     """Run cells as processes of this machine, ``jobs`` at a time."""
     with ThreadPoolExecutor(resources.jobs) as pool:
@@ -51,7 +51,7 @@ def local(
 
 
 def ray(
-    plan: Plan, cells: Sequence[Cell], folder: SweepFolder, resources: Resources
+    plan: SweepPlan, cells: Sequence[SweepCell], folder: SweepFolder, resources: Resources
 ) -> Iterator[Done]:
     """Run each cell as one remote task of Ray core."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -82,7 +82,7 @@ def ray(
 
 
 def slurm(
-    plan: Plan, cells: Sequence[Cell], folder: SweepFolder, resources: Resources
+    plan: SweepPlan, cells: Sequence[SweepCell], folder: SweepFolder, resources: Resources
 ) -> Iterator[Done]:
     """Run cells as a job array of SLURM, through submitit."""
     require("submitit")
@@ -104,10 +104,10 @@ def slurm(
         yield jobs[job], job.result()
 
 
-def _call(run: Callable[[], Record]) -> Record:
+def _call(run: Callable[[], CellRecord]) -> CellRecord:
     return run()
 
 
-Engine = Callable[[Plan, Sequence[Cell], SweepFolder, Resources], Iterator[Done]]
+Engine = Callable[[SweepPlan, Sequence[SweepCell], SweepFolder, Resources], Iterator[Done]]
 
 ENGINES: dict[str, Engine] = {"local": local, "ray": ray, "slurm": slurm}

@@ -48,7 +48,7 @@ class SweepFile(BaseModel):
 
 
 @dataclass(frozen=True)
-class Cell:
+class SweepCell:
     """One training of a sweep.
 
     Attributes:
@@ -74,15 +74,17 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """All cells of a sweep, in the order in which they run: seeds outermost."""
 
     file: SweepFile
     data: Path
-    cells: tuple[Cell, ...]
+    cells: tuple[SweepCell, ...]
 
 
-def read_plan(path: Path, *, data: Path | None = None, default_data: str | None = None) -> Plan:
+def read_plan(
+    path: Path, *, data: Path | None = None, default_data: str | None = None
+) -> SweepPlan:
     """Read a sweep file and check the settings of every cell.
 
     Args:
@@ -105,10 +107,10 @@ def read_plan(path: Path, *, data: Path | None = None, default_data: str | None 
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path}: cells must differ in name, {twice} is there twice")
-    return Plan(file, root, cells)
+    return SweepPlan(file, root, cells)
 
 
-def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[Cell]:
+def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[SweepCell]:
     configs = tuple(folder / config for config in file.configs)
     points = [
         dict(zip(file.grid, values, strict=True))
@@ -128,7 +130,7 @@ def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[Cell]:
             )
         content = [settings.model_dump(mode="json"), holdout, stamp, tvseg.__version__]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-        yield Cell(name, holdout, seed, configs, overrides, digest)
+        yield SweepCell(name, holdout, seed, configs, overrides, digest)
 
 
 def _overrides(keys: dict[str, Any]) -> tuple[str, ...]:
@@ -159,9 +161,9 @@ def _entries(folder: Path, root: Path) -> Iterator[str]:
             yield f"{path.relative_to(root)}\t{about.st_size}\t{about.st_mtime_ns}"
 
 
-def by_variant(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+def by_variant(cells: Sequence[SweepCell]) -> dict[str, list[SweepCell]]:
     """Group cells by variant, in order."""
-    groups: dict[str, list[Cell]] = {}
+    groups: dict[str, list[SweepCell]] = {}
     for cell in cells:
         groups.setdefault(cell.variant, []).append(cell)
     return groups

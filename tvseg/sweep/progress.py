@@ -4,11 +4,11 @@ import statistics
 from dataclasses import dataclass
 
 from tvseg.sweep.cells import SweepFolder
-from tvseg.sweep.plan import Plan
+from tvseg.sweep.plan import SweepPlan
 
 
 @dataclass(frozen=True)
-class Progress:
+class SweepProgress:
     """How far a sweep is.
 
     Attributes:
@@ -29,7 +29,7 @@ class Progress:
         return f"{self.finished} of {self.total} cells finished{failed}{left}"
 
 
-def progress_of(plan: Plan, folder: SweepFolder, *, jobs: int = 1) -> Progress:
+def progress_of(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> SweepProgress:
     """Count the states of the cells, and estimate the time that is left.
 
     A cell is expected to take as long as the finished ones of its variant, else of all.
@@ -51,7 +51,7 @@ def progress_of(plan: Plan, folder: SweepFolder, *, jobs: int = 1) -> Progress:
         waiting = [cell for cell, record in records.items()
                    if not record or record.state not in ("finished", "failed")]  # fmt: skip
         left = sum(statistics.median(known.get(cell.variant, every)) for cell in waiting) / jobs
-    return Progress(states.count("finished"), states.count("failed"), len(states), left)
+    return SweepProgress(states.count("finished"), states.count("failed"), len(states), left)
 
 
 def words(seconds: float) -> str:

@@ -13,11 +13,11 @@ from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.tables.table import Table, to_markdown
 from tvseg.files import write_json, write_text
 from tvseg.sweep.cells import SweepFolder
-from tvseg.sweep.plan import Cell, Plan, by_variant
+from tvseg.sweep.plan import SweepCell, SweepPlan, by_variant
 from tvseg.sweep.progress import progress_of
 
 
-def table_of(plan: Plan, folder: SweepFolder, *, jobs: int = 1) -> Table:
+def table_of(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> Table:
     """Return a row for each protocol, structure and variant, and a column for each centre.
 
     A cell of the table holds mean and standard deviation of Dice over seeds in %, and how many of
@@ -30,7 +30,7 @@ def table_of(plan: Plan, folder: SweepFolder, *, jobs: int = 1) -> Table:
     return Table.of(caption, rows, heads=3, name="sweep")
 
 
-def _rows(plan: Plan, folder: SweepFolder) -> Iterator[dict[str, str]]:
+def _rows(plan: SweepPlan, folder: SweepFolder) -> Iterator[dict[str, str]]:
     for protocol in plan.file.protocols:
         scores = {
             cell: _dice(folder.runs / cell.name / "eval" / protocol / "summary.json")
@@ -70,7 +70,7 @@ def _dice(path: Path) -> dict[str, float]:
         return {}
 
 
-def write_table(plan: Plan, folder: SweepFolder, *, jobs: int = 1) -> Table:
+def write_table(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> Table:
     """Write ``sweep.md`` and ``sweep.json`` into the sweep's folder, and return the table."""
     table = table_of(plan, folder, jobs=jobs)
     cells = [
@@ -86,7 +86,7 @@ def write_table(plan: Plan, folder: SweepFolder, *, jobs: int = 1) -> Table:
     return table
 
 
-def _record(folder: SweepFolder, cell: Cell) -> dict[str, Any]:
+def _record(folder: SweepFolder, cell: SweepCell) -> dict[str, Any]:
     record = folder.record(cell)
     if record is None:
         return {"state": "new", "fingerprint": cell.fingerprint, "reason": ""}

@@ -25,7 +25,7 @@ _HEADER = struct.Struct("<IfQQ")  # number of labels, label, id, id2
 
 
 @dataclass(frozen=True)
-class Record:
+class PackedFace:
     """One record: its key, its identity and its encoded picture."""
 
     key: int
@@ -56,17 +56,17 @@ class RecordFile:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[PackedFace]:
         return (self.read(key) for key in self.keys)
 
-    def read(self, key: int) -> Record:
+    def read(self, key: int) -> PackedFace:
         """Return the record of a key.
 
         Raises:
             UserError: There is no such key, or the archive is damaged there.
         """
         labels, body = self._unpack(key)
-        return Record(key, int(labels[0]), body)
+        return PackedFace(key, int(labels[0]), body)
 
     def _picture_keys(self) -> list[int]:
         """Leave out the header record and the records of identities behind the pictures."""

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tvseg.data.centres import centres_of
-from tvseg.data.check import Report, check_data
+from tvseg.data.check import check_data
 from tvseg.data.check.measures import framed
 from tvseg.data.check.sheet import draw_sheet
 from tvseg.settings import SegmentationSettings
@@ -15,9 +15,9 @@ CENTRES = centres_of(SegmentationSettings())
 
 def test_the_sheet_has_a_row_a_centre(phantoms: Path, tmp_path: Path) -> None:
     report = check_data(phantoms, CENTRES)
-    draw_sheet(tmp_path / "four.png", report, CENTRES)
+    draw_sheet(tmp_path / "four.png", report.examined, report.sums, CENTRES)
     del report.sums["D"]
-    draw_sheet(tmp_path / "three.png", report, CENTRES)
+    draw_sheet(tmp_path / "three.png", report.examined, report.sums, CENTRES)
     four, three = (np.array(Image.open(tmp_path / f"{n}.png")) for n in ("four", "three"))
     assert four.shape[1] == three.shape[1]
     assert 200 < four.shape[0] - three.shape[0] < 260  # one row of 2.1 inches at 110 dpi
@@ -26,7 +26,7 @@ def test_the_sheet_has_a_row_a_centre(phantoms: Path, tmp_path: Path) -> None:
 
 def test_a_sheet_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one case that can be read"):
-        draw_sheet(tmp_path / "sheet.png", Report(), CENTRES)
+        draw_sheet(tmp_path / "sheet.png", [], {}, CENTRES)
 
 
 def test_the_mean_picture_is_that_of_the_centre(phantoms: Path) -> None:

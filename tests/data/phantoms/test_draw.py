@@ -11,7 +11,7 @@ from scipy.ndimage import center_of_mass, label
 
 from tvseg.data.phantoms import write as phantom_centres
 from tvseg.data.phantoms.draw import MAX_OFFSET, Phantom, draw_field, draw_roi
-from tvseg.data.phantoms.random_draw import draw_random_roi
+from tvseg.data.phantoms.random.draw import draw_random_roi
 from tvseg.data.phantoms.style import STYLES
 from tvseg.data.phantoms.write import write_phantoms
 

@@ -3,8 +3,8 @@ import pytest
 from scipy.ndimage import label
 
 from tvseg.data.phantoms.draw import Phantom
-from tvseg.data.phantoms.random_draw import draw_random_field, draw_random_roi
-from tvseg.data.phantoms.random_style import CUP_TO_DISC, FRAMING
+from tvseg.data.phantoms.random.draw import draw_random_field, draw_random_roi
+from tvseg.data.phantoms.random.style import CUP_TO_DISC, FRAMING
 
 SIDE_PX = 96
 COUNT = 60

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tvseg.data.prepare.polygons import read_polygons
+from tvseg.data.prepare.kinds.polygons import read_polygons
 from tvseg.data.prepare.raw_files import RawFile
 from tvseg.errors import UserError
 

@@ -23,8 +23,8 @@ from tvseg.evaluation.scoring.runs import (
     open_runs,
     scored_cases,
 )
-from tvseg.inference.ensemble import Ensemble
 from tvseg.inference.load import Model, load
+from tvseg.inference.pipeline import Ensemble
 from tvseg.metrics.segmentation import dice
 from tvseg.runs.folder import RunFolder
 

@@ -14,12 +14,11 @@ from shapely.geometry import shape
 
 from tests.inference.drawn import draw_field, draw_prediction
 from tvseg.data.geometry import Box
-from tvseg.inference.contours import outline, sparse_outline
 from tvseg.inference.output.formats import FORMATS, check_formats
 from tvseg.inference.output.formats.overlay import COLOURS, draw_overlay
 from tvseg.inference.output.formats.polygons import coco_annotations
 from tvseg.inference.pipeline import Segmentation
-from tvseg.inference.placed_masks import PlacedMasks
+from tvseg.inference.placed_masks import PlacedMasks, outline, sparse_outline
 from tvseg.inference.prediction import Prediction
 from tvseg.localizer.locate import Location
 

@@ -16,9 +16,8 @@ from tvseg.data.centres import MaskEncoding
 from tvseg.data.geometry import Box
 from tvseg.errors import UserError
 from tvseg.files import write_bytes, write_json
-from tvseg.inference.contours import nest
 from tvseg.inference.output.formats import FORMATS
-from tvseg.inference.output.formats.polygons import coco_annotations
+from tvseg.inference.output.formats.polygons import coco_annotations, nest
 from tvseg.inference.output.read_back import read_written
 from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.prediction import Prediction

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from tvseg.data.centres import Centre
 from tvseg.data.check.examine import Examination, Sums
 from tvseg.data.check.measures import framed
-from tvseg.data.check.report import Report
 from tvseg.errors import UserError
 from tvseg.files import write_bytes
 
@@ -25,19 +24,25 @@ COLOURS = ("deepskyblue", "orange", "violet", "yellow", "lime", "tomato", "white
 ROW_INCHES, COLUMN_INCHES = 2.1, 2.6
 
 
-def draw_sheet(path: Path, report: Report, centres: Mapping[str, Centre]) -> None:
+def draw_sheet(
+    path: Path,
+    examined: Sequence[Examination],
+    sums: Mapping[str, Sums],
+    centres: Mapping[str, Centre],
+) -> None:
     """Draw mean photograph, mean masks, colours, brightness, size and position for each centre.
 
     Args:
         path: PNG file to write.
-        report: Of the check.
+        examined: Measures of each readable case.
+        sums: Added up over these, by centre letter.
         centres: By letter.
 
     Raises:
         ValueError: No case could be read.
         OSError: The file cannot be written.
     """
-    letters = [letter for letter, sums in report.sums.items() if sums.cases]
+    letters = [letter for letter, added in sums.items() if added.cases]
     if not letters:
         raise UserError("a sheet needs at least one case that can be read; there is none")
     size = (COLUMN_INCHES * len(COLUMNS), ROW_INCHES * len(letters) + 0.4)
@@ -47,8 +52,8 @@ def draw_sheet(path: Path, report: Report, centres: Mapping[str, Centre]) -> Non
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(len(letters), len(COLUMNS), squeeze=False)
         for row, letter in zip(grid, letters, strict=True):
-            mine = [one for one in report.examined if one.case.centre.letter == letter]
-            _draw_centre(row, centres[letter], report.sums[letter], mine)
+            mine = [one for one in examined if one.case.centre.letter == letter]
+            _draw_centre(row, centres[letter], sums[letter], mine)
         _share_axes(grid, framed(centres[letters[0]].encoding))
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=110)

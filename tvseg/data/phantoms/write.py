@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from tvseg.data.phantoms.draw import Phantom, draw_field, draw_roi
-from tvseg.data.phantoms.random_draw import draw_random_field, draw_random_roi
+from tvseg.data.phantoms.random.draw import draw_random_field, draw_random_roi
 from tvseg.data.phantoms.style import STYLES
 from tvseg.errors import UserError
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tvseg.data.prepare import dofe, drishti_gs, origa, own, refuge, rim_one
+from tvseg.data.prepare.kinds import dofe, drishti_gs, origa, own, refuge, rim_one
 from tvseg.data.prepare.raw_case import Choices, Found
 from tvseg.data.prepare.raw_files import RawFile
 from tvseg.errors import UsageError, UserError

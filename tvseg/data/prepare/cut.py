@@ -21,7 +21,7 @@ cut off. Separately drawn outlines cross by some pixels; exchanged files put mos
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """A row of the manifest: where a written case comes from.
 
     Args:
@@ -76,7 +76,7 @@ class Cut:
         labels: uint8 (H, W).
     """
 
-    row: Row
+    row: ManifestRow
     image: np.ndarray
     labels: np.ndarray
 
@@ -122,7 +122,7 @@ def cut_case(case: RawCase, *, encoding: MaskEncoding, framing: Framing, seed: i
     if window is not None:
         image = window.cut(image)
         masks = np.stack([window.cut(mask) for mask in masks])
-    row = Row(
+    row = ManifestRow(
         centre=case.centre,
         split=case.split,
         name=case.name,

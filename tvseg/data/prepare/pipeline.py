@@ -15,11 +15,11 @@ from tvseg.csv_files import write_csv
 from tvseg.data.cases import SPLITS
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.prepare.adapters import Adapter, adapter_of
-from tvseg.data.prepare.cut import Row, cut_case
+from tvseg.data.prepare.cut import ManifestRow, cut_case
 from tvseg.data.prepare.framing import Framing
+from tvseg.data.prepare.kinds.refuge import ENCODING
 from tvseg.data.prepare.raw_case import Choices, RawCase, RawProblem, is_plain
 from tvseg.data.prepare.raw_files import RawFile, gather
-from tvseg.data.prepare.refuge import ENCODING
 from tvseg.data.prepare.splits import split_cases
 from tvseg.errors import UserError
 from tvseg.files import temporary_folder
@@ -70,7 +70,7 @@ class Recipe:
 class Outcome:
     """What was written, or, when ``rows`` is empty, what kept everything from being written."""
 
-    rows: list[Row]
+    rows: list[ManifestRow]
     problems: list[RawProblem]
 
 
@@ -172,14 +172,14 @@ def _write_all(
     framing: Framing,
     recipe: Recipe,
     files: Sequence[RawFile],
-) -> tuple[list[Row], list[RawProblem]]:
+) -> tuple[list[ManifestRow], list[RawProblem]]:
     """Write each case that is right; of photographs that are the same pixel by pixel, the first.
 
     What cannot be read is a problem of the case, what cannot be written ends everything.
     """
     names = {str(file.path): file.name for file in files}
 
-    def attempt(case: RawCase) -> tuple[Row, str, tuple[Path, Path]] | RawProblem:
+    def attempt(case: RawCase) -> tuple[ManifestRow, str, tuple[Path, Path]] | RawProblem:
         encoding = recipe.encoding_of(case.centre)
         try:
             cut = cut_case(case, encoding=encoding, framing=framing, seed=recipe.seed)
@@ -190,9 +190,9 @@ def _write_all(
 
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(tqdm(pool.map(attempt, cases), "preparing", len(cases), leave=False))
-    rows: list[Row] = []
+    rows: list[ManifestRow] = []
     problems: list[RawProblem] = []
-    seen: dict[str, Row] = {}
+    seen: dict[str, ManifestRow] = {}
     for result in results:
         if isinstance(result, RawProblem):
             problems.append(result)
@@ -218,7 +218,7 @@ def _problem_of(case: RawCase, error: Exception, names: Mapping[str, str]) -> Ra
     return RawProblem(case.centre, case.photograph.name, text, case.name)
 
 
-def _lacking_splits(rows: Sequence[Row], cases: Sequence[RawCase]) -> list[RawProblem]:
+def _lacking_splits(rows: Sequence[ManifestRow], cases: Sequence[RawCase]) -> list[RawProblem]:
     filled = {(row.centre, row.split) for row in rows}
     advice = "give the owner's other folder or archive too, or split by patients"
     return [
@@ -229,7 +229,7 @@ def _lacking_splits(rows: Sequence[Row], cases: Sequence[RawCase]) -> list[RawPr
     ]
 
 
-def _add_tables(folder: Path, rows: Sequence[Row], problems: Sequence[RawProblem]) -> None:
+def _add_tables(folder: Path, rows: Sequence[ManifestRow], problems: Sequence[RawProblem]) -> None:
     for name, lines in (("manifest.csv", rows), ("problems.csv", problems)):
         for centre in dict.fromkeys(row.centre for row in rows):
             chosen = [dataclasses.asdict(line) for line in lines if line.centre == centre]

@@ -13,8 +13,8 @@ from matplotlib.patches import Rectangle
 from tvseg.data.geometry import Box
 from tvseg.evaluation.plot_style import STYLE, WIDTH_IN
 from tvseg.evaluation.tables.layout import SHORT
-from tvseg.inference.contours import outline
 from tvseg.inference.output.formats.overlay import COLOURS, OTHER_COLOURS
+from tvseg.inference.placed_masks import outline
 
 TRUTH_COLOUR = "#FF3030"
 MARGIN = 0.15  # about the contours, as a share of their extent

@@ -13,10 +13,9 @@ from tvseg.data.geometry import Box
 from tvseg.data.images import MAX_SIDE_PX, read_labels
 from tvseg.errors import UserError
 from tvseg.files import read_json
-from tvseg.inference.contours import sparse_outline
 from tvseg.inference.output.folder import FAILURE_COLUMNS, OutputFolder
 from tvseg.inference.output.formats import COCO, file_of
-from tvseg.inference.placed_masks import PlacedMasks
+from tvseg.inference.placed_masks import PlacedMasks, sparse_outline
 
 TABLE_COLUMNS = ("id", "path", "width_px", "height_px", "roi_kind", "roi_confidence", "flags")
 SOURCES = ("geojson", "labelme", COCO, "mask")

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from tvseg.data.geometry import Box
-from tvseg.inference.contours import bridge, nest
 from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.prediction import Prediction
 
@@ -113,3 +112,47 @@ def _json(tree: Any) -> bytes:
     return (json.dumps(tree, ensure_ascii=False, separators=(",", ":")) + "\n").encode(
         errors="backslashreplace"
     )
+
+
+def nest(polygons: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+    """Group the outlines of one mask: each outer one, followed by those of the holes in it.
+
+    Args:
+        polygons: Of :func:`sparse_outline`.
+    """
+    from skimage.measure import points_in_poly
+
+    areas = [_signed_area(polygon) for polygon in polygons]
+    outer = sorted((area, index) for index, area in enumerate(areas) if area > 0)
+    holes: dict[int, list[np.ndarray]] = {index: [] for _, index in outer}
+    for hole, area in zip(polygons, areas, strict=True):
+        around = (
+            index
+            for size, index in outer
+            if area < 0 and size > -area and points_in_poly(hole[:1], polygons[index])[0]
+        )
+        if (smallest := next(around, None)) is not None:
+            holes[smallest].append(hole)
+    return [[polygons[index], *holes[index]] for index in sorted(holes)]
+
+
+def bridge(rings: Sequence[np.ndarray]) -> np.ndarray:
+    """Join an outer ring and its holes into one polygon that fills the same pixels.
+
+    Each hole is reached by a line that is walked there and back, and so encloses nothing.
+
+    Args:
+        rings: Closed rings of points, the outer one first, holes of opposite orientation.
+    """
+    joined = rings[0]
+    for hole in rings[1:]:
+        apart = np.linalg.norm(joined[:, None] - hole[None, :-1], axis=-1)
+        here, there = np.unravel_index(int(apart.argmin()), apart.shape)
+        turned = np.concatenate([hole[there:-1], hole[: there + 1]])
+        joined = np.concatenate([joined[: here + 1], turned, joined[here:]])
+    return joined
+
+
+def _signed_area(polygon: np.ndarray) -> float:
+    x, y = polygon.T
+    return float(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1]) / 2)

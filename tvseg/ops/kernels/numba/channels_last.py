@@ -80,7 +80,7 @@ def spread_taps(grad: Tensor, x: Tensor, result: Tensor, stride: int, dilation: 
         result.copy_(total)
 
 
-class Plan(NamedTuple):
+class LoopPlan(NamedTuple):
     """What depends on sizes alone.
 
     Args:
@@ -99,7 +99,7 @@ class Plan(NamedTuple):
 def _plan_for(
     tiled: Tensor, other: Tensor, weight: Tensor, stride: int, dilation: int,
     *, transposed: bool, split: bool,
-) -> Plan:  # fmt: skip
+) -> LoopPlan:  # fmt: skip
     taps = weight.shape[1]
     threads = threads_for(tiled.numel() * taps)
     fits = numba_threads.TILE_ELEMENTS // (max(tiled.shape[1], _LEAST_CHANNELS) * taps)
@@ -113,7 +113,7 @@ def _plan_for(
 def make_plan(
     tiled: torch.Size, other: torch.Size, taps: int, steps: tuple[int, int],
     threads: int, fits: int, *, transposed: bool, split: bool,
-) -> Plan:  # fmt: skip
+) -> LoopPlan:  # fmt: skip
     """Lay out one call.
 
     Args:
@@ -138,7 +138,7 @@ def make_plan(
     pixels = height * width
     tile = even_share(pixels, threads, fits)
     jobs = share_out(-(-pixels // tile), images, threads=threads, split_images=split)
-    return Plan(rows, columns, tile, jobs)
+    return LoopPlan(rows, columns, tile, jobs)
 
 
 def _partners(

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from tvseg.csv_files import find_listed, read_csv
 from tvseg.data.laterality import LETTERS, parse_laterality
-from tvseg.data.prepare.polygons import read_polygons
+from tvseg.data.prepare.kinds.polygons import read_polygons
 from tvseg.data.prepare.raw_case import (
     Choices,
     Found,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tvseg.data.phantoms.curves import Curve, bulge, draw_curve
+from tvseg.data.phantoms.random.curves import Curve, bulge, draw_curve
 
 RGB = NDArray[np.float32]  # (3,)
+Planes = NDArray[np.float32]  # (3, H, W), RGB, about 0..1
 
 FRAMING = (0.25, 0.95)
 """Diameter of the disc over the side of a region: what is drawn from."""
@@ -40,6 +41,11 @@ class Palette:
     sclera: RGB
     vein: RGB
     artery: RGB
+
+
+def solid(colour: RGB) -> Planes:
+    """Return a colour (3,) as planes (3, 1, 1) that fill any picture."""
+    return colour[:, None, None]
 
 
 def draw_palette(rng: np.random.Generator) -> Palette:

@@ -14,9 +14,9 @@ import re
 from collections.abc import Sequence
 from functools import partial
 
+from tvseg.data.prepare.kinds.refuge import ENCODING
 from tvseg.data.prepare.raw_case import Choices, Found, RawCase, pair, read_encoded
 from tvseg.data.prepare.raw_files import RawFile
-from tvseg.data.prepare.refuge import ENCODING
 
 LAYOUT = "Domain1/train/ROIs/image/*.png and Domain1/train/ROIs/mask/*.png, and others alike"
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tvseg.data.phantoms.random_tissue import Planes, solid
+from tvseg.data.phantoms.random.style import Planes, solid
 from tvseg.data.phantoms.tissue import smooth_noise
 
 

@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tvseg.data.phantoms.curves import Plane
-from tvseg.data.phantoms.random_style import DiscShape, Palette
-from tvseg.data.phantoms.random_tissue import Planes, solid
+from tvseg.data.phantoms.random.curves import Plane
+from tvseg.data.phantoms.random.style import DiscShape, Palette, Planes, solid
 from tvseg.data.phantoms.tissue import Scene
 from tvseg.data.phantoms.vessels import FOVEA_XY
 

@@ -9,23 +9,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tvseg.data.phantoms.camera import defocus, develop, expose, illuminate
-from tvseg.data.phantoms.curves import Plane
 from tvseg.data.phantoms.draw import Phantom
-from tvseg.data.phantoms.random_style import (
+from tvseg.data.phantoms.random.camera import defocus, develop, expose, illuminate
+from tvseg.data.phantoms.random.curves import Plane
+from tvseg.data.phantoms.random.style import (
     CUP_REACH_MAX,
     FRAMING,
+    Planes,
     draw_disc_shape,
     draw_palette,
 )
-from tvseg.data.phantoms.random_tissue import (
-    Planes,
+from tvseg.data.phantoms.random.tissue import (
     paint_background,
     paint_disc,
     paint_lesions,
     paint_surroundings,
 )
-from tvseg.data.phantoms.random_vessels import paint_vessels
+from tvseg.data.phantoms.random.vessels import paint_vessels
 from tvseg.data.phantoms.tissue import Scene
 from tvseg.data.phantoms.vessels import Placement
 

@@ -9,19 +9,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from tvseg.data.phantoms.curves import Plane, bulge, draw_curve
-from tvseg.data.phantoms.random_style import RGB, Palette
+from tvseg.data.phantoms.random.curves import Plane, bulge, draw_curve
+from tvseg.data.phantoms.random.style import RGB, Palette, Planes, solid
 from tvseg.data.phantoms.tissue import Scene, smooth_noise
 from tvseg.data.phantoms.vessels import FOVEA_XY
-
-Planes = NDArray[np.float32]  # (3, H, W), RGB, about 0..1
-
-
-def solid(colour: RGB) -> Planes:
-    """Return a colour (3,) as planes (3, 1, 1) that fill any picture."""
-    return colour[:, None, None]
 
 
 def blend(picture: Planes, colour: Planes, opacity: Plane) -> Planes:

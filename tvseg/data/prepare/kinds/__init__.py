@@ -1,0 +1,1 @@
+"""The kinds of raw material that are understood, a module each."""
