@@ -120,7 +120,7 @@ def test_a_submission_is_checked(folders: tuple[Path, Path]) -> None:
     (theirs / "1.bmp").unlink()
     done = _run("data", "check-refuge", theirs, "--images", truth)
     assert done.exit_code == 1
-    assert _told(done) == ["1.bmp: missing", "1 problems."]
+    assert _told(done) == ["1.bmp: missing", "1 problem."]
 
 
 def test_intervals_are_written_on_request(folders: tuple[Path, Path], tmp_path: Path) -> None:

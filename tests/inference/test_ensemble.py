@@ -7,7 +7,7 @@ from torch import nn
 from tests.inference.drawn import ENCODING, draw_field, make_network
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.images import resize_image
-from tvseg.inference import ensemble
+from tvseg.inference import pipeline
 from tvseg.inference.pipeline import Ensemble
 
 
@@ -81,12 +81,12 @@ def test_members_must_agree_in_what_is_scattered() -> None:
 
 def test_regions_are_prepared_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    resize = ensemble.resize_image
+    resize = pipeline.resize_image
 
     def watch(image: np.ndarray, side_px: int) -> np.ndarray:
         sizes.append(side_px)
         return resize(image, side_px)
 
-    monkeypatch.setattr(ensemble, "resize_image", watch)
+    monkeypatch.setattr(pipeline, "resize_image", watch)
     Ensemble([make_network(), make_network(), make_network(image_size=32)], mirror=True)(REGIONS)
     assert sorted(sizes) == [32, 32, 64, 64]

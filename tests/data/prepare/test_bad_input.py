@@ -12,9 +12,9 @@ from scipy.io import savemat
 
 from tests.data.prepare import miniatures
 from tests.data.prepare.test_archives import SMALL, manifest
-from tvseg.config import ConfigError
 from tvseg.data.prepare.cut import Cut
 from tvseg.data.prepare.pipeline import Outcome, Recipe, prepare
+from tvseg.errors import UsageError
 
 FIELDS = miniatures.fields("B", 4)
 MAPS = "Training/GT/drishtiGS_001/SoftMap/drishtiGS_001_{}segSoftmap.png"
@@ -154,9 +154,9 @@ def test_the_wrong_kind_says_what_it_looks_for(drishti: Path) -> None:
     ],
 )
 def test_choices_that_do_not_exist_are_refused(drishti: Path, recipe: Recipe, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(UsageError, match=message):
         prepare("drishti-gs", [drishti], drishti.parent / "out", recipe)
-    with pytest.raises(ConfigError, match="the kind must be one of drishti-gs, "):
+    with pytest.raises(UsageError, match="the kind must be one of drishti-gs, "):
         prepare("drishti", [drishti], drishti.parent / "out", recipe)
     assert not (drishti.parent / "out").exists()
 
@@ -178,7 +178,7 @@ def test_a_centre_that_is_there_is_left_alone(drishti: Path) -> None:
     with pytest.raises(FileExistsError, match="is there already; give another --centre"):
         run(drishti)
     assert sorted((drishti.parent / "out").rglob("*")) == kept
-    with pytest.raises(ConfigError, match="plain name of a folder"):
+    with pytest.raises(UsageError, match="plain name of a folder"):
         prepare("drishti-gs", [drishti], drishti.parent / "out", Recipe(centre="../x"))
 
 

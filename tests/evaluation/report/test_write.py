@@ -19,7 +19,6 @@ from tvseg.evaluation.report.groups import gather
 from tvseg.evaluation.report.page import render
 from tvseg.evaluation.report.write import check_free, write_report
 from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
-from tvseg.files import write_json
 from tvseg.runs.folder import RunFolder
 
 HONEST = Scoring(PROTOCOLS["honest"], images="test", checkpoint="best")
@@ -230,17 +229,6 @@ def test_damaged_metrics_are_told_in_one_line(content: str | None, tmp_path: Pat
     with pytest.raises(UserError, match=r"metrics.csv must have a row an epoch") as error:
         _chapters([run])
     assert "\n" not in str(error.value)
-
-
-def test_run_information_that_was_not_noted_is_left_out(tmp_path: Path) -> None:
-    """As in a ``run.json`` of an older version, or one that was edited."""
-    run = write_scored_run(tmp_path, "dense", "A", 0)
-    info = {key: run.info()[key] for key in ("holdout", "seed", "fingerprint", "finished")}
-    write_json(run.path / "run.json", info | {"train_seconds": "long"})
-    (made,) = _chapters([run])
-    assert "checkpoint not noted" in _section(made, "Scores").tables[0].caption
-    (table,) = _section(made, "Runs").tables
-    assert table.rows[0][list(table.columns).index("Minutes")].text == ""
 
 
 def _shifted(run: RunFolder, **changes: object) -> Path:

@@ -198,7 +198,7 @@ def test_the_localizer_is_scored_where_there_is_one(
     subject = open_runs(
         [run], Scoring(HONEST, roi="auto"), root=phantoms, device="cpu", known=set()
     )
-    assert subject.model.localizer == run.path
+    assert subject.model.localizer == run.localizer
     evaluate_run(subject)
     assert (run.path / "eval" / "honest-roi-auto" / "cases.csv").is_file()
     with pytest.raises(ValueError, match="takes a run with a localizer"):
@@ -220,7 +220,7 @@ def test_runs_are_found_and_damaged_ones_named(trained_run: RunFolder, tmp_path:
     info = runs / trained_run.path.name / "run.json"
     for damaged in ("{", "[]", "{}", "null"):
         info.write_text(damaged)
-        with pytest.raises(ValueError, match=r"run.json is damaged"):
+        with pytest.raises(ValueError, match=r"run.json: cannot be read as JSON"):
             find_runs([runs])
     with pytest.raises(ValueError, match="does not exist"):
         find_runs([tmp_path / "none"])

@@ -75,7 +75,7 @@ def facts(group: Group) -> dict[str, str]:
 def warnings(group: Group) -> list[str]:
     """Return what a reader must know before believing a number."""
     found = []
-    chosen = {str(run.info().get("chosen", "")) for run in group.runs}
+    chosen = {str(run.info()["chosen"]) for run in group.runs}
     if group.scoring.checkpoint == "best" and any("target" in words for words in chosen):
         found.append(
             "Epochs were selected on the unseen centre's own test split, as the published code "

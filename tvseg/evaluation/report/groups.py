@@ -192,7 +192,7 @@ def caption(runs: Sequence[RunFolder], scoring: Scoring) -> str:
     """Return the caption of a table of runs: images, protocol, selection, data."""
     rules = scoring.protocol
     masks = rules.prediction_words(runs[0].settings().scattered)
-    chosen = {str(run.info().get("chosen", "not noted")) for run in runs}
+    chosen = {str(run.info()["chosen"]) for run in runs}
     selection = ", ".join(sorted(chosen)) if scoring.checkpoint == "best" else "last epoch"
     kept = rules.name == "paper" and "selected on target" not in chosen
     which = "test split" if scoring.images == "test" else "all images"

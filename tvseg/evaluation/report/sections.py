@@ -258,7 +258,7 @@ def training_section(group: Group) -> Section:
         )
         for holdout, rows in epochs.groupby("holdout")
     ]
-    chosen = ", ".join(sorted({str(run.info().get("chosen")) for run in group.runs}))
+    chosen = ", ".join(sorted({str(run.info()["chosen"]) for run in group.runs}))
     words = f"DSC is that of the images by which epochs are compared ({chosen})."
     return Section("Training", [words], illustrations=drawn)
 
@@ -277,7 +277,7 @@ def _epochs(run: RunFolder) -> pd.DataFrame:
         variant=run.settings().display_name,
         seed=run.settings().seed,
         holdout=info["holdout"],
-        best_epoch=info.get("best_epoch"),
+        best_epoch=info["best_epoch"],
     )
     return named
 
@@ -332,15 +332,14 @@ def run_section(group: Group) -> Section:
     rows = []
     for run in group.runs:
         info = run.info()
-        seconds = pd.to_numeric(str(info.get("train_seconds", 0)), errors="coerce")
         rows.append(
             {
                 "Run": run.path.name,
                 "Variant": run.settings().display_name,
                 "Hold-out": info["holdout"],
                 "Seed": info["seed"],
-                "Epoch kept": info.get("best_epoch"),
-                "Minutes": round(float(seconds) / 60, 1),
+                "Epoch kept": info["best_epoch"],
+                "Minutes": round(info["train_seconds"] / 60, 1),
                 "Device": info.get("device"),
                 "Precision": info.get("precision"),
                 "tvseg": info.get("tvseg"),
