@@ -47,7 +47,7 @@ def imagenet_weights() -> Path:
 def localised_run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
     """A short run on the phantoms that has held out A, with a localiser that learnt little."""
     from tvseg.config import load_settings
-    from tvseg.localizer.train import Plan, train_localizer
+    from tvseg.localizer.train import LocalizerPlan, train_localizer
     from tvseg.training.train import train
 
     settings = load_settings(
@@ -56,7 +56,9 @@ def localised_run(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> "
          "train.epochs=1", "train.steps_per_epoch=2", "train.images_per_centre=2"],
     )  # fmt: skip
     run = train(settings, holdout="A", root=phantoms, runs=tmp_path_factory.mktemp("localised"))
-    plan = Plan(steps=2, images_per_centre=1, retinas=2, calibration_steps=4, image_size=64)
+    plan = LocalizerPlan(
+        steps=2, images_per_centre=1, retinas=2, calibration_steps=4, image_size=64
+    )
     with pytest.MonkeyPatch.context() as patch:
         every_disc_counts_as_found(patch)
         train_localizer(run, root=phantoms, plan=plan)

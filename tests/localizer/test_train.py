@@ -14,11 +14,11 @@ from tvseg.data.centres import centres_of
 from tvseg.data.dataset import LoadedCases
 from tvseg.localizer import train as localizer_module
 from tvseg.localizer.checkpoint import load_localizer
-from tvseg.localizer.train import Plan, fit_calibration, framing_of, train_localizer
+from tvseg.localizer.train import LocalizerPlan, fit_calibration, framing_of, train_localizer
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import load_network
 
-TINY = Plan(steps=2, images_per_centre=1, retinas=2, calibration_steps=4, image_size=64)
+TINY = LocalizerPlan(steps=2, images_per_centre=1, retinas=2, calibration_steps=4, image_size=64)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 
 from tvseg.config import load_settings
 from tvseg.localizer.checkpoint import load_localizer
-from tvseg.localizer.train import DRAWN_FRAMING, Plan, train_localizer
+from tvseg.localizer.train import DRAWN_FRAMING, LocalizerPlan, train_localizer
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import load_network
 from tvseg.settings import SegmentationSettings
@@ -78,7 +78,7 @@ def test_what_phantoms_cannot_do_is_refused(
 
 
 def test_a_localizer_of_a_run_on_phantoms_sees_drawn_photographs(run: RunFolder) -> None:
-    plan = Plan(steps=2, calibration_steps=12, drawn_per_step=4, image_size=64)
+    plan = LocalizerPlan(steps=2, calibration_steps=12, drawn_per_step=4, image_size=64)
     card = train_localizer(run, root=None, plan=plan)
     assert card == load_localizer(run.localizer)[1]
     assert card.framing == DRAWN_FRAMING

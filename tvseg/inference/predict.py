@@ -115,7 +115,21 @@ def predict(
     try:
         with out.lock():
             out.begin(photographs, {**about, "batch_size": batch_size})
-            tally = _predict_all(photographs, pipeline, out, batch_size, workers, resume)
+            line = _Line(pipeline, out, workers)
+            count = 0
+            try:
+                with tqdm(total=len(photographs), desc="predicting", unit="image") as bar:
+                    for batch in batches(photographs, batch_size):
+                        count += 1
+                        if resume and out.progress.is_finished(batch.number, batch.photographs):
+                            bar.update(len(batch.photographs))
+                        else:
+                            bar.update(line.put(batch))
+                    bar.update(line.finish())
+                out.progress.keep_first(count)
+            finally:  # what is done is kept, whatever ends the loop
+                line.pool.shutdown(cancel_futures=True)
+                tally = out.write_tables()
             out.write_info(
                 **provenance,
                 finished=now(),
@@ -131,32 +145,6 @@ def predict(
         raise UserError(
             f"{out.path} is being written by another tvseg predict; wait for its end"
         ) from error
-    return tally
-
-
-def _predict_all(
-    photographs: Sequence[Photograph],
-    pipeline: Pipeline,
-    out: OutputFolder,
-    batch_size: int,
-    workers: int,
-    resume: bool,
-) -> Tally:
-    line = _Line(pipeline, out, workers)
-    count = 0
-    try:
-        with tqdm(total=len(photographs), desc="predicting", unit="image") as bar:
-            for batch in batches(photographs, batch_size):
-                count += 1
-                if resume and out.progress.is_finished(batch.number, batch.photographs):
-                    bar.update(len(batch.photographs))
-                    continue
-                bar.update(line.put(batch))
-            bar.update(line.finish())
-        out.progress.keep_first(count)
-    finally:  # what is done is kept, whatever ends the loop
-        line.stop()
-        tally = out.write_tables()
     return tally
 
 
@@ -189,10 +177,6 @@ class _Line:
             finished += self._advance()
         return finished
 
-    def stop(self) -> None:
-        """Begin nothing more and wait for what has begun."""
-        self.pool.shutdown(cancel_futures=True)
-
     def _held(self) -> int:
         return sum(batch.pixels for batch in (*self.reading, *self.writing))
 
@@ -200,10 +184,7 @@ class _Line:
         """Predict a batch, or finish one when others wait for it to be written."""
         if len(self.writing) > 1 or not self.reading:
             return self._record(self.writing.popleft())
-        self._predict(self.reading.popleft())
-        return 0
-
-    def _predict(self, batch: Batch) -> None:
+        batch = self.reading.popleft()
         read = [future.result() for future in batch.read]
         batch.read = []  # the pixels are freed as they are written
         pixels = [one[0] for one in read if not isinstance(one, Failure)]
@@ -212,6 +193,7 @@ class _Line:
             segmentation = None if isinstance(one, Failure) else next(segmentations)
             batch.written.append(self.pool.submit(self._write, photograph, one, segmentation))
         self.writing.append(batch)
+        return 0
 
     def _write(
         self,

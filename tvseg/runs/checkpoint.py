@@ -28,24 +28,14 @@ class Task(Generic[CardT, NetworkT]):
     """A kind of network: how its checkpoints are read and its networks are built.
 
     Args:
-        name: As cards store it.
         card: Class of its cards.
         build: Makes the network of a card, with random weights.
         command: The command that writes its checkpoints, for messages.
     """
 
-    name: str
     card: type[CardT]
     build: Callable[[CardT], NetworkT]
     command: str
-
-    def read_card(self, text: str, path: Path) -> CardT:
-        """Return the card of a checkpoint.
-
-        Raises:
-            UserError: The card is damaged, or of another task.
-        """
-        return read_card(self.card, text, path)
 
     def load(self, path: Path) -> tuple[NetworkT, CardT]:
         """Rebuild a network from one file.
@@ -67,22 +57,15 @@ class Task(Generic[CardT, NetworkT]):
                 text, state = content["card"], content["network"]
             else:
                 text, state = _read_safetensors(path)
-            card = self.read_card(text, path)
-            return self._rebuild(card, state, path), card
+            card = read_card(self.card, text, path)
+            with torch.device("meta"):  # takes no memory
+                shapes = {k: value.shape for k, value in self.build(card).state_dict().items()}
+            check_weights(shapes, state, path)
         except UserError as error:
             raise UserError(f"{error}; fetch the file again, or run '{self.command}'") from error
-
-    def _rebuild(self, card: CardT, state: State, path: Path) -> NetworkT:
-        check_weights(self._shapes(card), state, path)
         network = self.build(card)
         network.load_state_dict(dict(state))
-        network.eval()
-        return network
-
-    def _shapes(self, card: CardT) -> dict[str, torch.Size]:
-        """Return the shapes of a card's weights without taking memory for them."""
-        with torch.device("meta"):
-            return {name: value.shape for name, value in self.build(card).state_dict().items()}
+        return network.eval(), card
 
 
 def check_weights(shapes: Mapping[str, torch.Size], state: State, path: Path) -> None:

@@ -30,16 +30,9 @@ def network_of(settings: SegmentationSettings, *, pretrained: bool) -> TVDeepLab
 
 
 SEGMENTATION = Task(
-    "segmentation",
-    SegmentationCard,
-    lambda card: network_of(card.settings, pretrained=False),
-    "tvseg train",
+    SegmentationCard, lambda card: network_of(card.settings, pretrained=False), "tvseg train"
 )
-
-
-def load_network(path: Path) -> tuple[TVDeepLabV3Plus, SegmentationCard]:
-    """Rebuild a segmentation network from one file; see :meth:`Task.load`."""
-    return SEGMENTATION.load(path)
+load_network = SEGMENTATION.load
 
 
 def normalisation_of(settings: SegmentationSettings) -> Normalisation:

@@ -13,6 +13,7 @@ from torch import nn
 
 from tvseg.documents import check_tree
 from tvseg.errors import UserError
+from tvseg.runs.cards import read_card
 from tvseg.runs.checkpoint import Task, check_weights, load_training
 from tvseg.runs.folder import RunFolder
 
@@ -38,7 +39,7 @@ def read_last(run: RunFolder, task: Task[Any, Any]) -> Kept | None:
     for path in run.checkpoints():
         try:
             content = load_training(path)
-            epoch = task.read_card(content["card"], path).epoch
+            epoch = read_card(task.card, content["card"], path).epoch
         except UserError as error:
             damage = str(error)
             _log.warning("%s; looking for the checkpoint before it", error)

@@ -17,7 +17,7 @@ from tvseg.errors import UserError
 from tvseg.extras import require
 from tvseg.files import remove_temporaries
 from tvseg.runs.affinity import affinity_maps
-from tvseg.runs.cards import SegmentationCard
+from tvseg.runs.cards import SegmentationCard, read_card
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import now, provenance
 from tvseg.runs.segmentation import SEGMENTATION, network_of, normalisation_of, start_from
@@ -115,7 +115,7 @@ def _train(
     same = {"fingerprint": data.fingerprint, "precision": numerics.precision}
     kept = read_last(run, SEGMENTATION)
     if kept:
-        before = SEGMENTATION.read_card(kept.content["card"], kept.path)
+        before = read_card(SegmentationCard, kept.content["card"], kept.path)
         numerics = replace(numerics, normalisation=before.normalisation)
         run.continue_with(started=now(), **same)
         if kept.path == run.previous:  # the last one is gone or damaged, and must not replace it
