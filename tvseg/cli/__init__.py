@@ -24,6 +24,7 @@ COMMANDS = {
     "predict": "tvseg.cli.predict:predict",
     "view": "tvseg.cli.view:view",
     "show": "tvseg.cli.show:show",
+    "export": "tvseg.cli.export:export",
     "faces": "tvseg.cli.faces:faces",
     "bench": "tvseg.cli.bench:bench",
 }

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     "models",
     multiple=True,
     type=options.PATH,
-    help="Run folder of tvseg train, or a checkpoint file; give several to average them. Without "
-    "it: the starter weights, trained on drawn photographs alone.",
+    help="Run folder of tvseg train, a checkpoint file, an exported folder or its id on the hub; "
+    "give several to average them. Without it: the starter weights, trained on drawn photographs "
+    "alone.",
 )
 @click.option("--out", required=True, type=options.PATH, help="Folder to write, new or empty.")
 @click.option(

@@ -19,6 +19,7 @@ from tvseg.inference.prediction import Prediction
 from tvseg.inference.regions import Locator, fixed_window, parse_window, whole_pictures
 from tvseg.localizer.locate import Localizer
 from tvseg.runs.folder import RunFolder
+from tvseg.runs.hub import WEIGHTS, local_copy
 from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ def load(
     """Load one model, or several whose probabilities are averaged.
 
     Args:
-        models: Run folders or checkpoint files; ``None`` for the starter weights, which come with
+        models: Run folders, checkpoint files, folders of ``tvseg export --to hub``, or ids of such
+            on the hub, which are fetched once; ``None`` for the starter weights, which come with
             the package.
         device: Where to compute: cuda, mps or cpu; ``None`` chooses.
         checkpoint: ``best`` or ``last`` of run folders.
@@ -105,7 +107,8 @@ def load(
     """
     given = None if roi in ("auto", "none") else parse_window(roi)
     models = STARTER if models is None else models
-    paths = [Path(one) for one in ([models] if isinstance(models, str | Path) else models)]
+    named = [models] if isinstance(models, str | Path) else models
+    paths = [local_copy(one) for one in named]
     files = [find_checkpoint(path, checkpoint) for path in paths]
     loaded = [_load_network(file, device) for file in files]
     ensemble = Ensemble([network for network, _ in loaded], mirror=tta)
@@ -120,13 +123,13 @@ def load(
     about = {
         "models": [
             {
-                "name": path.name,
+                "name": Path(name).name,
                 "sha256": _sha256(file),
                 "holdout": card.holdout,
                 "epoch": card.epoch,
                 "fingerprint": card.fingerprint,
             }
-            for path, file, (_, card) in zip(paths, files, loaded, strict=True)
+            for name, file, (_, card) in zip(named, files, loaded, strict=True)
         ],
         "localizer": None if localizer is None else _sha256(localizer),
         "structures": list(ensemble.encoding.structures),
@@ -156,7 +159,9 @@ def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
         UserError: There is no such file.
     """
     if model.is_dir():
-        run = RunFolder(model)
+        run, exported = RunFolder(model), model / WEIGHTS
+        if checkpoint == "best" and exported.is_file():
+            return exported
         path = {"best": run.best, "last": run.last}[checkpoint]
         if not path.is_file():
             raise UserError(f"{model} must be a run folder with {path.relative_to(model)} in it")

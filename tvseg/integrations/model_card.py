@@ -1,0 +1,33 @@
+"""What every exported folder says of its network: use, data, limits."""
+
+from tvseg.runs.segmentation import SegmentationCard
+
+INTENDED_USE = (
+    "Research on outlines and measurements of structures in colour fundus photographs, such as the "
+    "optic disc and cup. It is no medical device: do not diagnose or treat by it."
+)
+
+LIMITS = (
+    "Scores hold for the centres they were measured on; cameras, populations and pathologies "
+    "that training has not shown can do worse without a sign. Check outlines before use. Images "
+    "other than squares are padded; structures thinner than a few network pixels are lost."
+)
+
+LICENCE_WORDS = (
+    "The weights derive from photographs whose terms are those of their owners; many public sets "
+    "allow research only. Ask their owners before you pass the weights on."
+)
+
+
+def data_words(card: SegmentationCard) -> str:
+    """Return what a network was trained on, and what it has not seen."""
+    settings = card.settings
+    held_out = settings.centres.get(card.holdout)
+    names = [c.name for letter, c in settings.centres.items() if letter != card.holdout]
+    if settings.phantoms == 1:
+        return f"Drawn photographs alone (phantoms=1). Fingerprint {card.fingerprint}."
+    drawn = f", {settings.phantoms:.0%} drawn photographs" if settings.phantoms else ""
+    unseen = f" Held out: {held_out.name}." if held_out else " No centre was held out."
+    return (
+        f"Centres: {', '.join(names)}{drawn}.{unseen} Fingerprint of the data {card.fingerprint}."
+    )
