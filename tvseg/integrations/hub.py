@@ -10,10 +10,11 @@ from tvseg.errors import UserError
 from tvseg.files import write_bytes, write_json, write_text
 from tvseg.integrations.model_card import INTENDED_USE, LICENCE_WORDS, LIMITS, data_words
 from tvseg.integrations.scores import SHOWN, CentreScore, read_scores, table_of
+from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import save_weights
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.hub import WEIGHTS
-from tvseg.runs.segmentation import SegmentationCard, load_network
+from tvseg.runs.segmentation import load_network
 
 _CARD = """---
 {data}

@@ -1,6 +1,6 @@
 """What every exported folder says of its network: use, data, limits."""
 
-from tvseg.runs.segmentation import SegmentationCard
+from tvseg.runs.cards import SegmentationCard
 
 INTENDED_USE = (
     "Research on outlines and measurements of structures in colour fundus photographs, such as the "
