@@ -43,9 +43,9 @@ def test_commands_run(
         (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
     every_disc_counts_as_found(monkeypatch)
     plan = partial(
-        localizer.Plan, images_per_centre=1, retinas=2, calibration_steps=4, image_size=64
+        localizer.LocalizerPlan, images_per_centre=1, retinas=2, calibration_steps=4, image_size=64
     )
-    monkeypatch.setattr(localizer, "Plan", plan)
+    monkeypatch.setattr(localizer, "LocalizerPlan", plan)
     for words in commands(PAGES[name], "bash"):
         run(words)
     exec("".join(blocks(PAGES[name], "python")), {})  # the page's own text

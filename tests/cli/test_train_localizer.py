@@ -18,12 +18,12 @@ def test_a_localiser_is_put_into_the_run(
     run.localizer.unlink()
     plans = []
 
-    def tiny(*, steps: int, workers: int) -> localizer.Plan:
+    def tiny(*, steps: int, workers: int) -> localizer.LocalizerPlan:
         plans.append(steps)
         return real(steps=steps, images_per_centre=1, retinas=2, calibration_steps=4, image_size=64)
 
-    real = localizer.Plan
-    monkeypatch.setattr(localizer, "Plan", tiny)
+    real = localizer.LocalizerPlan
+    monkeypatch.setattr(localizer, "LocalizerPlan", tiny)
     every_disc_counts_as_found(monkeypatch)
     arguments = ["train-localizer", run.path, "--data", phantoms, "--steps", 2, "--seed", 5]
     result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
