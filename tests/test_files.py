@@ -179,6 +179,23 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert caught.value.filename == "/dev/full"
 
 
+def test_an_open_pipe_is_written_to_by_its_number(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    write_text(Path(f"/dev/fd/{writer}"), "through")  # as shells name >(program)
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_link_to_itself_is_one_clear_error(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.txt"
+    loop.symlink_to(loop)
+    with pytest.raises(OSError, match="symbolic links") as caught:
+        write_text(loop, "new")
+    assert caught.value.filename == str(loop)
+    assert loop.is_symlink()
+
+
 def test_a_full_disk_is_named_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,13 +29,13 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: The file cannot be written; an older file of the name is left as it was.
     """
-    target = path.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    older = target.stat() if target.exists() else None
-    if older and not stat.S_ISREG(older.st_mode) and not target.is_dir():
-        with _naming(path), target.open("wb") as file:
+    older = _status(path)
+    if older and not stat.S_ISREG(older.st_mode) and not stat.S_ISDIR(older.st_mode):
+        with _naming(path), path.open("wb") as file:
             yield file
         return
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".tvseg-{uuid.uuid4().hex}")
     try:
         with _naming(path), temporary.open("xb") as file:
@@ -48,6 +48,17 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return what a file is, links followed; nothing where there is none.
+
+    Raises:
+        OSError: Links that lead in a circle, or a folder that may not be read.
+    """
+    with suppress(FileNotFoundError):
+        return path.stat()
+    return None
 
 
 @contextmanager

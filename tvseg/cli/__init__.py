@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import click
 
 import tvseg
-from tvseg.errors import UserError
+from tvseg.errors import UserError, one_line
 from tvseg.extras import EXTRAS, how_to_install
 
 COMMANDS = {
@@ -56,7 +56,7 @@ class _Commands(click.Group):
         except (UserError, OSError) as error:
             if ctx.params["verbose"] or isinstance(error, BrokenPipeError):
                 raise
-            click.ClickException(_one_line(error)).show()
+            click.ClickException(one_line(error)).show()
             ctx.exit(getattr(error, "exit_code", 1))
         except ModuleNotFoundError as error:
             module = str(error.name).partition(".")[0]
@@ -111,10 +111,3 @@ def _log_to_stderr(level: int) -> None:
     handler.setLevel(level)
     log.addHandler(handler)
     log.setLevel(min(level, logging.INFO))  # for train.log in the run folder
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        named = f"{error.filename}: " if error.filename else ""
-        return f"{named}{error.strerror}"
-    return " ".join(str(error).split())

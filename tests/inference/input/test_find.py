@@ -40,7 +40,7 @@ def test_ids_differ_in_more_than_the_case_of_letters(tmp_path: Path) -> None:
     _touch(tmp_path, "a/x.png", "b/X.png")
     assert _ids(tmp_path / "a", tmp_path / "b") == ["a_x.png", "b_X.png"]
     _touch(tmp_path, "c/a/x.png")
-    with pytest.raises(ValueError, match="photograph names must be unique"):
+    with pytest.raises(ValueError, match="photographs must have different names"):
         _ids(tmp_path / "a" / "x.png", tmp_path / "c" / "a" / "x.png")
 
 
@@ -112,10 +112,11 @@ def test_names_that_no_table_can_hold_get_ids_that_it_can(tmp_path: Path) -> Non
 def test_links_without_a_target_fail_and_other_files_are_counted(tmp_path: Path) -> None:
     _touch(tmp_path, "a.png", "notes.txt", "b.webp", "list.csv", "deep/c.png", "elsewhere/d.png")
     (tmp_path / "gone.png").symlink_to(tmp_path / "annexed.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
     (tmp_path / "deep" / "link").symlink_to(tmp_path / "elsewhere")
     left_out: Counter[str] = Counter()
     found = find_photographs([tmp_path], left_out=left_out)
-    assert [photograph.id for photograph in found] == ["a", "b", "gone"]
+    assert [photograph.id for photograph in found] == ["a", "b", "gone", "loop"]
     assert left_out == {".txt": 1, ".csv": 1}
     left_out.clear()
     find_photographs([tmp_path / "deep"], recursive=True, left_out=left_out)

@@ -14,7 +14,7 @@ from tvseg.data.check.findings import Finding
 from tvseg.data.fingerprint import perceptual_hash, pixel_hash
 from tvseg.data.geometry import Box
 from tvseg.data.images import MIN_SIDE_PX, pad_to_square
-from tvseg.errors import UserError
+from tvseg.errors import UserError, one_line
 
 THUMB_PX = 64  # side of the small copies of which the mean picture and the colours are taken
 
@@ -102,7 +102,7 @@ def examine(cases: Sequence[Case]) -> ExaminedBatch:
         try:
             image, labels = case.read_files()
         except (UserError, OSError) as error:
-            batch.findings.append(Finding("unreadable", case.id, str(error)))
+            batch.findings.append(Finding("unreadable", case.id, one_line(error)))
             continue
         try:
             masks = case.decode(labels, image.shape[:2])

@@ -9,7 +9,7 @@ from tvseg.csv_files import read_csv
 from tvseg.data.cases import Case
 from tvseg.data.centres import Centre
 from tvseg.data.check.findings import Finding
-from tvseg.errors import UserError
+from tvseg.errors import UserError, one_line
 
 MANIFEST = "manifest.csv"
 
@@ -107,7 +107,7 @@ def _read(path: Path, columns: Sequence[str], findings: list[Finding]) -> list[d
     try:
         table = read_csv(path)
     except (UserError, OSError) as error:
-        findings.append(Finding("manifest", str(path), f"cannot be read: {error}"))
+        findings.append(Finding("manifest", str(path), f"cannot be read: {one_line(error)}"))
         return []
     if lacking := [name for name in columns if name not in table.columns]:
         words = f"must have the columns {', '.join(columns)}; lacks {', '.join(lacking)}"

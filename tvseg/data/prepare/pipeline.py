@@ -21,7 +21,7 @@ from tvseg.data.prepare.kinds.refuge import ENCODING
 from tvseg.data.prepare.raw_case import Choices, RawCase, RawProblem, is_plain
 from tvseg.data.prepare.raw_files import RawFile, gather
 from tvseg.data.prepare.splits import split_cases
-from tvseg.errors import UserError
+from tvseg.errors import UserError, one_line
 from tvseg.files import temporary_folder
 
 THREADS = 2
@@ -211,9 +211,9 @@ def _write_all(
 
 def _problem_of(case: RawCase, error: Exception, names: Mapping[str, str]) -> RawProblem:
     """Name the file that an error begins with, as the user knows it, else the photograph."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     path, colon, reason = text.partition(": ")
-    if colon and Path(path).is_file():
+    if colon and (path in names or Path(path).is_file()):
         return RawProblem(case.centre, names.get(path, path), reason, case.name)
     return RawProblem(case.centre, case.photograph.name, text, case.name)
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from tvseg.data.cases import find_pictures
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.images import read_labels
-from tvseg.errors import UserError
+from tvseg.errors import UserError, one_line
 from tvseg.evaluation.scoring.protocols import Protocol
 from tvseg.evaluation.scoring.rows import Score, score
 from tvseg.evaluation.scoring.runs import on_grid
@@ -77,7 +77,7 @@ def score_folders(
                     f"the prediction must have the truth's size, {sizes[1]}, got {sizes[0]}"
                 )
         except (ValueError, OSError) as error:
-            failed[name] = " ".join(str(error).split())
+            failed[name] = one_line(error)
             continue
         grids = on_grid(masks, protocol), on_grid(true, protocol)
         scores = score(*grids, truth_encoding.structures, protocol)

@@ -75,7 +75,7 @@ def find_photographs(
             found |= {path: path.relative_to(given).as_posix() for path in pictures}
         else:
             found[given] = given.name
-    files = {path.resolve(): path for path in found}
+    files = {os.path.realpath(path): path for path in found}  # links may lead in a circle
     names = _unique_ids([(path, found[path]) for path in files.values()], listed)
     unlisted = zip(names, files.values(), strict=True)
     return listed + [Photograph(name, path, um_per_px=um_per_px) for name, path in unlisted]
@@ -133,16 +133,18 @@ def _unique_ids(files: Sequence[tuple[Path, str]], listed: Sequence[Photograph])
     schemes: list[Callable[[Path, str], str]] = [
         lambda path, _: path.stem,
         lambda path, _: path.name,
-        lambda path, _: f"{path.resolve().parent.name}_{path.name}",
+        lambda path, _: f"{Path(os.path.realpath(path)).parent.name}_{path.name}",
         lambda _, below: below.replace("/", "_"),
     ]
     for scheme in schemes:
         names = [_usable(scheme(path, below)) for path, below in files]
-        if not _twice([*names, *(photograph.id for photograph in listed)]):
+        twice = _twice([*names, *(photograph.id for photograph in listed)])
+        if not twice:
             return names
     raise UserError(
-        "photograph names must be unique (ignoring case), even after adding the parent folder: "
-        "rename some, list them in a CSV with ids, or run in batches"
+        "photographs must have different names (case and control characters aside), also with the "
+        f"folder in front; {twice[0]!r} is there twice: rename one, list them in a CSV with ids, "
+        "or run in batches"
     )
 
 

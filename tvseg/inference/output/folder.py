@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -155,11 +156,11 @@ class OutputFolder:
         numbers = enumerate(self.structures, start=1)
         categories = [{"id": number, "name": name} for number, name in numbers]
         yield f'{{"categories":{json.dumps(categories)},\n"images":['
-        pictures = (row for record in self.progress.records() for row in record.rows)
-        for number, row in enumerate(pictures, start=1):
+        above = self._folder_above_all()
+        for number, row in enumerate(self._rows(), start=1):
             tree = {
                 "id": number,
-                "file_name": Path(str(row["path"])).name,
+                "file_name": Path(os.path.relpath(str(row["path"]), above)).as_posix(),
                 "width": row["width_px"],
                 "height": row["height_px"],
                 "tvseg_id": row["id"],
@@ -175,6 +176,17 @@ class OutputFolder:
         for number, tree in enumerate(numbered, start=1):
             yield ("" if number == 1 else ",") + "\n" + json.dumps({"id": number, **tree})
         yield "]}\n"
+
+    def _rows(self) -> Iterator[Measurements]:
+        return (row for record in self.progress.records() for row in record.rows)
+
+    def _folder_above_all(self) -> str:
+        """Return the innermost folder that all predicted photographs are in."""
+        above = ""
+        for row in self._rows():
+            folder = str(Path(str(row["path"])).absolute().parent)
+            above = os.path.commonpath([above or folder, folder])
+        return above
 
     def _check_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         now = json.loads(json.dumps(now))  # as it comes back: tuples are lists
