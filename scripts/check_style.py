@@ -21,10 +21,10 @@ VAGUE = {"utils", "util", "misc", "common", "helpers", "helper", "stuff", "tools
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"sweep"},
+    {"sweep", "verification"},
     {"evaluation"},
     {"integrations"},
-    {"inference", "verification", "bench"},
+    {"inference", "bench"},
     {"localizer"},
     {"training"},
     {"runs"},

@@ -5,15 +5,15 @@ import logging
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tvseg.documents import MAX_YAML_BYTES, parse_yaml, problem
 from tvseg.errors import UsageError, UserError
 from tvseg.files import read_bytes
-from tvseg.settings import OLD_SELECTIONS, SegmentationSettings, TrainSettings
+from tvseg.settings import OLD_SELECTIONS, RunSettings, SegmentationSettings
 
 CONFIGS = Path(str(resources.files("tvseg"))) / "configs"
 """Configs that are shipped with the package."""
@@ -21,13 +21,26 @@ CONFIGS = Path(str(resources.files("tvseg"))) / "configs"
 _log = logging.getLogger("tvseg")
 
 
+S = TypeVar("S", bound=RunSettings)
+
+
 class ConfigError(UsageError):
     """A setting that is misspelt, of the wrong type or out of range."""
 
 
+@overload
 def load_settings(
-    configs: str | Path | Sequence[str | Path] | None = None, overrides: Sequence[str] = ()
-) -> SegmentationSettings:
+    configs: str | Path | Sequence[str | Path] | None = ..., overrides: Sequence[str] = ...
+) -> SegmentationSettings: ...
+@overload
+def load_settings(
+    configs: str | Path | Sequence[str | Path] | None, overrides: Sequence[str], model: type[S]
+) -> S: ...
+def load_settings(
+    configs: str | Path | Sequence[str | Path] | None = None,
+    overrides: Sequence[str] = (),
+    model: type[Any] = SegmentationSettings,
+) -> Any:
     """Read settings from YAML files and apply ``key=value`` overrides; later ones win.
 
     Mappings are merged key by key, so that one file may give the variant and another the centres.
@@ -38,6 +51,7 @@ def load_settings(
         configs: YAML files that name the keys they change, or names of shipped configs, such as
             ``tvconv``; ``None`` for the defaults.
         overrides: Items such as ``train.epochs=10``; values are YAML.
+        model: Class of the settings; one for each task.
 
     Returns:
         The checked, frozen settings.
@@ -49,7 +63,11 @@ def load_settings(
     tree: dict[Any, Any] = {}
     for config in (configs,) if isinstance(configs, str | Path) else configs or ():
         tree = _merged(tree, _read_config(config))
-    if "centres" not in tree and any(item.startswith("centres.") for item in overrides):
+    if (
+        model is SegmentationSettings
+        and "centres" not in tree
+        and any(item.startswith("centres.") for item in overrides)
+    ):
         tree["centres"] = SegmentationSettings().model_dump()["centres"]
     for item in overrides:
         tree = _merged(tree, _parse_override(item))
@@ -58,17 +76,17 @@ def load_settings(
             "the key protocol is now selection: %s; protocol is still read",
             ", ".join(f"{old} is {new}" for old, new in OLD_SELECTIONS.items()),
         )
-    return parse_settings(tree)
+    return parse_settings(tree, model)
 
 
-def read_settings(path: Path) -> SegmentationSettings:
+def read_settings(path: Path, model: type[S]) -> S:
     """Read the settings that :func:`dump_settings` wrote.
 
     Raises:
         ConfigError: Not such a file.
         FileNotFoundError: There is no such file.
     """
-    return parse_settings(_read_config(path))
+    return parse_settings(_read_config(path), model)
 
 
 def find_config(name: str | Path) -> Path:
@@ -125,37 +143,39 @@ def _merged(tree: Mapping[Any, Any], later: Mapping[Any, Any]) -> dict[Any, Any]
     return merged
 
 
-def parse_settings(tree: Any) -> SegmentationSettings:
+def parse_settings(tree: Any, model: type[S]) -> S:
     """Check a plain tree of settings.
 
     Raises:
         ConfigError: With one line that names the key, what arrived and what would be right.
     """
     try:
-        return SegmentationSettings.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError("; ".join(map(_problem, error.errors()[:5]))) from error
+        problems = (_problem(item, model) for item in error.errors()[:5])
+        raise ConfigError("; ".join(problems)) from error
 
 
-def _problem(item: Any) -> str:
+def _problem(item: Any, model: type[RunSettings]) -> str:
     if item["type"] != "extra_forbidden":
         return problem(item)
     key = ".".join(str(part) for part in item["loc"])
-    known = [
-        *SegmentationSettings.model_fields,
-        *(f"train.{k}" for k in TrainSettings.model_fields),
-    ]
+    plan = model.model_fields["train"].annotation
+    nested = plan.model_fields if isinstance(plan, type) and issubclass(plan, BaseModel) else ()
+    known = [*model.model_fields, *(f"train.{name}" for name in nested)]
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f", did you mean '{close[0]}'?" if close else "; see configs/base.yaml"
+    file = "configs/base.yaml" if model is SegmentationSettings else "its example in configs/"
+    hint = f", did you mean '{close[0]}'?" if close else f"; see {file}"
     return f"unknown key '{key:.80}'{hint}"
 
 
-def dump_settings(settings: SegmentationSettings) -> str:
+def dump_settings(settings: RunSettings) -> str:
     """Return settings as YAML, every key written out, readable by :func:`load_settings`."""
     tree = settings.model_dump(mode="json")
-    tree["encoding"] = dict(settings.encoding)  # JSON would turn the pixel values into strings
-    for letter, centre in settings.centres.items():
-        tree["centres"][letter]["encoding"] = centre.encoding
+    if isinstance(settings, SegmentationSettings):
+        tree["encoding"] = dict(settings.encoding)  # JSON would turn pixel values into strings
+        for letter, centre in settings.centres.items():
+            tree["centres"][letter]["encoding"] = centre.encoding
     return yaml.safe_dump(_lists(tree), sort_keys=False, allow_unicode=True)
 
 

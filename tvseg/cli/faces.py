@@ -1,5 +1,6 @@
 """``tvseg faces``: face verification, the paper's second task."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -74,3 +75,107 @@ def check(root: Path) -> None:
         click.echo(f"Problem: {line}")
     click.echo(f"Problems: {len(found.problems)}, warnings: {len(found.warnings)}")
     sys.exit(bool(found.problems))
+
+
+@faces.command()
+@click.option("--data", type=options.PATH, required=True,
+              help="Data root with train/ and pairs_val.txt; see docs/faces.md.")  # fmt: skip
+@options.config_files("YAML file of settings, or the name of one, such as faces/smoke.")
+@click.option("--out", type=options.PATH,
+              default=Path("runs"), show_default=True,
+              help="Folder that gets the run folder.")  # fmt: skip
+@options.device
+@click.option("--resume", is_flag=True, help="Continue an unfinished run of the same settings.")
+@click.option("--overwrite", is_flag=True, help="Replace an older run of the same name.")
+@options.overrides
+def train(
+    data: Path, configs: tuple[Path, ...], out: Path, device: str | None, resume: bool,
+    overwrite: bool, overrides: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Train one network to embed faces.
+
+    Settings come from --config and KEY=VALUE, e.g. operator=tvconv width=0.2 seed=1;
+    configs/faces/mobilenet_v2_x0_1.yaml has every key.
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite exclude each other")
+    from tvseg.extras import require
+
+    require("pytorch_metric_learning", "ignite", "tensorboard")
+    from tvseg.config import load_settings
+    from tvseg.device import keep_freed_memory
+    from tvseg.verification.settings import FaceSettings
+    from tvseg.verification.train import train_faces
+
+    settings = load_settings(configs, overrides, FaceSettings)
+    keep_freed_memory()
+    run = train_faces(
+        settings, root=data, runs=out, device=device, resume=resume, overwrite=overwrite,
+        command=shlex.join(["tvseg", *sys.argv[1:]]),
+    )  # fmt: skip
+    info = run.info()
+    click.echo(
+        f"Trained {run.path} in {info['train_seconds'] / 60:.1f} min: best epoch "
+        f"{info['best_epoch']}, accuracy {100 * info['best_accuracy']:.1f} % ({info['chosen']}).\n"
+        f"Next: {shlex.join(['tvseg', 'faces', 'eval', str(run.path), '--data', str(data)])}"
+    )
+
+
+@faces.command(name="eval")
+@click.argument("runs", nargs=-1, required=True,
+                type=options.FOLDER)  # fmt: skip
+@click.option("--data", type=options.FOLDER,
+              required=True, help="Data root with the sets of pairs.")  # fmt: skip
+@click.option("--sets", "names", default="", metavar="NAME,...",
+              help="Sets of pairs to score; by default all but the validation's.")  # fmt: skip
+@click.option("--protocol", type=click.Choice(["honest", "insightface", "paper"]),
+              default="honest", show_default=True,
+              help="How pairs are scored; paper is as published, and leaks.")  # fmt: skip
+@options.checkpoint
+@options.device
+def evaluate(
+    runs: tuple[Path, ...], data: Path, names: str, protocol: str, checkpoint: str,
+    device: str | None,
+) -> None:  # fmt: skip
+    """Score RUNS on sets of pairs: accuracy over ten folds, TAR at FAR, AUC, EER."""
+    from tvseg.cli.tables import print_table
+    from tvseg.errors import UsageError
+    from tvseg.verification.data import VALIDATION, pair_files, read_pair_set
+    from tvseg.verification.evaluate import evaluate_faces
+    from tvseg.verification.network import side_of
+    from tvseg.verification.tables import score_tables
+
+    files = pair_files(data)
+    chosen = [name for name in names.split(",") if name] or [n for n in files if n != VALIDATION]
+    if not chosen or not set(chosen) <= set(files):
+        raise UsageError(
+            f"--sets must be among {', '.join(files) or 'the sets of pairs (there is none)'} of "
+            f"{data}, got {', '.join(chosen) or 'none'}"
+        )
+    side = side_of(runs)
+    sets = [read_pair_set(files[name], side_px=side, name=name) for name in chosen]
+    rows = evaluate_faces(runs, sets, protocol=protocol, checkpoint=checkpoint, device=device)
+    for table in score_tables(rows, protocol=protocol):
+        print_table(table)
+
+
+@faces.command()
+@click.argument("left", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("right", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--model", required=True, type=click.Path(exists=True, path_type=Path),
+              help="Run folder of tvseg faces train, or a checkpoint in it.")  # fmt: skip
+@click.option("--threshold", type=click.FloatRange(0, 4),
+              help="Squared distance of unit embeddings up to which two pictures count as one "
+                   "person; by default the one chosen on the run's validation pairs.")  # fmt: skip
+@options.device
+def compare(
+    left: Path, right: Path, model: Path, threshold: float | None, device: str | None
+) -> None:
+    """Say whether LEFT and RIGHT, pictures of aligned faces, show the same person.
+
+    The answer is a guess with the false accept rate that is printed beside it; never use it alone
+    to decide about people.
+    """
+    from tvseg.verification.compare import compare_pictures
+
+    click.echo(str(compare_pictures(left, right, model, threshold=threshold, device=device)))

@@ -29,9 +29,10 @@ from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import save_weights
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import load_network
-from tvseg.settings import run_name
+from tvseg.settings import ScheduleSettings, run_name
+from tvseg.training import fit
 from tvseg.training.data import read_everything
-from tvseg.training.fit import Numerics, check_loss, make_optimizer, make_schedule, make_trainer
+from tvseg.training.fit import Numerics
 
 DRAWN_FRAMING = 2.0
 """Side of a region of interest over the disc's diameter, of networks trained on phantoms."""
@@ -41,7 +42,7 @@ _CALIBRATION_SEED = 2**16  # added to the training's
 
 @dataclass(frozen=True)
 class LocalizerPlan:
-    """How long and on what a localiser trains.
+    """How long and on what a localizer trains.
 
     Attributes:
         steps: Steps of the optimiser.
@@ -72,7 +73,7 @@ def train_localizer(
     device: str | None = None,
     plan: LocalizerPlan = LocalizerPlan(),
 ) -> LocalizerCard:
-    """Train a localiser and put it into the run that it serves.
+    """Train a localizer and put it into the run that it serves.
 
     It sees photographs composed of the source centres' regions of interest and drawn retinas. Its
     encoder is the run's own and stays as it is: it has learnt what discs look like, and cannot
@@ -88,7 +89,7 @@ def train_localizer(
         plan: How long and on what.
 
     Returns:
-        The card of the localiser.
+        The card of the localizer.
 
     Raises:
         ValueError: No such run, or other data than it was trained on.
@@ -204,24 +205,21 @@ def share_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def _fit(
-    network: nn.Module,
-    batches: "DataLoader[dict[str, object]]",
-    *,
-    numerics: Numerics,
-    plan: LocalizerPlan,
+    network: nn.Module, batches: "DataLoader[fit.Batch]", *, numerics: Numerics, plan: LocalizerPlan
 ) -> None:
-    optimizer = make_optimizer(network, plan.learning_rate)
-    trainer = make_trainer(
+    optimizer = fit.make_optimizer(network, plan.learning_rate)
+    rate = fit.drop_once(ScheduleSettings(epochs=1, steps_per_epoch=plan.steps))
+    trainer = fit.make_trainer(
         network,
         batches,
         loss=share_loss,
         optimizer=optimizer,
-        schedule=make_schedule(optimizer, steps=plan.steps, drop_at=0.75, drop_factor=0.2),
+        schedule=fit.make_schedule(optimizer, rate),
         numerics=numerics,
         epochs=1,
         steps_per_epoch=plan.steps,
     )
-    trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, check_loss)
+    trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, fit.check_loss)
     with tqdm(total=plan.steps, desc="localizer") as bar:
         trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: bar.update())
         trainer.run()

@@ -18,7 +18,7 @@ from tvseg.config import dump_settings, read_settings
 from tvseg.errors import UserError
 from tvseg.files import write_json, write_text
 from tvseg.runs.record import RunRecord
-from tvseg.settings import SegmentationSettings, run_name
+from tvseg.settings import RunSettings, SegmentationSettings, run_name
 
 _log = logging.getLogger("tvseg")
 
@@ -47,9 +47,15 @@ class RunInfo(BaseModel):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """``<runs>/<name>-holdout-<letter>-seed<k>`` and the files in it."""
+    """``<runs>/<name>-holdout-<letter>-seed<k>`` and the files in it.
+
+    Args:
+        path: The folder.
+        model: Class of the settings in it; one for each task.
+    """
 
     path: Path
+    model: type[RunSettings] = SegmentationSettings
 
     @staticmethod
     def of(runs: Path, settings: SegmentationSettings, holdout: str) -> "RunFolder":
@@ -109,15 +115,13 @@ class RunFolder:
 
     @cached_property
     def _settings(self) -> SegmentationSettings:
-        return read_settings(self.path / "config.yaml")
+        return read_settings(self.path / "config.yaml", SegmentationSettings)
 
     def is_finished(self) -> bool:
         """Return whether training came to its end."""
         return bool(self.info().get("finished"))
 
-    def check_free(
-        self, settings: SegmentationSettings, *, resume: bool, overwrite: bool = False
-    ) -> None:
+    def check_free(self, settings: RunSettings, *, resume: bool, overwrite: bool = False) -> None:
         """Check that a training may write here, before anything costly is done.
 
         Args:
@@ -136,7 +140,7 @@ class RunFolder:
             return
         if overwrite:
             return
-        if _identity(read_settings(self.path / "config.yaml")) != _identity(settings):
+        if _identity(read_settings(self.path / "config.yaml", self.model)) != _identity(settings):
             raise UserError(
                 f"{self.path} holds a run with other settings (see its config.yaml); give this one "
                 "another name with name=NAME, or replace the older one with --overwrite"
@@ -189,9 +193,7 @@ class RunFolder:
             _log.removeHandler(handler)
             handler.close()
 
-    def begin(
-        self, settings: SegmentationSettings, splits: Mapping[str, list[str]], **info: Any
-    ) -> None:
+    def begin(self, settings: RunSettings, splits: Mapping[str, list[str]], **info: Any) -> None:
         """Write what is known before the first step: settings, every case by id, ``run.json``."""
         write_text(self.path / "config.yaml", dump_settings(settings))
         write_json(self.path / "splits.json", dict(splits))
@@ -228,7 +230,7 @@ class RunFolder:
             return list(csv.DictReader(file))
 
 
-def _identity(settings: SegmentationSettings) -> dict[str, Any]:
+def _identity(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that decide results; the precision is compared as it was resolved."""
     return settings.model_dump(
         exclude={"data": True, "precision": True, "train": {"log_affinity", "workers"}}

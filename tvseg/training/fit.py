@@ -17,6 +17,7 @@ from tvseg.device import autocast
 from tvseg.errors import UserError
 from tvseg.models.operators.dynamic_conv import set_temperature
 from tvseg.ops import shared_weights
+from tvseg.settings import ScheduleSettings
 
 THRESHOLD = 0.5  # on probabilities, when epochs are compared
 
@@ -25,6 +26,10 @@ Batch = dict[str, Any]
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Outputs of the network in float32 and the labels of a batch -> a 0-d tensor."""
+
+
+Rate = Callable[[int], float]
+"""Number of a step, from 0 -> its learning rate over that of the first step."""
 
 
 class TrainingDiverged(UserError):  # noqa: N818  (a state of the training, and reads as one)
@@ -73,30 +78,23 @@ def make_optimizer(network: nn.Module, learning_rate: float) -> torch.optim.Opti
     return torch.optim.Adam(network.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=fused)
 
 
-def make_schedule(
-    optimizer: torch.optim.Optimizer,
-    *,
-    steps: int,
-    drop_at: float,
-    drop_factor: float,
-    first_step: int = 0,
-) -> LambdaLR:
-    """Return one drop of the learning rate, by ``drop_factor``, after the share ``drop_at``.
+def drop_once(plan: ScheduleSettings) -> Rate:
+    """Return a rate that drops once, by ``drop_factor``, after the share ``drop_at`` of steps."""
+    first = plan.drop_at * plan.epochs * plan.steps_per_epoch
+    return lambda step: plan.drop_factor if step >= first else 1.0
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, rate: Rate, *, first_step: int = 0) -> LambdaLR:
+    """Return the schedule of a learning rate.
 
     Args:
         optimizer: With the learning rate of the first step.
-        steps: Of the whole training.
-        drop_at: Share of the steps after which the rate drops.
-        drop_factor: Rate after the drop over that before it.
+        rate: Of each step.
         first_step: Step to begin with, counted from 0.
     """
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
-    return LambdaLR(
-        optimizer,
-        lambda step: drop_factor if step >= drop_at * steps else 1.0,
-        last_epoch=first_step - 1,
-    )
+    return LambdaLR(optimizer, rate, last_epoch=first_step - 1)
 
 
 def make_trainer(

@@ -26,9 +26,9 @@ from tvseg.training.fit import (
     Batch,
     Loss,
     Numerics,
+    Rate,
     TrainingDiverged,
     check_loss,
-    make_optimizer,
     make_schedule,
     make_trainer,
 )
@@ -66,13 +66,16 @@ class TrainingLoop:
     Args:
         run: The folder to write, locked.
         network: On the device.
-        plan: Epochs, steps and learning rate.
+        plan: Epochs and steps.
         loss: Of outputs and labels.
+        optimizer: Of the network's parameters.
+        rate: Learning rate of each step over that of the first one.
         numerics: Device, autocast type, normalisation.
         make_loader: Number of the first step, from 0 -> batches of the rest of the training.
         validator: Computes the key metric and others of the network; its best epoch is kept.
         card: Of checkpoints, but for ``epoch`` and ``chosen``, which are those of the last epoch.
         chosen: How the best epoch is chosen, in words.
+        before_step: Called with the number of each step, from 0, before it.
     """
 
     def __init__(
@@ -82,16 +85,19 @@ class TrainingLoop:
         *,
         plan: ScheduleSettings,
         loss: Loss,
+        optimizer: torch.optim.Optimizer,
+        rate: Rate,
         numerics: Numerics,
         make_loader: Callable[[int], Iterable[Batch]],
         validator: SupervisedEvaluator,
         card: Card,
         chosen: str,
+        before_step: Callable[[int], None] = lambda step: None,
     ) -> None:
         self.run, self.network, self.plan, self.loss = run, network, plan, loss
+        self.optimizer, self.rate, self.before_step = optimizer, rate, before_step
         self.numerics, self.make_loader, self.validator = numerics, make_loader, validator
         self.card, self.chosen = card, chosen
-        self.optimizer = make_optimizer(network, plan.learning_rate)
         self.steps = plan.epochs * plan.steps_per_epoch
         self.losses: list[torch.Tensor] = []  # of the epoch
         self.seconds = 0.0  # of the epoch, before this process took it up
@@ -126,20 +132,14 @@ class TrainingLoop:
             finished=now(),
             train_seconds=sum(float(row["seconds"]) for row in self.run.read_metrics()),
             best_epoch=self.validator.state.best_metric_epoch,
-            best_dice=self.validator.state.best_metric,
+            **{f"best_{self.validator.state.key_metric_name}": self.validator.state.best_metric},
             chosen=self.chosen,
         )
         self.run.previous.unlink(missing_ok=True)
 
     def _make_trainer(self, first_step: int) -> SupervisedTrainer:
         plan = self.plan
-        schedule = make_schedule(
-            self.optimizer,
-            steps=self.steps,
-            drop_at=plan.drop_at,
-            drop_factor=plan.drop_factor,
-            first_step=first_step,
-        )
+        schedule = make_schedule(self.optimizer, self.rate, first_step=first_step)
         trainer = make_trainer(
             self.network,
             self.make_loader(first_step),
@@ -154,6 +154,9 @@ class TrainingLoop:
         trainer.state.iteration = first_step
         trainer.state.epoch = first_step // plan.steps_per_epoch
         trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        trainer.add_event_handler(
+            Events.ITERATION_STARTED, lambda engine: self.before_step(engine.state.iteration - 1)
+        )
         trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, self._check_loss)
         ValidationHandler(1, self.validator).attach(trainer)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)  # after the validation
@@ -247,11 +250,11 @@ class TrainingLoop:
     def _log_epoch(self, row: Mapping[str, Any], images: int) -> None:
         epochs, seconds = self.plan.epochs, max(row["seconds"], 0.01)
         _log.info(
-            "epoch %d/%d: loss %.4f, Dice %.1f (best %.1f of epoch %d), %.1f images/s, "
-            "%.1f min left",
+            "epoch %d/%d: loss %.4f, %s %.1f (best %.1f of epoch %d), %.1f images/s, %.1f min left",
             row["epoch"],
             epochs,
             row["loss"],
+            self.validator.state.key_metric_name,
             100 * float(row[self.validator.state.key_metric_name]),
             100 * self.validator.state.best_metric,
             self.validator.state.best_metric_epoch,
@@ -269,7 +272,7 @@ class TrainingLoop:
             step=step,
             losses=[loss.item() for loss in self.losses],
             seconds=self.seconds + time.monotonic() - self.started,
-            best_dice=float(self.validator.state.best_metric),
+            best_score=float(self.validator.state.best_metric),
             best_epoch=int(self.validator.state.best_metric_epoch),
         )
         card = self.card.model_copy(update={"epoch": step // self.plan.steps_per_epoch})
@@ -284,6 +287,6 @@ class TrainingLoop:
         device = self.numerics.device
         self.losses = [torch.tensor(loss, device=device) for loss in progress.losses]
         self.seconds = progress.seconds
-        self.validator.state.best_metric = progress.best_dice
+        self.validator.state.best_metric = progress.best_score
         self.validator.state.best_metric_epoch = progress.best_epoch
         return progress.step

@@ -16,6 +16,7 @@ from tvseg.errors import UserError
 from tvseg.runs.cards import read_card
 from tvseg.runs.checkpoint import Task, check_weights, load_training
 from tvseg.runs.folder import RunFolder
+from tvseg.runs.provenance import now
 
 _log = logging.getLogger("tvseg")
 
@@ -52,6 +53,25 @@ def read_last(run: RunFolder, task: Task[Any, Any]) -> Kept | None:
     return None
 
 
+def take_up(run: RunFolder, task: Task[Any, Any], **same: Any) -> Kept | None:
+    """Return the checkpoint that a training continues from, ``None`` where it begins.
+
+    Args:
+        run: The folder, locked.
+        task: Of the run.
+        same: Keys of ``run.json`` that must be as at the beginning.
+
+    Raises:
+        UserError: There are only damaged checkpoints, or the circumstances have changed.
+    """
+    kept = read_last(run, task)
+    if kept:
+        run.continue_with(started=now(), **same)
+        if kept.path == run.previous:  # the last one is gone or damaged, and must not replace it
+            run.previous.replace(run.last)
+    return kept
+
+
 class Progress(BaseModel):
     """How far a training is.
 
@@ -59,7 +79,7 @@ class Progress(BaseModel):
         step: Steps done.
         losses: Of the steps of the epoch, where it is not finished.
         seconds: Of the epoch.
-        best_dice: Of the best epoch.
+        best_score: Of the best epoch.
         best_epoch: Counted from 1; -1 before the first one ends.
     """
 
@@ -68,7 +88,7 @@ class Progress(BaseModel):
     step: int = Field(ge=0)
     losses: list[float] = []
     seconds: float = 0.0
-    best_dice: float
+    best_score: float
     best_epoch: int
 
 
@@ -115,7 +135,7 @@ def restore(
     with _part("progress", path):
         tree = content.get("progress") or {
             "step": kept.epoch * steps_per_epoch,
-            "best_dice": content["best_dice"],
+            "best_score": content["best_dice"],
             "best_epoch": content["best_epoch"],
         }
     return check_tree(Progress, tree, f"{path}: part progress")
@@ -126,7 +146,10 @@ def _restore_moments(optimizer: torch.optim.Optimizer, moments: Mapping[int, Any
     for number, kept in moments.items():
         shapes = {name: value.shape for name, value in kept.items()}
         shape = parameters[number].shape
-        if shapes != {"step": torch.Size(), "exp_avg": shape, "exp_avg_sq": shape}:
+        if shapes not in (
+            {"step": torch.Size(), "exp_avg": shape, "exp_avg_sq": shape},  # Adam
+            {"momentum_buffer": shape},  # SGD
+        ):
             raise ValueError(f"moments of parameter {number} have shapes {shapes}")
         if not all(value.is_floating_point() and value.isfinite().all() for value in kept.values()):
             raise ValueError(f"moments of parameter {number} are not finite numbers")

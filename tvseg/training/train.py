@@ -19,13 +19,13 @@ from tvseg.files import remove_temporaries
 from tvseg.runs.affinity import affinity_maps
 from tvseg.runs.cards import SegmentationCard, read_card
 from tvseg.runs.folder import RunFolder
-from tvseg.runs.provenance import now, provenance
+from tvseg.runs.provenance import provenance
 from tvseg.runs.segmentation import SEGMENTATION, network_of, normalisation_of, start_from
 from tvseg.settings import SegmentationSettings
 from tvseg.training.data import Data, images_per_step, make_loader, read_data
-from tvseg.training.fit import Numerics, make_validator
+from tvseg.training.fit import Numerics, drop_once, make_optimizer, make_validator
 from tvseg.training.loop import TrainingLoop
-from tvseg.training.state import read_last
+from tvseg.training.state import take_up
 
 segmentation_loss = nn.functional.binary_cross_entropy_with_logits
 """Binary cross entropy on logits, over all structures."""
@@ -113,16 +113,14 @@ def _train(
 ) -> None:
     """Fit the network and write the run, from the newest checkpoint in it."""
     same = {"fingerprint": data.fingerprint, "precision": numerics.precision}
-    kept = read_last(run, SEGMENTATION)
+    kept = take_up(run, SEGMENTATION, **same)
     if kept:
         before = read_card(SegmentationCard, kept.content["card"], kept.path)
         numerics = replace(numerics, normalisation=before.normalisation)
-        run.continue_with(started=now(), **same)
-        if kept.path == run.previous:  # the last one is gone or damaged, and must not replace it
-            run.previous.replace(run.last)
     else:
         about |= {"holdout": holdout, "seed": settings.seed}
         run.begin(settings, data.fold.names(), **about, **same)
+    plan = settings.train
     card = SegmentationCard(
         settings=settings,
         holdout=holdout,
@@ -141,8 +139,10 @@ def _train(
         TrainingLoop(
             run,
             network,
-            plan=settings.train,
+            plan=plan,
             loss=segmentation_loss,
+            optimizer=make_optimizer(network, plan.learning_rate),
+            rate=drop_once(plan),
             numerics=numerics,
             make_loader=lambda step: make_loader(
                 data, settings, first_step=step, pin_memory=numerics.pins_memory

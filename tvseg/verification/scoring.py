@@ -94,7 +94,7 @@ def honest(left: np.ndarray, right: np.ndarray, same: np.ndarray, fold: np.ndarr
     Returns:
         Accuracy by fold; of equally good thresholds the middle of the widest gap is taken.
     """
-    return _over_folds(squared_distances(left, right), same, fold, _best_gap)
+    return _over_folds(squared_distances(left, right), same, fold, best_threshold)
 
 
 def insightface(
@@ -209,7 +209,7 @@ def _accuracies(distances: np.ndarray, same: np.ndarray, thresholds: np.ndarray)
     return right
 
 
-def _best_gap(distances: np.ndarray, same: np.ndarray) -> float:
+def best_threshold(distances: np.ndarray, same: np.ndarray) -> float:
     """Return the middle of the widest interval of thresholds of the best accuracy."""
     edges = np.concatenate([[0.0], np.unique(distances), [4.0]])
     middles = (edges[1:] + edges[:-1]) / 2

@@ -1,0 +1,204 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import SHARED
+from tvseg.config import load_settings
+from tvseg.errors import UserError
+from tvseg.runs.folder import RunFolder
+from tvseg.verification.batches import EpochBatches, FaceSet
+from tvseg.verification.compare import compare_pictures
+from tvseg.verification.data import Faces, read_pair_set
+from tvseg.verification.evaluate import FaceEmbedder, evaluate_faces
+from tvseg.verification.network import FaceNetwork, load_face_network
+from tvseg.verification.scoring import squared_distances
+from tvseg.verification.settings import FaceSettings
+from tvseg.verification.synth import write_face_root
+from tvseg.verification.tables import score_tables
+from tvseg.verification.train import train_faces
+
+TINY = [
+    "image_size=32", "embedding=16", "precision=fp32", "train.batch=6", "train.epochs=2",
+    "train.drop_epochs=[1]", "train.margin_warmup=1",
+]  # fmt: skip
+
+
+def settings(*more: str) -> FaceSettings:
+    return load_settings(None, [*TINY, *more], FaceSettings)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("faces") / "root"
+    write_face_root(root, people=5, pictures=4, unseen=20)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return train_faces(settings(), root=root, runs=tmp_path_factory.mktemp("runs"))
+
+
+def test_a_run_folder_is_finished(run: RunFolder) -> None:
+    info = run.info()
+    assert run.path.name == "mobilenet_v2_x0_1-depthwise-seed0"
+    assert info["finished"]
+    assert 0 <= info["best_accuracy"] <= 1
+    assert info["chosen"] == "selected on validation pairs"
+    rows = run.read_metrics()
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[1]["learning_rate"]) == pytest.approx(0.01)
+    network, card = load_face_network(run.best)
+    assert (card.task, card.people) == ("verification", 5)
+    assert card.epoch == info["best_epoch"]
+    assert network.margin_loss.W.shape == (16, 5)
+
+
+def test_a_resumed_run_is_the_same_bit_for_bit(
+    root: Path, run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tvseg.training.loop import TrainingLoop
+
+    whole = TrainingLoop._log_epoch
+
+    def stop(self: TrainingLoop, row: dict[str, object], images: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, "_log_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_faces(settings(), root=root, runs=tmp_path)
+    assert TrainingLoop._log_epoch is whole
+    resumed = train_faces(settings(), root=root, runs=tmp_path, resume=True)
+    one, two = (torch.load(r.last, weights_only=True)["network"] for r in (run, resumed))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_other_settings_need_another_name(root: Path, run: RunFolder) -> None:
+    with pytest.raises(UserError, match="holds a run with other settings"):
+        train_faces(settings("margin=0.2"), root=root, runs=run.path.parent)
+
+
+def test_scores_of_a_run(root: Path, run: RunFolder) -> None:
+    pairs = read_pair_set(root / "pairs_test.csv", side_px=32)
+    rows = evaluate_faces([run.path], [pairs], protocol="honest")
+    assert rows["accuracy"].between(0, 100).all()
+    assert (run.path / "eval" / "honest" / "scores.json").is_file()
+    table = (run.path / "eval" / "honest" / "pairs_test.csv").read_text().splitlines()
+    assert len(table) == 1 + len(pairs.same)
+    flipped = evaluate_faces([run.path], [pairs], protocol="insightface")
+    assert flipped["accuracy"].iloc[0] != rows["accuracy"].iloc[0] or (
+        flipped["auc"].iloc[0] != rows["auc"].iloc[0]
+    )
+    other = rows.assign(seed=1, run="other", accuracy=rows["accuracy"] + 2)
+    import pandas as pd
+
+    first, second = score_tables(pd.concat([rows, other]), protocol="paper")
+    assert "leaks" in first.caption
+    assert "± 1.41 (2 seeds)" in second.rows[0][3].text
+
+
+def test_embeddings_do_not_depend_on_the_batch(root: Path, run: RunFolder) -> None:
+    embedder = FaceEmbedder(run.path)
+    pixels = read_pair_set(root / "pairs_test.csv", side_px=32).pixels[:5]
+    alone = np.concatenate([embedder(pixels[k : k + 1]) for k in range(5)])
+    assert cosines(embedder(pixels), alone).min() > 0.9999
+    mirrored = embedder(np.ascontiguousarray(pixels[:, :, ::-1]), flip=True)
+    assert cosines(embedder(pixels, flip=True), mirrored).min() > 0.9999
+    assert cosines(embedder(pixels), mirrored).min() < 0.9999
+
+
+def cosines(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    return 1 - squared_distances(one, two) / 2
+
+
+def test_two_pictures_are_compared(root: Path, run: RunFolder) -> None:
+    picture = next((root / "eval").glob("*/*_0001.png"))
+    found = compare_pictures(picture, picture, run.path)
+    assert found.similarity == pytest.approx(1)
+    assert str(found).startswith("same: similarity 1.000")
+    strict = compare_pictures(picture, picture, run.path, threshold=0.0)
+    assert strict.threshold == 1
+    assert 0 <= found.false_accepts <= 1
+
+
+def test_a_validation_set_that_leaks_is_refused(root: Path, tmp_path: Path) -> None:
+    import shutil
+
+    leaking = tmp_path / "root"
+    shutil.copytree(root, leaking)
+    person = sorted((leaking / "eval").iterdir())[0]
+    shutil.copytree(person, leaking / "train" / person.name)
+    with pytest.raises(UserError, match=r"must share neither people nor pictures.*4 pictures"):
+        train_faces(settings(), root=leaking, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("operator=tvcon", "operator must be one of depthwise, tvconv"),
+        ("validation=nothing", r"validation must name a set of pairs below .*pairs_test"),
+        ("train.batch=99", "fewer than one batch"),
+        ("train.batchs=9", "unknown key 'train.batchs', did you mean 'train.batch'"),
+        ("train.micro_batches=4", "micro_batches must divide batch"),
+    ],
+)
+def test_wrong_settings_are_refused(more: str, message: str, root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        train_faces(settings(more), root=root, runs=tmp_path / "runs")
+
+
+def test_tvconv_learns_affinity_maps(root: Path, tmp_path: Path) -> None:
+    run = train_faces(
+        settings("operator=tvconv", "train.log_affinity=true", "train.epochs=1"),
+        root=root, runs=tmp_path,
+    )  # fmt: skip
+    from tvseg.runs.affinity import read_course
+
+    course = read_course(run.affinity)
+    assert course.epochs.tolist() == [0, 1]
+    assert len(course.maps) == 17
+    assert any(not np.array_equal(maps[0], maps[1]) for maps in course.maps.values())
+
+
+def test_every_picture_comes_once_an_epoch() -> None:
+    batches = list(EpochBatches(10, batch=3, epochs=2, seed=1))
+    assert [len(batch) for batch in batches] == [3] * 6
+    first, second = ({index for b in part for _, index in b} for part in (batches[:3], batches[3:]))
+    assert len(first) == len(second) == 9
+    assert list(EpochBatches(10, batch=3, epochs=2, seed=1, first_step=4)) == batches[4:]
+    assert list(EpochBatches(10, batch=3, epochs=2, seed=2)) != batches
+
+
+def test_mirroring_depends_on_seed_epoch_and_picture_alone() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3)).astype(np.uint8)
+    faces = Faces(tuple(map(str, range(40))), pixels, np.zeros(40, int), ("a",))
+    mirrored = [
+        [not np.array_equal(FaceSet(faces, seed=s, flip=True)[e, k]["image"].permute(1, 2, 0),
+                            pixels[k]) for k in range(40)]
+        for s, e in ((0, 0), (0, 0), (0, 1), (1, 0))
+    ]  # fmt: skip
+    assert mirrored[0] == mirrored[1]
+    assert mirrored[0] not in mirrored[2:]
+    assert 8 < sum(mirrored[0]) < 32
+    still = FaceSet(faces, seed=0, flip=False)[0, 3]["image"].permute(1, 2, 0)
+    assert np.array_equal(still, pixels[3])
+
+
+def test_am_softmax_of_the_original_code() -> None:
+    path = SHARED / "oracles" / "am_softmax.npz"
+    if not path.is_file():
+        pytest.skip(f"needs the numbers of the original code in {path}")
+    oracle = np.load(path)
+    network = FaceNetwork(settings(), 7).double()
+    network.margin_loss.W.data = torch.from_numpy(oracle["logits/param/head.weight"])
+    network.margin_loss.scale = 32.0
+    features = torch.from_numpy(oracle["logits/in/feats"]).requires_grad_()
+    loss = network.loss(features, torch.from_numpy(oracle["logits/in/labels"]))
+    loss.backward()
+    assert loss.item() == pytest.approx(float(oracle["loss"]), abs=1e-12)
+    np.testing.assert_allclose(features.grad, oracle["loss_grad_feats"], atol=1e-12)
+    np.testing.assert_allclose(network.margin_loss.W.grad, oracle["loss_grad_weight"], atol=1e-12)

@@ -1,0 +1,74 @@
+"""Two pictures compared: the same person or not, and how often that is wrong."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tvseg.errors import UserError
+from tvseg.verification.data import decode, fitted
+from tvseg.verification.evaluate import VALIDATION_FILE, FaceEmbedder
+from tvseg.verification.scoring import best_threshold, unit
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two pictures compared.
+
+    Attributes:
+        similarity: Cosine of the embeddings, -1 to 1.
+        threshold: Similarity from which pictures count as one person.
+        false_accepts: Share of the validation pairs of two people at or above the threshold.
+    """
+
+    similarity: float
+    threshold: float
+    false_accepts: float
+
+    def __str__(self) -> str:
+        answer = "same" if self.similarity >= self.threshold else "different"
+        return (
+            f"{answer}: similarity {self.similarity:.3f}, threshold {self.threshold:.3f}, false "
+            f"accept rate {100 * self.false_accepts:.2f} % on the validation pairs"
+        )
+
+
+def compare_pictures(
+    left: Path,
+    right: Path,
+    model: Path,
+    *,
+    threshold: float | None = None,
+    device: str | None = None,
+) -> Comparison:
+    """Compare two pictures of aligned faces.
+
+    Args:
+        left: A picture file.
+        right: Another one.
+        model: A run folder of 'tvseg faces train'.
+        threshold: Squared distance of unit embeddings; by default that of the validation pairs.
+        device: Name of a torch device; ``None`` chooses.
+
+    Raises:
+        UserError: A picture is damaged, or the run has no validation distances.
+    """
+    embedder = FaceEmbedder(model, device=device)
+    pictures = [fitted(decode(path.read_bytes()), embedder.side_px) for path in (left, right)]
+    one, other = unit(embedder(np.stack(pictures)))
+    known = _validation_distances(model)
+    if threshold is None:
+        threshold = best_threshold(
+            known["squared_distance"].to_numpy(), known["same"].to_numpy() == 1
+        )
+    different = known["squared_distance"][known["same"] == 0]
+    return Comparison(float(one @ other), 1 - threshold / 2, float((different <= threshold).mean()))
+
+
+def _validation_distances(model: Path) -> pd.DataFrame:
+    run = model if model.is_dir() else model.parent.parent
+    path = run / VALIDATION_FILE
+    if not path.is_file():
+        raise UserError(f"{run} must hold {VALIDATION_FILE}, which 'tvseg faces train' writes")
+    return pd.read_csv(path)
