@@ -82,7 +82,6 @@ class FaceCard(Card):
 
 
 VERIFICATION = Task(
-    "verification",
     FaceCard,
     lambda card: FaceNetwork(card.settings, card.people),
     "tvseg faces train",
