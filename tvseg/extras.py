@@ -15,6 +15,7 @@ EXTRAS = {
     "submitit": "slurm",
     "onnx": "onnx",
     "onnxscript": "onnx",
+    "onnxruntime": "onnx",
 }
 
 

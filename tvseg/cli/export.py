@@ -8,41 +8,58 @@ from tvseg.errors import UsageError, UserError
 
 
 @click.command()
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("run", required=False, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--to",
     "target",
-    type=click.Choice(["hub"]),
+    type=click.Choice(["hub", "onnx"]),
     required=True,
-    help="hub: a folder for the Hugging Face hub, with a model card.",
+    help="hub: a folder for the Hugging Face hub, with a model card; onnx: graphs for ONNX "
+    "Runtime, and for tvseg predict without torch.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @click.option(
     "--licence",
-    default="other",
-    show_default=True,
-    help="Licence of the weights as the hub names it, such as cc-by-4.0; they derive from the "
-    "training photographs, whose terms count.",
+    help="Licence of the weights as the hub names it, such as cc-by-4.0 (default: other); they "
+    "derive from the training photographs, whose terms count.",
 )
 @click.option(
     "--push", "repository", help="Upload to this repository of the hub, ORGANISATION/NAME."
 )
-def export(run: Path, target: str, out: Path, licence: str, repository: str | None) -> None:
-    """Write the network of RUN, a finished run folder, for other programs."""
+def export(
+    run: Path | None, target: str, out: Path, licence: str | None, repository: str | None
+) -> None:
+    """Write the network of RUN, a finished run folder, for other programs.
+
+    With --to onnx, RUN may be a checkpoint file, and is by default the starter weights.
+    """
+    if target == "hub" and (run is None or not run.is_dir()):
+        raise UsageError("--to hub needs RUN, a finished run folder")
+    if licence is not None and target != "hub":
+        raise UsageError(f"--licence belongs to --to hub, not to --to {target}")
     if repository is not None and target != "hub":
         raise UsageError(f"--push belongs to --to hub, not to --to {target}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} must be a new or an empty folder")
     from tvseg.files import temporary_folder
-    from tvseg.integrations.hub import export_hub, push
-    from tvseg.runs.folder import RunFolder
 
     out.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(out.parent, "export") as folder:
-        export_hub(RunFolder(run), folder, licence=licence, source=repository or str(out))
+        if target == "onnx":
+            from tvseg.integrations.onnx import export_onnx
+
+            export_onnx(run, folder)
+        elif run is not None:
+            from tvseg.integrations.hub import export_hub
+            from tvseg.runs.folder import RunFolder
+
+            source = repository or str(out)
+            export_hub(RunFolder(run), folder, licence=licence or "other", source=source)
         if out.exists():
             out.rmdir()
         folder.rename(out)
     click.echo(f"Wrote {out}")
     if repository is not None:
+        from tvseg.integrations.hub import push
+
         click.echo(f"Pushed to {push(out, repository)}")

@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -14,6 +13,7 @@ import tvseg
 from tvseg.errors import UserError
 from tvseg.inference.input.find import Photograph
 from tvseg.inference.input.read import Pixels, read_photograph
+from tvseg.inference.onnx_network import LOCALIZER, NETWORK, OnnxNetwork, load_onnx_localizer
 from tvseg.inference.pipeline import Ensemble, Pipeline, Segmentation
 from tvseg.inference.prediction import Prediction
 from tvseg.inference.regions import Locator, fixed_window, parse_window, whole_pictures
@@ -93,9 +93,9 @@ def load(
     """Load one model, or several whose probabilities are averaged.
 
     Args:
-        models: Run folders, checkpoint files, folders of ``tvseg export --to hub``, or ids of such
-            on the hub, which are fetched once; ``None`` for the starter weights, which come with
-            the package.
+        models: Run folders, checkpoint files, folders of ``tvseg export`` (those of ``--to onnx``
+            need no torch), or ids of such on the hub, which are fetched once; ``None`` for the
+            starter weights, which come with the package.
         device: Where to compute: cuda, mps or cpu; ``None`` chooses.
         checkpoint: ``best`` or ``last`` of run folders.
         roi: Region of interest: ``auto``, found by the localizer of the first run that has one,
@@ -112,14 +112,12 @@ def load(
     files = [find_checkpoint(path, checkpoint) for path in paths]
     loaded = [_load_network(file, device) for file in files]
     ensemble = Ensemble([network for network, _ in loaded], mirror=tta)
-    localizer = _find_localizer(paths) if roi == "auto" else None
+    localizer = find_localizer(paths) if roi == "auto" else None
     locate: Locator = whole_pictures
     if given is not None:
         locate = fixed_window(given)
-    elif localizer == STARTER_LOCALIZER:
-        locate = Localizer.from_file(localizer, device).locate
     elif localizer is not None:
-        locate = Localizer.from_run(localizer.parent, device).locate
+        locate = load_localizer(localizer, device).locate
     about = {
         "models": [
             {
@@ -138,7 +136,7 @@ def load(
         "tta": tta,
         "device": str(loaded[0][0].device),
         "tvseg": tvseg.__version__,
-        "torch": version("torch"),
+        **{name: text for network, _ in loaded for name, text in network.engine.items()},
     }
     return Model(
         Pipeline(ensemble, locate),
@@ -149,15 +147,17 @@ def load(
 
 
 def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
-    """Return the checkpoint file of a run folder, or the file itself.
+    """Return the file of a run folder's or an exported folder's network, or the file itself.
 
     Args:
-        model: A run folder, or a checkpoint file.
+        model: A run folder, a folder of ``tvseg export --to onnx``, or a file of weights.
         checkpoint: ``best`` or ``last`` of a run folder.
 
     Raises:
         UserError: There is no such file.
     """
+    if (model / NETWORK).is_file():
+        return model / NETWORK
     if model.is_dir():
         run, exported = RunFolder(model), model / WEIGHTS
         if checkpoint == "best" and exported.is_file():
@@ -171,19 +171,35 @@ def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
     return model
 
 
-def _load_network(file: Path, device: str | None) -> tuple["TorchNetwork", "SegmentationCard"]:
+def _load_network(
+    file: Path, device: str | None
+) -> tuple["TorchNetwork | OnnxNetwork", "SegmentationCard"]:
+    if file.suffix == ".onnx":
+        exported = OnnxNetwork(file, device)
+        return exported, exported.card
     from tvseg.inference.torch_network import TorchNetwork
 
     return TorchNetwork.from_checkpoint(file, device)
 
 
-def _find_localizer(models: Sequence[Path]) -> Path | None:
+def find_localizer(models: Sequence[Path]) -> Path | None:
+    """Return the file of the first localizer in run folders and exported folders, if any."""
     files = [
-        RunFolder(model).localizer if model.is_dir() else STARTER_LOCALIZER
+        file
         for model in models
-        if model.is_dir() or model == STARTER
+        for file in ((RunFolder(model).localizer, model / LOCALIZER) if model.is_dir() else ())
     ]
+    files += [STARTER_LOCALIZER] * (STARTER in models)
     return next((file for file in files if file.is_file()), None)
+
+
+def load_localizer(file: Path, device: str | None) -> Localizer:
+    """Load the localizer of a run folder, of an exported folder, or of the starter weights."""
+    if file.suffix == ".onnx":
+        return load_onnx_localizer(file, device)
+    if file == STARTER_LOCALIZER:
+        return Localizer.from_file(file, device)
+    return Localizer.from_run(file.parent, device)
 
 
 def _sha256(path: Path) -> str:

@@ -1,5 +1,6 @@
 """A network of a checkpoint, run by torch; nothing else in this folder imports torch."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 from torch import nn
@@ -38,6 +39,7 @@ class TorchNetwork(ArrayNetwork):
         super().__init__(network, normalisation=normalisation, device=choose_device(device))
         self.image_size = image_size
         self.encoding = encoding
+        self.engine = {"torch": version("torch")}
 
     @staticmethod
     def from_checkpoint(

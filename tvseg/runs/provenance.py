@@ -17,6 +17,7 @@ PACKAGES = (
     "albumentations",
     "numba",
     "numpy",
+    "onnxruntime",
     "pytorch-ignite",
     "safetensors",
     "scipy",
