@@ -10,6 +10,7 @@ EXTRAS = {
     "matplotlib": "report",
     "jinja2": "report",
     "pydicom": "dicom",
+    "highdicom": "dicom",
     "pytorch_metric_learning": "faces",
     "ray": "ray",
     "submitit": "slurm",

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 @click.option(
     "--formats",
     default="overlay,mask",
-    help="Out of overlay, mask, nifti, geojson, labelme, refuge, uncertainty, coco.",
+    help="Out of overlay, mask, nifti, geojson, labelme, refuge, uncertainty, probability, "
+    "dicom-seg, coco.",
 )
 @click.option(
     "--roi",

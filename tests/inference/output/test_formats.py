@@ -12,9 +12,10 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from shapely.geometry import shape
 
-from tests.inference.drawn import draw_field, draw_prediction
+from tests.inference.drawn import draw_field, draw_prediction, make_pipeline
 from tvseg.data.geometry import Box
-from tvseg.inference.output.formats import FORMATS, check_formats
+from tvseg.inference.load import Model
+from tvseg.inference.output.formats import FORMATS, check_formats, files_of
 from tvseg.inference.output.formats.overlay import COLOURS, draw_overlay
 from tvseg.inference.output.formats.polygons import coco_annotations
 from tvseg.inference.pipeline import Segmentation
@@ -114,6 +115,24 @@ def test_uncertainty_is_bright_where_views_differ() -> None:
         assert axis.min() == pytest.approx(first + 8 * scale, abs=1)
         assert axis.max() + 1 == pytest.approx(first + 16 * scale, abs=1)
     assert shown.max() == 255
+
+
+def test_probabilities_are_a_picture_of_16_bits_a_structure(tmp_path: Path) -> None:
+    prediction = Model(make_pipeline())(draw_field(120, 60, 50, 20))
+    files = prediction.save(tmp_path, formats=["probability"])
+    name = f"{prediction.photograph.id}.png"
+    assert files == [tmp_path / "probability" / part / name for part in ("cup", "disc")]
+    for file, chance in zip(files, prediction.probabilities.values(), strict=True):
+        values = np.array(Image.open(file)).astype(float)
+        assert values.max() > 255
+        np.testing.assert_allclose(values / 65535, chance, atol=1e-5)
+
+
+def test_names_of_structures_make_no_folders_elsewhere() -> None:
+    for path in files_of("a", "probability", ["..", "x/../../y", "."]):
+        assert path.parts[0] == "probability"
+        assert len(path.parts) == 3
+        assert not {"..", "."} & set(path.parts)
 
 
 def test_an_outline_encloses_the_masks_area() -> None:

@@ -15,7 +15,7 @@ from tvseg.csv_files import write_csv
 from tvseg.errors import UserError
 from tvseg.files import open_atomically, read_json, remove_temporaries, write_bytes, write_json
 from tvseg.inference.input.find import Photograph
-from tvseg.inference.output.formats import COCO, file_of
+from tvseg.inference.output.formats import COCO, files_of
 from tvseg.inference.output.progress import FOLDER, BatchRecord, BatchRecords
 from tvseg.inference.prediction import Measurements
 
@@ -89,7 +89,8 @@ class OutputFolder:
         self.write_info(about=dict(about))
         for name in self.formats:
             if name != COCO:
-                (self.path / file_of("", name)).parent.mkdir(exist_ok=True)
+                for path in files_of("", name, self.structures):
+                    (self.path / path).parent.mkdir(parents=True, exist_ok=True)
 
     def info(self) -> dict[str, Any]:
         """Return what ``run.json`` holds, nothing when there is none."""
@@ -122,7 +123,8 @@ class OutputFolder:
         """Remove the files of a photograph."""
         for name in self.formats:
             if name != COCO:
-                (self.path / file_of(photograph.id, name)).unlink(missing_ok=True)
+                for path in files_of(photograph.id, name, self.structures):
+                    (self.path / path).unlink(missing_ok=True)
 
     def write_tables(self) -> Tally:
         """Make ``measurements.csv``, ``failures.csv`` and ``coco.json`` of all finished batches."""

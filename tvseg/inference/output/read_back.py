@@ -14,7 +14,7 @@ from tvseg.data.images import MAX_SIDE_PX, read_labels
 from tvseg.errors import UserError
 from tvseg.files import read_json
 from tvseg.inference.output.folder import FAILURE_COLUMNS, OutputFolder
-from tvseg.inference.output.formats import COCO, file_of
+from tvseg.inference.output.formats import COCO, files_of
 from tvseg.inference.placed_masks import PlacedMasks, sparse_outline
 
 TABLE_COLUMNS = ("id", "path", "width_px", "height_px", "roi_kind", "roi_confidence", "flags")
@@ -122,7 +122,7 @@ def _outlines_of(
         return lambda name: together.get(name, {})
 
     def outlines(name: str) -> dict[str, Polygons]:
-        file = path / file_of(name, source)
+        file = path / files_of(name, source)[0]
         if source == "mask":
             values = {int(value): names for value, names in about["encoding"].items()}
             return _trace(read_labels(file), MaskEncoding(values, about["structures"]))

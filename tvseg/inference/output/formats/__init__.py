@@ -3,9 +3,17 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from tvseg.errors import UserError
-from tvseg.inference.output.formats.labels import mask_png, nifti, uncertainty_png
+from tvseg.extras import require
+from tvseg.inference.output.formats.dicom_seg import dicom_seg
+from tvseg.inference.output.formats.labels import (
+    mask_png,
+    nifti,
+    probability_pngs,
+    uncertainty_png,
+)
 from tvseg.inference.output.formats.overlay import overlay_png
 from tvseg.inference.output.formats.polygons import geojson, labelme
 from tvseg.inference.output.formats.refuge import refuge_bmp
@@ -16,11 +24,22 @@ COCO = "coco"
 
 
 class Format(NamedTuple):
-    """A format of which each photograph leaves a file ``<folder>/<id><suffix>``."""
+    """A format of which each photograph leaves files.
+
+    Attributes:
+        folder: Of its files.
+        suffix: Of their names.
+        render: Makes ``<folder>/<id><suffix>``, or where it gives a list, a file per structure in
+            order: ``<folder>/<structure>/<id><suffix>``.
+        per_structure: Whether it gives a list.
+        needs: Optional packages that it uses.
+    """
 
     folder: str
     suffix: str
-    render: Callable[[Prediction], bytes]
+    render: Callable[[Prediction], bytes | list[bytes]]
+    per_structure: bool = False
+    needs: tuple[str, ...] = ()
 
 
 FORMATS = {
@@ -31,6 +50,8 @@ FORMATS = {
     "labelme": Format("labelme", ".json", labelme),
     "refuge": Format("refuge", ".bmp", refuge_bmp),
     "uncertainty": Format("uncertainty", ".png", uncertainty_png),
+    "probability": Format("probability", ".png", probability_pngs, per_structure=True),
+    "dicom-seg": Format("dicom-seg", ".dcm", dicom_seg, needs=("pydicom", "highdicom")),
 }
 
 
@@ -40,23 +61,30 @@ def render(prediction: Prediction, names: Sequence[str]) -> dict[Path, bytes]:
     Raises:
         UserError: A format cannot hold the prediction.
     """
-    return {
-        file_of(prediction.photograph.id, name): FORMATS[name].render(prediction)
-        for name in names
-        if name != COCO
-    }
+    rendered: dict[Path, bytes] = {}
+    for name in names:
+        if name != COCO:
+            made = FORMATS[name].render(prediction)
+            contents = made if isinstance(made, list) else [made]
+            paths = files_of(prediction.photograph.id, name, prediction.encoding.structures)
+            rendered |= dict(zip(paths, contents, strict=True))
+    return rendered
 
 
-def file_of(photograph_id: str, name: str) -> Path:
-    """Return the path of a photograph's file in a format, below the output folder."""
-    return Path(FORMATS[name].folder) / f"{photograph_id}{FORMATS[name].suffix}"
+def files_of(photograph_id: str, name: str, structures: Sequence[str] = ()) -> list[Path]:
+    """Return the paths of a photograph's files in a format, below the output folder."""
+    form = FORMATS[name]
+    folders = [Path(form.folder)]
+    if form.per_structure:  # a structure's name may hold what means something in a path
+        folders = [folders[0] / quote(one, safe=" ").replace(".", "%2E") for one in structures]
+    return [folder / f"{photograph_id}{form.suffix}" for folder in folders]
 
 
 def check_formats(names: Sequence[str]) -> None:
-    """Raise unless all formats are known.
+    """Raise UserError unless all formats are known and can be written.
 
     Raises:
-        ValueError: An unknown format, or none.
+        UserError: An unknown format, none, or one that needs a package which is not installed.
     """
     options = [*FORMATS, COCO]
     unknown = [name for name in names if name not in options]
@@ -64,3 +92,5 @@ def check_formats(names: Sequence[str]) -> None:
         raise UserError(
             f"formats must be out of {', '.join(options)}, got {', '.join(unknown) or 'none'}"
         )
+    for name in names:
+        require(*(FORMATS[name].needs if name != COCO else ()))

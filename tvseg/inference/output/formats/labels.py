@@ -37,6 +37,17 @@ def nifti(prediction: Prediction) -> bytes:
     return gzip.compress(content, compresslevel=1, mtime=0)  # the same bytes at any time
 
 
+def probability_pngs(prediction: Prediction) -> list[bytes]:
+    """Return a grey picture of 16 bits a structure: its probability times 65535.
+
+    It is 0 outside the region of interest.
+    """
+    return [
+        grey_png(np.round(chance * 65535).astype(np.uint16))
+        for chance in prediction.probabilities.values()
+    ]
+
+
 def uncertainty_png(prediction: Prediction) -> bytes:
     """Where views differ: grey 0 (all agree) to 255 (half say yes for certain, half no).
 

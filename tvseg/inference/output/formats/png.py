@@ -21,7 +21,7 @@ def photograph_png(pixels: np.ndarray) -> bytes:
 
 
 def grey_png(pixels: np.ndarray) -> bytes:
-    """Flat areas, such as labels: uint8 (H, W)."""
+    """Flat areas, such as labels: uint8 or uint16 (H, W)."""
     return _encode(pixels, _PHOTOGRAPH)
 
 
