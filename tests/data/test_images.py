@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from tvseg.data.images import pad_to_square, read_image, read_labels, resize_image, resize_mask
+from tvseg.data.images import pad_to_square, read_image, read_labels, resize_image, resize_masks
 from tvseg.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -148,7 +148,7 @@ def test_a_mask_is_padded_with_background() -> None:
 def test_masks_keep_their_values_and_corner_when_resized() -> None:
     mask = np.zeros((80, 80), dtype=bool)
     mask[:40, :20] = True
-    small = resize_mask(mask, 20)
+    small = resize_masks(mask[None], 20)[0]
     assert small[:10, :5].all()
     assert small.sum() == 50
     assert resize_image(np.zeros((80, 80, 3), np.uint8), 20).shape == (20, 20, 3)

@@ -5,7 +5,7 @@ epoch. So no state is kept here: each draw states its seed, whatever process app
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tvseg.errors import UserError
@@ -102,30 +102,20 @@ AUGMENTATIONS: dict[str, Callable[[], list[A.BasicTransform]]] = {
 }
 
 
-class SeededTransforms:
-    """Transforms of albumentations whose outcome depends on the given seeds alone.
+def apply_seeded(
+    transform: A.Compose, seeds: Iterable[int], **targets: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Transform an image and what belongs to it, so that the outcome depends on the seeds alone.
 
     Args:
-        steps: The transforms, in order.
+        transform: Of albumentations.
+        seeds: One for each of its steps; equal ones would tie their draws.
+        targets: ``image`` and, where there is one, ``mask``.
     """
-
-    def __init__(self, steps: Sequence[A.BasicTransform]) -> None:
-        self.transform = A.Compose(list(steps))
-
-    def __len__(self) -> int:
-        return len(self.transform.transforms)
-
-    def __call__(self, seeds: Iterable[int], **targets: np.ndarray) -> dict[str, np.ndarray]:
-        """Transform an image and what belongs to it.
-
-        Args:
-            seeds: One for each transform; equal ones would tie their draws.
-            targets: ``image`` and, where there is one, ``mask``.
-        """
-        for step, seed in zip(self.transform.transforms, seeds, strict=True):
-            step.set_random_seed(seed)
-        transformed: dict[str, np.ndarray] = self.transform(**targets)
-        return transformed
+    for step, seed in zip(transform.transforms, seeds, strict=True):
+        step.set_random_seed(seed)
+    transformed: dict[str, np.ndarray] = transform(**targets)
+    return transformed
 
 
 class Augmentation:
@@ -141,7 +131,7 @@ class Augmentation:
     def __init__(self, name: str) -> None:
         if name not in AUGMENTATIONS:
             raise UserError(f"augment must be one of {', '.join(AUGMENTATIONS)}, got {name!r}")
-        self.transforms = SeededTransforms(AUGMENTATIONS[name]())
+        self.transform = A.Compose(AUGMENTATIONS[name]())
 
     def __call__(
         self, image: np.ndarray, masks: np.ndarray, *, seed: int
@@ -156,8 +146,7 @@ class Augmentation:
         Returns:
             Image and masks of the same sizes.
         """
-        seeds = np.random.SeedSequence(seed).spawn(len(self.transforms))
-        augmented = self.transforms(
-            [int(one.generate_state(1)[0]) for one in seeds], image=image, mask=masks
-        )
+        seeds = np.random.SeedSequence(seed).spawn(len(self.transform.transforms))
+        states = (int(one.generate_state(1)[0]) for one in seeds)
+        augmented = apply_seeded(self.transform, states, image=image, mask=masks)
         return augmented["image"], augmented["mask"]

@@ -38,16 +38,8 @@ class Case:
         Raises:
             ValueError: Unreadable, of two sizes, or with values outside the centre's encoding.
         """
-        image, labels = self.read_files()
-        return image, self.decode(labels, image.shape[:2])
-
-    def read_files(self) -> tuple[np.ndarray, np.ndarray]:
-        """The photograph, uint8 (H, W, 3), and the label image, uint8, as they are stored.
-
-        Raises:
-            ValueError: One of them is unreadable.
-        """
-        return read_image(self.image_path), read_labels(self.mask_path)
+        image = read_image(self.image_path)
+        return image, self.decode(read_labels(self.mask_path), image.shape[:2])
 
     def decode(self, labels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
         """Masks, bool (S, H, W), of the label image.

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tvseg.data.augment import Augmentation
 from tvseg.data.cases import DECODING_THREADS, Case
 from tvseg.data.fingerprint import Identities, Identity, identify
-from tvseg.data.images import pad_to_square, resize_image, resize_mask
+from tvseg.data.images import resize_image, resize_masks
 from tvseg.data.phantoms.random.draw import draw_random_roi
 
 PHANTOM = -1
@@ -54,9 +54,8 @@ def load_cases(cases: Sequence[Case], *, image_size: int) -> tuple[LoadedCases, 
 
     def load(case: Case) -> tuple[np.ndarray, np.ndarray, Identity]:
         image, masks = case.read()
-        resized = resize_image(pad_to_square(image), image_size)
-        square = [resize_mask(pad_to_square(mask), image_size) for mask in masks]
-        return resized, np.stack(square, axis=-1).astype(np.uint8), identify(image, masks)
+        small = np.stack(list(resize_masks(masks, image_size)), axis=-1)
+        return resize_image(image, image_size), small.astype(np.uint8), identify(image, masks)
 
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
         steps = pool.map(load, cases)

@@ -121,19 +121,23 @@ def pad_to_square(image: np.ndarray) -> np.ndarray:
 
 
 def resize_image(image: np.ndarray, side_px: int) -> np.ndarray:
-    """Resize a square photograph, uint8 (H, H, 3), with Pillow's Lanczos filter."""
-    if image.shape[:2] == (side_px, side_px):
-        return image
-    resized = Image.fromarray(image).resize((side_px, side_px), Image.Resampling.LANCZOS)
+    """Pad a photograph, uint8 (H, W, 3), to a square and resize it by Pillow's Lanczos filter."""
+    square = pad_to_square(image)
+    if len(square) == side_px:
+        return square
+    resized = Image.fromarray(square).resize((side_px, side_px), Image.Resampling.LANCZOS)
     return np.array(resized)
 
 
-def resize_mask(mask: np.ndarray, side_px: int) -> np.ndarray:
-    """Resize one square mask, bool (H, H), to its nearest neighbours (Pillow's rule)."""
-    if mask.shape == (side_px, side_px):
-        return mask
-    picture = Image.fromarray(mask.astype(np.uint8))
-    return np.array(picture.resize((side_px, side_px), Image.Resampling.NEAREST)).astype(bool)
+def resize_masks(masks: np.ndarray, side_px: int) -> np.ndarray:
+    """Pad masks, bool (S, H, W), to squares and resize them to nearest neighbours (Pillow's)."""
+    square = pad_to_square(masks)
+    if square.shape[-1] == side_px:
+        return square
+    size = (side_px, side_px)
+    pictures = [Image.fromarray(mask.astype(np.uint8)) for mask in square]
+    resized = [picture.resize(size, Image.Resampling.NEAREST) for picture in pictures]
+    return np.array([np.array(picture) for picture in resized]).astype(bool)
 
 
 def to_eight_bits(samples: np.ndarray, bits: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.geometry import Box
-from tvseg.data.images import MIN_SIDE_PX, pad_to_square, resize_image
+from tvseg.data.images import MIN_SIDE_PX, resize_image
 from tvseg.errors import UserError
 from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.postprocessing import Postprocessing
@@ -76,8 +76,7 @@ class Ensemble:
     def __call__(self, regions: Sequence[np.ndarray]) -> Opinion:
         """Segment regions, uint8 (H, W, 3) each, as one batch; others than squares are padded."""
         sizes = {network.image_size for network in self.networks}
-        squares = [pad_to_square(region) for region in regions]
-        batches = {size: np.stack([resize_image(one, size) for one in squares]) for size in sizes}
+        batches = {size: np.stack([resize_image(one, size) for one in regions]) for size in sizes}
         views = [
             network(batches[network.image_size][:, :, ::flip])[..., ::flip]
             for network in self.networks

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for news on import
 
+import albumentations as A
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from tvseg.data.augment import SeededTransforms, camera
+from tvseg.data.augment import apply_seeded, camera
 from tvseg.data.dataset import Draw, LoadedCases
 from tvseg.data.field_of_view import BLACK
 from tvseg.data.phantoms.draw import draw_retina
@@ -82,7 +83,7 @@ class Composites(Dataset[dict[str, object]]):
         self.loaded = loaded
         self.retinas = retinas
         self.image_size = image_size
-        self.camera = SeededTransforms(
+        self.camera = A.Compose(
             camera(hue=0.04, gamma=(60, 160), gamma_p=0.5, noise=0.04, soft_p=0.3, compressed=True)
         )
 
@@ -93,8 +94,8 @@ class Composites(Dataset[dict[str, object]]):
         region = Region(self.loaded.images[draw.place], disc)
         retina = self.retinas[int(rng.integers(len(self.retinas)))]
         made = compose(region, retina, recipe=recipe, rng=rng, side_px=self.image_size)
-        seeds = rng.integers(2**31, size=len(self.camera)).tolist()
-        image = self.camera(seeds, image=made.image)["image"]
+        seeds = rng.integers(2**31, size=len(self.camera.transforms)).tolist()
+        image = apply_seeded(self.camera, seeds, image=made.image)["image"]
         return {
             "image": torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1),  # (3, S, S)
             "label": torch.from_numpy(made.disc[None].astype(np.uint8)),  # (1, S, S)

@@ -31,7 +31,7 @@ from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import load_network
 from tvseg.settings import ScheduleSettings, run_name
 from tvseg.training import fit
-from tvseg.training.data import read_everything
+from tvseg.training.data import read_data
 from tvseg.training.fit import Numerics
 
 DRAWN_FRAMING = 2.0
@@ -152,23 +152,21 @@ def _composed(
 ) -> _Batches:
     if root is None:
         raise UserError(f"{run.path} was trained on photographs; name their root with --data")
-    everything = read_everything(root, model.settings, model.holdout)
-    if everything.fingerprint != model.fingerprint:
+    data = read_data(root, model.settings, model.holdout, selection="sources")
+    if data.fingerprint != model.fingerprint:
         raise UserError(
             f"{root} must hold the data that {run.path} was trained on: its fingerprint is "
-            f"{everything.fingerprint}, the run's is {model.fingerprint}"
+            f"{data.fingerprint}, the run's is {model.fingerprint}"
         )
-    train = everything.loaded.subset(everything.fold.train)
-    held_in = everything.loaded.subset(everything.fold.validation)
     other = seed + _CALIBRATION_SEED
     retinas = draw_retinas(plan.retinas, seed=seed)
     few = draw_retinas(max(4, plan.retinas // 4), seed=other)
-    composed = Composites(train, retinas, image_size=plan.image_size)
-    unseen = Composites(held_in, few, image_size=plan.image_size)
+    composed = Composites(data.train, retinas, image_size=plan.image_size)
+    unseen = Composites(data.validation, few, image_size=plan.image_size)
     return _Batches(
         _draws(composed, seed=seed, steps=plan.steps, plan=plan),
         _draws(unseen, seed=other, steps=plan.calibration_steps, plan=plan),
-        framing_of(train),
+        framing_of(data.train),
     )
 
 

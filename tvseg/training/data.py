@@ -33,15 +33,6 @@ SELECTION_SEED = 2**31
 
 
 @dataclass(frozen=True)
-class Everything:
-    """All centres' cases in memory, checked: their fold, decoded images and fingerprint."""
-
-    fold: Fold
-    loaded: LoadedCases
-    fingerprint: str
-
-
-@dataclass(frozen=True)
 class Data:
     """What a training holds in memory: its fold, decoded images, selection and fingerprint."""
 
@@ -52,50 +43,42 @@ class Data:
     fingerprint: str
 
 
-def read_everything(root: Path, settings: SegmentationSettings, holdout: str) -> Everything:
-    """Find, decode and check every centre's cases, and split them.
+def read_data(
+    root: Path | None, settings: SegmentationSettings, holdout: str, *, selection: str
+) -> Data:
+    """Find, decode and check every centre's cases, and keep what a training reads.
 
-    The held-out centre is decoded too, for the leak check and the fingerprint.
-
-    Raises:
-        ValueError: Missing, damaged or leaking data.
-    """
-    check_holdout(holdout, list(settings.centres))
-    cases = {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
-    fold = make_fold(cases, holdout)
-    loaded, identities = load_cases(
-        [*fold.train, *fold.validation, *fold.target], image_size=settings.image_size
-    )
-    check_leaks(fold, identities)
-    return Everything(fold, loaded, fingerprint(identities))
-
-
-def read_data(root: Path | None, settings: SegmentationSettings, holdout: str) -> Data:
-    """Read what a training reads.
-
-    Of the held-out centre that is nothing, unless the protocol selects on it.
+    The held-out centre is decoded too, for the leak check and the fingerprint, but nothing of it is
+    kept, unless the epoch is selected on it.
 
     Args:
         root: Data root; ``None`` where all is drawn.
         settings: Of the training.
         holdout: Centre to leave out, or ``none``.
+        selection: ``sources`` or ``target``.
 
     Raises:
-        ValueError: Missing, damaged or leaking data.
+        UserError: Missing, damaged or leaking data.
     """
     if settings.phantoms and not set(settings.structures) <= {"cup", "disc"}:
         raise UserError("phantoms show the structures cup and disc alone; set phantoms=0")
     if root is None:
         return _drawn_data(settings, holdout)
-    everything = read_everything(root, settings, holdout)
-    fold, loaded = everything.fold, everything.loaded
-    selection = make_selection(settings.selection, fold)
+    check_holdout(holdout, list(settings.centres))
+    fold = make_fold(
+        {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()},
+        holdout,
+    )
+    cases = [*fold.train, *fold.validation, *fold.target]
+    loaded, identities = load_cases(cases, image_size=settings.image_size)
+    check_leaks(fold, identities)
+    selected = make_selection(selection, fold)
     return Data(
         fold=fold,
         train=loaded.subset(fold.train),
-        selection=selection,
-        validation=loaded.subset(selection.cases),
-        fingerprint=everything.fingerprint,
+        selection=selected,
+        validation=loaded.subset(selected.cases),
+        fingerprint=fingerprint(identities),
     )
 
 

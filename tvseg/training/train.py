@@ -82,7 +82,7 @@ def train(
         )
     if settings.train.log_affinity and not affinity_maps(network):
         raise UserError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
-    data = read_data(root, settings, holdout)
+    data = read_data(root, settings, holdout, selection=settings.selection)
     if images_per_step(settings, data.fold) // settings.train.micro_batches < 2:
         raise UserError(
             "a step, or each of its train.micro_batches, must hold at least 2 images: raise "

@@ -13,7 +13,7 @@ from tvseg.data.cases import Case
 from tvseg.data.check.findings import Finding
 from tvseg.data.fingerprint import perceptual_hash, pixel_hash
 from tvseg.data.geometry import Box
-from tvseg.data.images import MIN_SIDE_PX, pad_to_square
+from tvseg.data.images import MIN_SIDE_PX, pad_to_square, read_image, read_labels
 from tvseg.errors import UserError, one_line
 
 THUMB_PX = 64  # side of the small copies of which the mean picture and the colours are taken
@@ -100,7 +100,7 @@ def examine(cases: Sequence[Case]) -> ExaminedBatch:
     batch = ExaminedBatch(cases[0].centre.letter)
     for case in cases:
         try:
-            image, labels = case.read_files()
+            image, labels = read_image(case.image_path), read_labels(case.mask_path)
         except (UserError, OSError) as error:
             batch.findings.append(Finding("unreadable", case.id, one_line(error)))
             continue

@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from tvseg.data.cases import Case
-from tvseg.data.images import pad_to_square, read_image, resize_image
+from tvseg.data.images import read_image, resize_image
 from tvseg.data.normalisation import Normalisation
 from tvseg.evaluation.analysis.variances import FeatureSums, Variances
 from tvseg.evaluation.plot_style import STYLE, WIDTH_IN
@@ -107,7 +107,7 @@ def _together(parts: Sequence[Sequence[FeatureSums]]) -> tuple[FeatureSums, Feat
 
 
 def _square(case: Case, side_px: int) -> np.ndarray:
-    return resize_image(pad_to_square(read_image(case.image_path)), side_px)
+    return resize_image(read_image(case.image_path), side_px)
 
 
 def _sums(

@@ -9,7 +9,7 @@ import torch
 
 from tvseg.data.cases import Case, find_cases
 from tvseg.data.centres import centres_of
-from tvseg.data.images import pad_to_square, resize_image
+from tvseg.data.images import resize_image
 from tvseg.errors import UserError
 from tvseg.evaluation.report.panels import Example
 from tvseg.evaluation.schema import IMAGE
@@ -136,9 +136,7 @@ def _read(
 
 
 def _photograph_on_grid(image: np.ndarray, protocol: Protocol) -> np.ndarray:
-    return (
-        image if protocol.grid_px is None else resize_image(pad_to_square(image), protocol.grid_px)
-    )
+    return image if protocol.grid_px is None else resize_image(image, protocol.grid_px)
 
 
 def _check_same(

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from tvseg.data.cases import Case
-from tvseg.data.images import pad_to_square, read_labels, resize_mask
+from tvseg.data.images import read_labels, resize_masks
 
 
 def mean_mask(train_cases: Sequence[Case], *, side_px: int) -> np.ndarray:
@@ -22,7 +22,7 @@ def mean_mask(train_cases: Sequence[Case], *, side_px: int) -> np.ndarray:
     by_centre: dict[str, list[np.ndarray]] = {}
     for case in train_cases:
         masks = case.centre.encoding.decode(read_labels(case.mask_path))
-        square = np.stack([resize_mask(pad_to_square(mask), side_px) for mask in masks])
+        square = resize_masks(masks, side_px)
         by_centre.setdefault(case.centre.letter, []).append(square)
     means = [np.mean(squares, axis=0, dtype=np.float32) for squares in by_centre.values()]
     mean: np.ndarray = np.mean(means, axis=0)

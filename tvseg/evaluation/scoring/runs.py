@@ -12,7 +12,7 @@ from tvseg.data.cases import Case, find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.fingerprint import fingerprint, identify_all
 from tvseg.data.folds import Fold, make_fold
-from tvseg.data.images import pad_to_square, resize_mask
+from tvseg.data.images import resize_masks
 from tvseg.errors import UserError
 from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.mean_mask import mean_mask, mean_mask_at
@@ -250,7 +250,7 @@ def on_grid(masks: np.ndarray, protocol: Protocol) -> np.ndarray:
     """Return true masks, bool (S, H, W), on the grid that a protocol scores on."""
     if protocol.grid_px is None:
         return masks
-    return np.stack([resize_mask(pad_to_square(mask), protocol.grid_px) for mask in masks])
+    return resize_masks(masks, protocol.grid_px)
 
 
 def _write(subject: Subject, table: pd.DataFrame) -> None:
