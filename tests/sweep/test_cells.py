@@ -132,7 +132,7 @@ def test_time_left_comes_from_finished_cells(
     plan, folder = plan_of("slow", "fast", seeds=(0, 1)), SweepFolder(tmp_path)
     assert progress_of(plan, folder).seconds_left is None
     for cell, seconds in zip(plan.cells[:2], (100.0, 10.0), strict=True):
-        folder.write(cell, cells.Record(cell.fingerprint, "finished", seconds, 1))
+        folder.write(cell, cells.CellRecord(cell.fingerprint, "finished", seconds, 1))
     assert progress_of(plan, folder).seconds_left == 110
     assert progress_of(plan, folder, jobs=2).seconds_left == 55
     assert str(progress_of(plan, folder)) == "2 of 4 cells finished, about 2 min left"

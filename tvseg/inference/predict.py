@@ -130,7 +130,7 @@ def predict(
             finally:  # what is done is kept, whatever ends the loop
                 line.pool.shutdown(cancel_futures=True)
                 tally = out.write_tables()
-            out.write_info(
+            out.record.update(
                 **provenance,
                 finished=now(),
                 seconds=round(time.monotonic() - started, 1),

@@ -149,7 +149,6 @@ def test_the_wrong_kind_says_what_it_looks_for(drishti: Path) -> None:
     ("recipe", "message"),
     [
         (Recipe(truth="expert1"), "must be one of 4of4, 3of4, 2of4, 1of4; got 'expert1'"),
-        (Recipe(split="mine"), "one of owner, patients"),
         (Recipe(source_encoding=Recipe().encoding), "have an encoding of their own"),
     ],
 )

@@ -220,7 +220,7 @@ def test_runs_are_found_and_damaged_ones_named(trained_run: RunFolder, tmp_path:
     info = runs / trained_run.path.name / "run.json"
     for damaged in ("{", "[]", "{}", "null"):
         info.write_text(damaged)
-        with pytest.raises(ValueError, match=r"run.json: (cannot be read as JSON|input should be)"):
+        with pytest.raises(ValueError, match=r"run.json: "):
             find_runs([runs])
     with pytest.raises(ValueError, match="does not exist"):
         find_runs([tmp_path / "none"])

@@ -23,6 +23,7 @@ from tvseg.inference.output.read_back import read_written
 from tvseg.inference.pipeline import Pipeline, Segmentation
 from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import save_weights
+from tvseg.runs.record import RunRecord
 from tvseg.runs.segmentation import network_of
 
 
@@ -98,9 +99,9 @@ def test_another_run_is_not_resumed(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     photographs = draw_fields(tmp_path / "in", 2)
     run(photographs, tmp_path / "out", about="one")
-    with pytest.raises(ValueError, match="model was one, is now other"):
+    with pytest.raises(ValueError, match="model changed from one to other"):
         run(photographs, tmp_path / "out", about="other", resume=True)
-    with pytest.raises(ValueError, match="batch_size was 4, is now 3"):
+    with pytest.raises(ValueError, match="batch_size changed from 4 to 3"):
         run(photographs, tmp_path / "out", about="one", batch_size=3, resume=True)
 
 
@@ -129,11 +130,11 @@ def test_a_run_that_could_not_even_begin_leaves_a_folder_to_use(
     (tmp_path / "in").mkdir()
     photographs = draw_fields(tmp_path / "in", 2)
 
-    def full_disk(self: OutputFolder, **changes: object) -> None:
+    def full_disk(self: RunRecord, **changes: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(OutputFolder, "write_info", full_disk)
+        patch.setattr(RunRecord, "update", full_disk)
         with pytest.raises(OSError, match="No space"):
             run(photographs, tmp_path / "out")
     assert run(photographs, tmp_path / "out").predicted == 2

@@ -4,10 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tvseg.config import ConfigError
 from tvseg.data.prepare.raw_case import RawCase, RawProblem
-
-SPLITTINGS = ("owner", "patients")
 
 
 def split_cases(
@@ -24,14 +21,7 @@ def split_cases(
     Returns:
         Cases with a split, and a problem for each that the owner gave none although others have,
         or whose patient the owner has on both sides.
-
-    Raises:
-        ConfigError: ``by`` or ``test_share`` is out of range.
     """
-    if by is not None and by not in SPLITTINGS:
-        raise ConfigError(f"a split must be one of {', '.join(SPLITTINGS)}, got {by!r}")
-    if not 0 < test_share < 1:
-        raise ConfigError(f"the share of patients who test must lie between 0 and 1: {test_share}")
     ready: list[RawCase] = []
     problems: list[RawProblem] = []
     for centre in dict.fromkeys(case.centre for case in cases):

@@ -10,17 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from filelock import BaseFileLock, FileLock
+from pydantic import BaseModel
 
 from tvseg.csv_files import write_csv
 from tvseg.errors import UserError
-from tvseg.files import open_atomically, read_json, remove_temporaries, write_bytes, write_json
+from tvseg.files import open_atomically, remove_temporaries, write_bytes
 from tvseg.inference.input.find import Photograph
 from tvseg.inference.output.formats import COCO, files_of
 from tvseg.inference.output.progress import FOLDER, BatchRecord, BatchRecords
 from tvseg.inference.prediction import Measurements
+from tvseg.runs.record import RunRecord
 
-RUN = "run.json"
 FAILURE_COLUMNS = ("id", "path", "reason")
+
+
+class PredictionInfo(BaseModel):
+    """The key of ``run.json`` that is read again: what decided the output."""
+
+    about: dict[str, Any]
 
 
 @dataclass
@@ -55,6 +62,7 @@ class OutputFolder:
         self.coco = COCO in formats
         self.structures = tuple(structures)
         self.progress = BatchRecords(path)
+        self.record = RunRecord(path, PredictionInfo, "predict into a new folder")
 
     def lock(self) -> BaseFileLock:
         """Return a lock that one run holds while it writes, however it ends."""
@@ -63,7 +71,7 @@ class OutputFolder:
 
     def check_free(self, *, resume: bool) -> None:
         """Raise UserError unless a run may write here: a new folder, or one to resume."""
-        known = (self.path / RUN).is_file()
+        known = self.record.path.is_file()
         used = self.path.exists() and (not self.path.is_dir() or _holds_files(self.path))
         if used and not (resume and known):
             hint = "; continue with --resume" if known and not resume else ""
@@ -83,10 +91,10 @@ class OutputFolder:
             OSError: The folder cannot be written.
         """
         if info := self.info():
-            self._check_same(info["about"], about)
+            self.record.check_same(info["about"], about)
             self._check_ids(photographs)
             remove_temporaries(self.path)
-        self.write_info(about=dict(about))
+        self.record.update(about=dict(about))
         for name in self.formats:
             if name != COCO:
                 for path in files_of("", name, self.structures):
@@ -94,17 +102,7 @@ class OutputFolder:
 
     def info(self) -> dict[str, Any]:
         """Return what ``run.json`` holds, nothing when there is none."""
-        path = self.path / RUN
-        if not path.is_file():
-            return {}
-        content = read_json(path)
-        if not isinstance(content, dict) or not isinstance(content.get("about"), dict):
-            raise UserError(f"{path} is damaged; predict into a new folder")
-        return content
-
-    def write_info(self, **changes: Any) -> None:
-        """Add to ``run.json``, which is written anew as a whole."""
-        write_json(self.path / RUN, self.info() | changes)
+        return self.record.read() if self.record.path.is_file() else {}
 
     def write(self, photograph: Photograph, files: Mapping[Path, bytes]) -> None:
         """Write all files of a photograph, or none.
@@ -189,15 +187,6 @@ class OutputFolder:
             folder = str(Path(str(row["path"])).absolute().parent)
             above = os.path.commonpath([above or folder, folder])
         return above
-
-    def _check_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        now = json.loads(json.dumps(now))  # as it comes back: tuples are lists
-        for key in now.keys() | before.keys():
-            if before.get(key) != now.get(key):
-                raise UserError(
-                    f"cannot resume {self.path}: {key} was {before.get(key)}, is now "
-                    f"{now.get(key)}; give another --out"
-                )
 
     def _check_ids(self, photographs: Sequence[Photograph]) -> None:
         """Raise UserError when photographs that were finished are missing, or have other ids."""
