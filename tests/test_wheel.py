@@ -46,6 +46,9 @@ def test_the_wheel_holds_every_config(wheel: Path) -> None:
     configs = [path.relative_to(PROJECT) for path in (PROJECT / "configs").rglob("*.yaml")]
     assert len(configs) >= 8
     assert {f"tvseg/{path.as_posix()}" for path in configs} <= names
+    bundle = list((PROJECT / "tvseg" / "integrations" / "bundle").glob("*.json"))
+    assert len(bundle) == 3
+    assert {path.relative_to(PROJECT).as_posix() for path in bundle} <= names
 
 
 def test_the_wheel_holds_the_starter_weights(wheel: Path) -> None:

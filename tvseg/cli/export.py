@@ -12,10 +12,10 @@ from tvseg.errors import UsageError, UserError
 @click.option(
     "--to",
     "target",
-    type=click.Choice(["hub", "onnx"]),
+    type=click.Choice(["hub", "bundle", "onnx"]),
     required=True,
-    help="hub: a folder for the Hugging Face hub, with a model card; onnx: graphs for ONNX "
-    "Runtime, and for tvseg predict without torch.",
+    help="hub: a folder for the Hugging Face hub, with a model card; bundle: a MONAI bundle; onnx: "
+    "graphs for ONNX Runtime, and for tvseg predict without torch.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @click.option(
@@ -33,28 +33,32 @@ def export(
 
     With --to onnx, RUN may be a checkpoint file, and is by default the starter weights.
     """
-    if target == "hub" and (run is None or not run.is_dir()):
-        raise UsageError("--to hub needs RUN, a finished run folder")
-    if licence is not None and target != "hub":
-        raise UsageError(f"--licence belongs to --to hub, not to --to {target}")
+    if target != "onnx" and (run is None or not run.is_dir()):
+        raise UsageError(f"--to {target} needs RUN, a finished run folder")
+    if licence is not None and target == "onnx":
+        raise UsageError("--licence belongs to --to hub and --to bundle, not to --to onnx")
     if repository is not None and target != "hub":
         raise UsageError(f"--push belongs to --to hub, not to --to {target}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} must be a new or an empty folder")
     from tvseg.files import temporary_folder
+    from tvseg.runs.folder import RunFolder
 
     out.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(out.parent, "export") as folder:
-        if target == "onnx":
+        if target == "onnx" or run is None:
             from tvseg.integrations.onnx import export_onnx
 
             export_onnx(run, folder)
-        elif run is not None:
+        elif target == "hub":
             from tvseg.integrations.hub import export_hub
-            from tvseg.runs.folder import RunFolder
 
             source = repository or str(out)
             export_hub(RunFolder(run), folder, licence=licence or "other", source=source)
+        else:
+            from tvseg.integrations.bundle_export import export_bundle
+
+            export_bundle(RunFolder(run), folder, licence=licence or "other")
         if out.exists():
             out.rmdir()
         folder.rename(out)

@@ -8,7 +8,13 @@ import tvseg
 from tvseg.config import dump_settings
 from tvseg.errors import UserError
 from tvseg.files import write_bytes, write_json, write_text
-from tvseg.integrations.model_card import INTENDED_USE, LICENCE_WORDS, LIMITS, data_words
+from tvseg.integrations.model_card import (
+    INTENDED_USE,
+    LICENCE_WORDS,
+    LIMITS,
+    data_words,
+    public_card,
+)
 from tvseg.integrations.scores import SHOWN, CentreScore, read_scores, table_of
 from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import save_weights
@@ -68,17 +74,12 @@ def export_hub(run: RunFolder, out: Path, *, licence: str, source: str) -> None:
     Raises:
         UserError: The run is not finished or damaged.
     """
-    if not run.is_finished():
-        raise UserError(f"{run.path} is not finished; continue it with 'tvseg train --resume'")
+    run.check_finished()
     network, card = load_network(run.best)
-    weights = Path(card.settings.encoder_weights).name
-    settings = card.settings.model_copy(
-        update={"data": None, "init": None, "encoder_weights": weights}
-    )
-    card = card.model_copy(update={"settings": settings})
+    card = public_card(card)
     network.save_pretrained(out)
     save_weights(out / WEIGHTS, network, card)
-    write_text(out / "config.yaml", dump_settings(settings))
+    write_text(out / "config.yaml", dump_settings(card.settings))
     about = {key: run.info()[key] for key in ("holdout", "seed", "fingerprint")}
     write_json(out / "run.json", about | {"tvseg": tvseg.__version__})
     if run.localizer.is_file():

@@ -1,5 +1,7 @@
 """What every exported folder says of its network: use, data, limits."""
 
+from pathlib import Path
+
 from tvseg.runs.cards import SegmentationCard
 
 INTENDED_USE = (
@@ -31,3 +33,12 @@ def data_words(card: SegmentationCard) -> str:
     return (
         f"Centres: {', '.join(names)}{drawn}.{unseen} Fingerprint of the data {card.fingerprint}."
     )
+
+
+def public_card(card: SegmentationCard) -> SegmentationCard:
+    """Return a card without the paths of the machine that trained the network."""
+    weights = Path(card.settings.encoder_weights).name
+    settings = card.settings.model_copy(
+        update={"data": None, "init": None, "encoder_weights": weights}
+    )
+    return card.model_copy(update={"settings": settings})

@@ -121,6 +121,11 @@ class RunFolder:
         """Return whether training came to its end."""
         return bool(self.info().get("finished"))
 
+    def check_finished(self) -> None:
+        """Raise UserError unless training came to its end."""
+        if not self.is_finished():
+            raise UserError(f"{self.path} is not finished; continue it with 'tvseg train --resume'")
+
     def check_free(self, settings: RunSettings, *, resume: bool, overwrite: bool = False) -> None:
         """Check that a training may write here, before anything costly is done.
 

@@ -36,8 +36,7 @@ def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
     for path in paths:
         if (path / "config.yaml").is_file():
             folders.append(path)
-            if not RunFolder(path).is_finished():
-                raise UserError(f"{path} is not finished; continue it with 'tvseg train --resume'")
+            RunFolder(path).check_finished()
         elif path.is_dir():
             folders += sorted(config.parent for config in path.glob("*/config.yaml"))
         else:
