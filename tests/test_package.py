@@ -38,7 +38,7 @@ def _imported_packages() -> set[str]:
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names.add(str(node.module).partition(".")[0])
-    with_others = {"triton", "llvmlite"}  # with torch for CUDA, with numba
+    with_others = {"triton", "llvmlite", "napari"}  # with torch for CUDA, with numba; runs us
     return names - set(sys.stdlib_module_names) - with_others - {"tvseg"}
 
 
