@@ -1,6 +1,11 @@
 """Data that the tests draw for themselves, and the way to real data where there is some."""
 
+import ctypes
+import gc
 import os
+import platform
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +16,20 @@ if TYPE_CHECKING:
 
 if os.environ.get("TVSEG_TEST_CUDA") != "1":
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the suite is for the CPU; so are its figures
+
+
+@pytest.fixture(autouse=True, scope="module")
+def memory_is_given_back() -> Iterator[None]:
+    """Keep a worker of the suite small: drop what a module compiled, return freed memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tvseg.device.keep_freed_memory", lambda: None)  # for whole processes
+        yield
+    gc.collect()
+    if "torch._dynamo" in sys.modules:
+        sys.modules["torch._dynamo"].reset()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
