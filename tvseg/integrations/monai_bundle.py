@@ -1,7 +1,7 @@
-"""What the configs of an exported MONAI bundle name: data, transforms and weights.
+"""What the configs of an exported MONAI bundle name for inference.
 
 The bundle's masks are those of ``tvseg predict``: the same reading, region of interest, network and
-postprocessing.
+postprocessing. Exported configs outlive refactorings: names and arguments here stay as they are.
 """
 
 from collections.abc import Hashable, Mapping
@@ -25,7 +25,6 @@ from tvseg.inference.regions import Locator, whole_pictures
 from tvseg.localizer.locate import Localizer, Location
 from tvseg.models import freeze
 from tvseg.runs.cards import SegmentationCard, read_card
-from tvseg.settings import SegmentationSettings
 
 CARD = Path("configs", "card.json")
 LOCALIZER = Path("models", "localizer.safetensors")
@@ -68,19 +67,6 @@ def prepare_photographs(
     """Return the network's input of a batch, in the memory format of predictors, and no label."""
     image: torch.Tensor = batch["image"].to(device, non_blocking=non_blocking)
     return image.contiguous(memory_format=torch.channels_last), None
-
-
-def schedule(
-    settings: SegmentationSettings, epochs: int, steps_per_epoch: int, images_per_centre: int
-) -> SegmentationSettings:
-    """Return settings with another schedule."""
-    plan = {
-        "epochs": epochs,
-        "steps_per_epoch": steps_per_epoch,
-        "images_per_centre": images_per_centre,
-        "micro_batches": 1,
-    }
-    return settings.model_copy(update={"train": settings.train.model_copy(update=plan)})
 
 
 class Photographd(MapTransform):  # type: ignore[misc]

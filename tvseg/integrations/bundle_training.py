@@ -1,0 +1,97 @@
+"""What the configs of an exported MONAI bundle name for evaluation and training.
+
+Exported configs outlive refactorings: names and arguments here stay as they are.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from torch import nn
+from torch.utils.data import DataLoader
+
+from tvseg.data.dataset import ValidationSet
+from tvseg.runs.cards import SegmentationCard
+from tvseg.training.data import Data, make_loader, read_data
+from tvseg.training.fit import (
+    Numerics,
+    drop_once,
+    make_optimizer,
+    make_schedule,
+    make_trainer,
+    make_validator,
+)
+from tvseg.training.train import segmentation_loss
+
+
+def read(card: SegmentationCard, folder: str, holdout: str, on_target: bool = False) -> Data:
+    """Read the centres' folders.
+
+    Args:
+        card: Of the network.
+        folder: Data root, as ``tvseg train`` takes it.
+        holdout: Centre to leave out, or ``none``.
+        on_target: Validate on the test split of the centre left out instead of the others'.
+    """
+    selection = "target" if on_target and holdout != "none" else "sources"
+    return read_data(Path(folder), card.settings, holdout, selection=selection)
+
+
+def validation_set(data: Data) -> ValidationSet:
+    """Return the images to validate on, at the network's size."""
+    return ValidationSet(data.validation)
+
+
+def validator(
+    network: nn.Module, dataset: ValidationSet, card: SegmentationCard, device: torch.device
+) -> SupervisedEvaluator:
+    """Return the engine that computes ``dice``, and the same of each structure."""
+    return make_validator(
+        network,
+        DataLoader(dataset, batch_size=16),
+        structures=card.settings.structures,
+        numerics=_numerics(card, device),
+    )
+
+
+def batches(
+    data: Data, card: SegmentationCard, epochs: int, steps_per_epoch: int, images_per_centre: int
+) -> "DataLoader[dict[str, object]]":
+    """Return the batches of a whole training, drawn and augmented as ``tvseg train`` does."""
+    plan = {
+        "epochs": epochs,
+        "steps_per_epoch": steps_per_epoch,
+        "images_per_centre": images_per_centre,
+    }
+    train = card.settings.train.model_copy(update=plan)
+    return make_loader(data, card.settings.model_copy(update={"train": train}), first_step=0)
+
+
+def trainer(
+    network: nn.Module,
+    loader: "DataLoader[Any]",
+    card: SegmentationCard,
+    device: torch.device,
+    epochs: int,
+    steps_per_epoch: int,
+    learning_rate: float,
+) -> SupervisedTrainer:
+    """Return the engine that fits the network; the learning rate drops as the card says."""
+    changed = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
+    plan = card.settings.train.model_copy(update=changed)
+    optimizer = make_optimizer(network, learning_rate)
+    return make_trainer(
+        network,
+        loader,
+        loss=segmentation_loss,
+        optimizer=optimizer,
+        schedule=make_schedule(optimizer, drop_once(plan)),
+        numerics=_numerics(card, device),
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def _numerics(card: SegmentationCard, device: torch.device) -> Numerics:
+    return Numerics(device, None, card.normalisation)
