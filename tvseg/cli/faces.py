@@ -14,7 +14,7 @@ def faces() -> None:
     """Verify faces: draw, check, train, score and compare.
 
     Pictures of faces are biometric data: have the consent of the people shown, and see
-    docs/faces.md for what the scores do not say.
+    docs/how-to/faces.md for what the scores do not say.
     """
 
 
@@ -79,7 +79,7 @@ def check(root: Path) -> None:
 
 @faces.command()
 @click.option("--data", type=options.PATH, required=True,
-              help="Data root with train/ and pairs_val.txt; see docs/faces.md.")  # fmt: skip
+              help="Data root with train/ and pairs_val.txt; see docs/how-to/faces.md.")  # fmt: skip
 @options.config_files("YAML file of settings, or the name of one, such as faces/smoke.")
 @click.option("--out", type=options.PATH,
               default=Path("runs"), show_default=True,
