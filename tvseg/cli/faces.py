@@ -79,7 +79,7 @@ def check(root: Path) -> None:
 
 @faces.command()
 @click.option("--data", type=options.PATH, required=True,
-              help="Data root with train/ and pairs_val.txt; see docs/how-to/faces.md.")  # fmt: skip
+              help="Data root: train/, pairs_val.txt; see docs/how-to/faces.md.")  # fmt: skip
 @options.config_files("YAML file of settings, or the name of one, such as faces/smoke.")
 @click.option("--out", type=options.PATH,
               default=Path("runs"), show_default=True,
