@@ -1,7 +1,5 @@
 """The folder in which a training leaves everything that later stages read."""
 
-import csv
-import io
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,6 +13,7 @@ from filelock import BaseFileLock, FileLock
 from pydantic import BaseModel, model_validator
 
 from tvseg.config import dump_settings, read_settings
+from tvseg.csv_files import read_csv, write_csv
 from tvseg.errors import UserError
 from tvseg.files import write_json, write_text
 from tvseg.runs.record import RunRecord
@@ -221,18 +220,11 @@ class RunFolder:
     def append_metrics(self, row: Mapping[str, object]) -> None:
         """Add a row to ``metrics.csv``; rows of this epoch and later ones give way."""
         rows = [old for old in self.read_metrics() if int(old["epoch"]) < int(str(row["epoch"]))]
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, fieldnames=list(row), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*rows, row])
-        write_text(self.metrics, buffer.getvalue())
+        write_csv(self.metrics, [{key: one.get(key) for key in row} for one in (*rows, row)])
 
     def read_metrics(self) -> list[dict[str, str]]:
         """The rows of ``metrics.csv``, oldest first."""
-        if not self.metrics.exists():
-            return []
-        with self.metrics.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        return [row for _, row in read_csv(self.metrics).rows] if self.metrics.exists() else []
 
 
 def _identity(settings: RunSettings) -> dict[str, Any]:

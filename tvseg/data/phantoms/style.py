@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 Range = tuple[float, float]
 Colour = tuple[float, float, float]
@@ -53,86 +54,31 @@ class CentreStyle:
     gamma: float
 
 
-STYLES: dict[str, CentreStyle] = {
-    "A": CentreStyle(  # brown-orange, even light, sharp
-        retina=(0.48, 0.245, 0.08),
-        rim=(0.82, 0.46, 0.16),
-        cup=(0.95, 0.70, 0.33),
-        colour_spread=0.18,
-        framing=(0.33, 0.44),
-        cup_to_disc=(0.35, 0.80),
-        cup_contrast=(0.65, 1.0),
-        edge_softness=(0.025, 0.06),
-        texture=0.6,
-        atrophy_share=0.35,
-        vessel_density=0.35,
-        vessel_contrast=0.85,
-        gradient=0.28,
-        vignette=0.15,
-        blur=(0.0015, 0.003),
-        haze=0.10,
-        noise=0.012,
-        gamma=1.0,
-    ),
-    "B": CentreStyle(  # dark red, close framing, strong vignette, blurred
-        retina=(0.45, 0.15, 0.08),
-        rim=(0.73, 0.32, 0.155),
-        cup=(0.88, 0.57, 0.28),
-        colour_spread=0.18,
-        framing=(0.46, 0.56),
-        cup_to_disc=(0.30, 0.75),
-        cup_contrast=(0.6, 1.0),
-        edge_softness=(0.03, 0.09),
-        texture=0.8,
-        atrophy_share=0.3,
-        vessel_density=0.3,
-        vessel_contrast=0.9,
-        gradient=0.35,
-        vignette=0.45,
-        blur=(0.003, 0.006),
-        haze=0.12,
-        noise=0.018,
-        gamma=1.05,
-    ),
-    "C": CentreStyle(  # bright orange, wide framing, many vessels, noisy
-        retina=(0.62, 0.275, 0.10),
-        rim=(0.88, 0.47, 0.20),
-        cup=(0.98, 0.74, 0.40),
-        colour_spread=0.18,
-        framing=(0.31, 0.40),
-        cup_to_disc=(0.30, 0.65),
-        cup_contrast=(0.65, 1.0),
-        edge_softness=(0.025, 0.06),
-        texture=0.9,
-        atrophy_share=0.4,
-        vessel_density=0.6,
-        vessel_contrast=0.95,
-        gradient=0.35,
-        vignette=0.15,
-        blur=(0.001, 0.0025),
-        haze=0.06,
-        noise=0.018,
-        gamma=1.0,
-    ),
-    "D": CentreStyle(  # pale and pinkish, hazy, overexposed cups
-        retina=(0.53, 0.275, 0.155),
-        rim=(0.83, 0.46, 0.27),
-        cup=(1.0, 0.77, 0.50),
-        colour_spread=0.16,
-        framing=(0.40, 0.52),
-        cup_to_disc=(0.30, 0.70),
-        cup_contrast=(0.65, 1.0),
-        edge_softness=(0.03, 0.08),
-        texture=0.7,
-        atrophy_share=0.5,
-        vessel_density=0.35,
-        vessel_contrast=0.65,
-        gradient=0.3,
-        vignette=0.25,
-        blur=(0.002, 0.004),
-        haze=0.2,
-        noise=0.010,
-        gamma=0.97,
-    ),
+# A: brown-orange, even light, sharp; B: dark red, close framing, strong vignette, blurred;
+# C: bright orange, wide framing, many vessels, noisy; D: pale and pinkish, hazy, overexposed cups.
+_OF_A_B_C_D: dict[str, tuple[Any, Any, Any, Any]] = {
+    "retina": ((0.48, 0.245, 0.08), (0.45, 0.15, 0.08), (0.62, 0.275, 0.10), (0.53, 0.275, 0.155)),
+    "rim": ((0.82, 0.46, 0.16), (0.73, 0.32, 0.155), (0.88, 0.47, 0.20), (0.83, 0.46, 0.27)),
+    "cup": ((0.95, 0.70, 0.33), (0.88, 0.57, 0.28), (0.98, 0.74, 0.40), (1.0, 0.77, 0.50)),
+    "colour_spread": (0.18, 0.18, 0.18, 0.16),
+    "framing": ((0.33, 0.44), (0.46, 0.56), (0.31, 0.40), (0.40, 0.52)),
+    "cup_to_disc": ((0.35, 0.80), (0.30, 0.75), (0.30, 0.65), (0.30, 0.70)),
+    "cup_contrast": ((0.65, 1.0), (0.6, 1.0), (0.65, 1.0), (0.65, 1.0)),
+    "edge_softness": ((0.025, 0.06), (0.03, 0.09), (0.025, 0.06), (0.03, 0.08)),
+    "texture": (0.6, 0.8, 0.9, 0.7),
+    "atrophy_share": (0.35, 0.3, 0.4, 0.5),
+    "vessel_density": (0.35, 0.3, 0.6, 0.35),
+    "vessel_contrast": (0.85, 0.9, 0.95, 0.65),
+    "gradient": (0.28, 0.35, 0.35, 0.3),
+    "vignette": (0.15, 0.45, 0.15, 0.25),
+    "blur": ((0.0015, 0.003), (0.003, 0.006), (0.001, 0.0025), (0.002, 0.004)),
+    "haze": (0.10, 0.12, 0.06, 0.2),
+    "noise": (0.012, 0.018, 0.018, 0.010),
+    "gamma": (1.0, 1.05, 1.0, 0.97),
+}
+
+STYLES = {
+    letter: CentreStyle(**{name: values[index] for name, values in _OF_A_B_C_D.items()})
+    for index, letter in enumerate("ABCD")
 }
 """The phantom centres by letter."""

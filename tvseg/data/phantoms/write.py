@@ -24,9 +24,6 @@ from tvseg.errors import UserError
 FIELD_WIDTH = 2
 """Width of a full-field photograph over the side of a region."""
 
-PHANTOM_STYLES = ("centres", "random")
-"""Four fixed styles, one a centre, or a random style for each picture."""
-
 Draw = Callable[..., Phantom]  # of a generator and side_px
 
 _CUP, _RIM, _BACKGROUND = 0, 128, 255
@@ -105,7 +102,7 @@ def write_phantoms(
         side_px: height and width of the regions; full-field photographs are
             :data:`FIELD_WIDTH` times as wide.
         fields: full-field photographs per centre.
-        style: one of :data:`PHANTOM_STYLES`: each centre's own, or a random one a picture.
+        style: ``centres`` for the fixed style of each, ``random`` for one a picture.
 
     Raises:
         FileExistsError: if `root` is a file or a folder that is not empty.

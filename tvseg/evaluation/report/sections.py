@@ -1,6 +1,5 @@
 """The sections of a chapter: scores, comparisons, distributions, agreement, cases, runs."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -267,7 +266,7 @@ def _epochs(run: RunFolder) -> pd.DataFrame:
     """Return the rows of a run's ``metrics.csv`` with what identifies the run."""
     try:
         rows = pd.DataFrame(run.read_metrics())[["epoch", "loss", "dice"]].apply(pd.to_numeric)
-    except (KeyError, ValueError, TypeError, csv.Error) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise UserError(
             f"{run.metrics} must have a row an epoch with the columns epoch, loss and dice "
             f"({' '.join(str(error).split())}); restore the file or leave this run out"
