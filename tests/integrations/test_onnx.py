@@ -197,6 +197,28 @@ def test_an_exported_folder_is_no_run(exported: Path, tmp_path: Path) -> None:
     assert find_checkpoint(exported) == exported / "network.onnx"
 
 
+def test_int8_is_smaller_and_says_what_it_changes(
+    photographs: Path, exported: Path, localised_run: RunFolder, tmp_path: Path
+) -> None:
+    words = ["export", str(localised_run.path), "--to", "onnx", "--int8", str(photographs)]
+    done = CliRunner().invoke(cli, [*words, "--out", str(tmp_path / "int8")])
+    assert done.exit_code == 0, done.output
+    small, large = (folder / "network.onnx" for folder in (tmp_path / "int8", exported))
+    assert small.stat().st_size < large.stat().st_size / 2
+    stated = json.loads(small.with_suffix(".json").read_text())["int8"]
+    assert stated["photographs"] == 3
+    models = [tvseg.load(folder) for folder in (exported, tmp_path / "int8")]
+    for name, value in stated["dice_with_float"].items():
+        scores = [
+            dice(*(model(path).masks[name] for model in models))
+            for path in sorted(photographs.iterdir())
+        ]
+        assert value == pytest.approx(np.mean(scores), abs=1e-6)
+        assert (
+            f"{name}: mean Dice of the masks with those before rounding {value:.4f}" in done.output
+        )
+
+
 @pytest.mark.slow
 def test_starter_weights_outline_full_photographs_without_torch(tmp_path: Path) -> None:
     real = SHARED / "data" / "open_photographs"

@@ -26,8 +26,20 @@ from tvseg.errors import UsageError, UserError
 @click.option(
     "--push", "repository", help="Upload to this repository of the hub, ORGANISATION/NAME."
 )
+@click.option(
+    "--int8",
+    "photographs",
+    type=click.Path(exists=True, path_type=Path),
+    help="Compute in 8-bit integers, with ranges learnt from these photographs (folder, file or "
+    "CSV list); how much the masks change is printed.",
+)
 def export(
-    run: Path | None, target: str, out: Path, licence: str | None, repository: str | None
+    run: Path | None,
+    target: str,
+    out: Path,
+    licence: str | None,
+    repository: str | None,
+    photographs: Path | None,
 ) -> None:
     """Write the network of RUN, a finished run folder, for other programs.
 
@@ -39,6 +51,8 @@ def export(
         raise UsageError("--licence belongs to --to hub and --to bundle, not to --to onnx")
     if repository is not None and target != "hub":
         raise UsageError(f"--push belongs to --to hub, not to --to {target}")
+    if photographs is not None and target != "onnx":
+        raise UsageError(f"--int8 belongs to --to onnx, not to --to {target}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} must be a new or an empty folder")
     from tvseg.files import temporary_folder
@@ -50,6 +64,8 @@ def export(
             from tvseg.integrations.onnx import export_onnx
 
             export_onnx(run, folder)
+            if photographs is not None:
+                _quantise(folder, photographs)
         elif target == "hub":
             from tvseg.integrations.hub import export_hub
 
@@ -67,3 +83,11 @@ def export(
         from tvseg.integrations.hub import push
 
         click.echo(f"Pushed to {push(out, repository)}")
+
+
+def _quantise(folder: Path, photographs: Path) -> None:
+    from tvseg.inference.input.find import find_photographs
+    from tvseg.integrations.onnx_int8 import quantise
+
+    for name, agreement in quantise(folder, find_photographs([photographs])).items():
+        click.echo(f"{name}: mean Dice of the masks with those before rounding {agreement:.4f}")
