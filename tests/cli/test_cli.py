@@ -142,7 +142,7 @@ FIELD = "phantoms/FullField/image"
         (["predict", "phantoms", "--model", "x", "--out", "x"], 1, ["phantoms holds no pictures"]),
         (["predict", FIELD, "--model", "phantoms", "--out", "x"], 1, ["must be a run folder"]),
         (["predict", FIELD, "--model", f"{FIELD}/A-phantom-0000.png", "--out", "x"], 1,
-         ["must be a checkpoint"]),
+         ["is damaged or no .safetensors file"]),
         (["data", "synth", "phantoms"], 1, ["phantoms"]),
         (["data", "synth", "x", "--per-centre", "1"], 2, ["--per-centre"]),
     ],

@@ -20,10 +20,10 @@ def workplace(tmp_path: Path) -> Path:
 
 def test_the_page_lies_in_the_folder_or_where_it_is_wanted(workplace: Path) -> None:
     made = tvseg("view", "out", cwd=workplace)
-    assert made.returncode == 0, made.stderr
+    assert made.exit_code == 0, made.stderr
     assert made.stdout == "2 photographs: out/index.html\n"
     again = tvseg("view", "out", "--out", "new/look.html", cwd=workplace)
-    assert again.returncode == 0, again.stderr
+    assert again.exit_code == 0, again.stderr
     assert (workplace / "new" / "look.html").read_bytes() == (
         workplace / "out" / "index.html"
     ).read_bytes()
@@ -31,11 +31,11 @@ def test_the_page_lies_in_the_folder_or_where_it_is_wanted(workplace: Path) -> N
 
 def test_what_cannot_be_shown_is_told(workplace: Path) -> None:
     none = tvseg("view", "in", cwd=workplace)
-    assert none.returncode == 1
+    assert none.exit_code == 1
     assert "must be a folder that tvseg predict has written" in one_line(none)
     (workplace / "out" / "masks" / "00.png").unlink()
     part = tvseg("view", "out", cwd=workplace)
-    assert part.returncode == 3
+    assert part.exit_code == 3
     assert "masks/00.png: No such file" in part.stderr
     assert one_line(part) == "1 are listed without their pictures"
     assert (workplace / "out" / "index.html").is_file()
