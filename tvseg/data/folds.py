@@ -41,16 +41,6 @@ class Fold:
         }
 
 
-def check_holdout(holdout: str, letters: Sequence[str]) -> None:
-    """Refuse a hold-out that is no centre.
-
-    Raises:
-        ValueError: Neither ``none`` nor one of ``letters``.
-    """
-    if holdout != "none" and holdout not in letters:
-        raise UserError(f"holdout must be a centre ({', '.join(letters)}) or none, got {holdout!r}")
-
-
 def make_fold(cases: Mapping[str, Sequence[Case]], holdout: str) -> Fold:
     """Split the centres' cases for one hold-out.
 
@@ -59,9 +49,10 @@ def make_fold(cases: Mapping[str, Sequence[Case]], holdout: str) -> Fold:
         holdout: Letter of the centre to leave out, or ``none``.
 
     Raises:
-        ValueError: ``holdout`` is no centre.
+        UserError: ``holdout`` is neither ``none`` nor a centre.
     """
-    check_holdout(holdout, list(cases))
+    if holdout != "none" and holdout not in cases:
+        raise UserError(f"holdout must be a centre ({', '.join(cases)}) or none, got {holdout!r}")
     sources = [case for letter in cases if letter != holdout for case in cases[letter]]
     return Fold(
         holdout=holdout,

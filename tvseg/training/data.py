@@ -20,7 +20,7 @@ from tvseg.data.dataset import (
     load_cases,
 )
 from tvseg.data.fingerprint import fingerprint
-from tvseg.data.folds import Fold, check_holdout, check_leaks, make_fold
+from tvseg.data.folds import Fold, check_leaks, make_fold
 from tvseg.errors import UserError
 from tvseg.settings import SegmentationSettings
 from tvseg.training.selection import Selection, make_selection
@@ -64,7 +64,6 @@ def read_data(
         raise UserError("phantoms show the structures cup and disc alone; set phantoms=0")
     if root is None:
         return _drawn_data(settings, holdout)
-    check_holdout(holdout, list(settings.centres))
     fold = make_fold(
         {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()},
         holdout,
