@@ -42,7 +42,9 @@ def test_worker_processes_draw_the_same_batches(monkeypatch: pytest.MonkeyPatch)
     batches = []
     for workers in (0, 2):
         settings = _settings("phantoms=1", f"train.workers={workers}")
-        data = read_data(None, settings, "none")  # draws in this process before the fork
+        data = read_data(
+            None, settings, "none", selection="sources"
+        )  # draws in this process before the fork
         batches.append([batch["image"] for batch in make_loader(data, settings, first_step=0)])
     assert len(batches[0]) == 4
     assert all(torch.equal(one, other) for one, other in zip(*batches, strict=True))
@@ -50,7 +52,7 @@ def test_worker_processes_draw_the_same_batches(monkeypatch: pytest.MonkeyPatch)
 
 def test_phantoms_are_a_share_of_each_step(phantoms: Path) -> None:
     settings = _settings("phantoms=0.25")
-    data = read_data(phantoms, settings, "A")
+    data = read_data(phantoms, settings, "A", selection="sources")
     assert images_per_step(settings, data.fold) == 8  # 2 of each of three centres and 2 phantoms
     for batch in make_loader(data, settings, first_step=2):
         drawn = [name for name in batch["id"] if name.startswith("phantom/")]
@@ -74,7 +76,7 @@ def test_what_phantoms_cannot_do_is_refused(
     overrides: list[str], root: Path | None, holdout: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        read_data(root, _settings(*overrides), holdout)
+        read_data(root, _settings(*overrides), holdout, selection="sources")
 
 
 def test_a_localizer_of_a_run_on_phantoms_sees_drawn_photographs(run: RunFolder) -> None:
