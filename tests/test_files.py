@@ -107,7 +107,8 @@ def test_lines_are_counted_as_in_the_file(tmp_path: Path) -> None:
         (b"id,,path\na,b,c\n", "a name of its own"),
         ("id\nM\u00fcller\n".encode("latin-1"), "must be a CSV file in UTF-8"),
         ("id\nM\u00fcller\n".encode("utf-16"), "must be a CSV file in UTF-8"),
-        (b"id\n1\n2\n3\n", "must have at most 2 rows, has 3"),
+        (b"id\n1\n2\n3\n", "must have at most 2 rows, it has more"),
+        (b"id\n1\n2\n3\n" + b"x" * 200_000 + b"\n", "must have at most 2 rows"),  # not read on
         (b"id\n" + b"x" * 200_000 + b"\n", "field larger than"),
     ],
 )

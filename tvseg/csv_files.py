@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from tvseg.errors import UserError
@@ -86,15 +86,16 @@ def read_csv(path: Path, *, max_rows: int = MAX_TABLE_ROWS, trim: bool = True) -
             lines.seek(0)
         separator = stated[1] if stated else _separator_of(first)
         reader = csv.reader(lines, delimiter=separator, skipinitialspace=trim, strict=not trim)
-        filled = [
+        rows = (
             (reader.line_num + bool(stated), [_as_written(c.strip() if trim else c) for c in cells])
             for cells in reader
             if any(cell.strip() for cell in cells)
-        ]
+        )
+        filled = list(islice(rows, max_rows + 2))
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: must be a CSV file in UTF-8: {error}") from error
     if len(filled) - 1 > max_rows:
-        raise UserError(f"{path}: must have at most {max_rows} rows, has {len(filled) - 1}")
+        raise UserError(f"{path}: must have at most {max_rows} rows, it has more")
     columns = [unicodedata.normalize("NFC", name) for name in filled[0][1]] if filled else []
     while columns and not columns[-1]:
         columns.pop()

@@ -145,6 +145,10 @@ FIELD = "phantoms/FullField/image"
          ["is damaged or no .safetensors file"]),
         (["data", "synth", "phantoms"], 1, ["phantoms"]),
         (["data", "synth", "x", "--per-centre", "1"], 2, ["--per-centre"]),
+        (["data", "synth", "x", "--size", "1000000000"], 2, ["--size", "64<=x<=4096"]),
+        (["data", "synth", "x", "--seed", "99999999999999999999"], 2, ["--seed"]),
+        (["predict", FIELD, "--model", "x", "--out", "x", "--um-per-px", "nan"], 2,
+         ["--um-per-px", "nan is not a finite number"]),
     ],
 )  # fmt: skip
 def test_a_mistake_gets_one_clear_line(

@@ -171,6 +171,19 @@ def test_a_missing_or_spoilt_part_is_named(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "content", [b"a,b\n1,2\n", b"epoch,seconds\nx,1\n", b"epoch\n1\n", b"\xff\xfe"]
+)
+def test_damaged_metrics_are_named_before_anything_is_computed(
+    content: bytes, copied: RunFolder, phantoms: Path
+) -> None:
+    copied.metrics.write_bytes(content)
+    before = copied.last.read_bytes()
+    with pytest.raises(UserError, match=r"metrics\.csv"):
+        _train(_settings("aspp=dense"), phantoms, copied.path.parent, resume=True)
+    assert copied.last.read_bytes() == before
+
+
 def test_nothing_read_from_a_checkpoint_is_called(
     copied: RunFolder, dense: RunFolder, phantoms: Path
 ) -> None:

@@ -18,8 +18,8 @@ def data() -> None:
 @data.command()
 @click.argument("out", type=options.PATH)
 @click.option("--per-centre", type=click.IntRange(min=2), default=24, help="Photographs a centre.")
-@click.option("--seed", type=click.IntRange(min=0), default=0)
-@click.option("--size", type=click.IntRange(min=64), default=512, help="Side in px.")
+@click.option("--seed", type=options.SEED, default=0)
+@click.option("--size", type=click.IntRange(64, 4096), default=512, help="Side in px.")
 @click.option(
     "--style",
     type=click.Choice(["centres", "random"]),

@@ -39,7 +39,7 @@ LISTED = 100
 )
 @click.option(
     "--jitter",
-    type=click.FloatRange(0, 0.5),
+    type=options.FiniteRange(0, 0.5),
     default=0.0,
     help="Shift each frame by up to this share of its side.",
 )
@@ -50,7 +50,7 @@ LISTED = 100
 )
 @click.option(
     "--test-share",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=options.FiniteRange(0, 1, min_open=True, max_open=True),
     default=0.2,
     help="Fraction of patients in the test split when splitting by patient.",
 )

@@ -29,7 +29,7 @@ def faces() -> None:
 @click.option(
     "--translation",
     default=2.0,
-    type=click.FloatRange(0, 30),
+    type=options.FiniteRange(0, 30),
     help="Standard deviation of the faces' shift, in px of 96.",
 )
 def synth(
@@ -164,7 +164,7 @@ def evaluate(
 @click.argument("right", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model", required=True, type=click.Path(exists=True, path_type=Path),
               help="Run folder of tvseg faces train, or a checkpoint in it.")  # fmt: skip
-@click.option("--threshold", type=click.FloatRange(0, 4),
+@click.option("--threshold", type=options.FiniteRange(0, 4),
               help="Squared distance of unit embeddings up to which two pictures count as one "
                    "person; by default the one chosen on the run's validation pairs.")  # fmt: skip
 @options.device

@@ -1,5 +1,6 @@
 """Types of arguments and options that several commands take."""
 
+import math
 import os
 from collections.abc import Callable
 from functools import reduce
@@ -9,6 +10,20 @@ from typing import Any
 import click
 
 Command = Callable[..., Any]
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers; ``nan``, which click lets through every range, is none of them."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number, or fail as wrong usage."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{number} is not a finite number.", param, ctx)
+        return number
+
 
 PATH = click.Path(path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--tta", is_flag=True, help="Average with the mirror image; twice the time.")
 @click.option(
     "--um-per-px",
-    type=click.FloatRange(min=0.01, max=10_000),
+    type=options.FiniteRange(min=0.01, max=10_000),
     help="Micrometres per pixel, where no CSV gives it; measures in micrometres, too.",
 )
 @click.option("--recursive", is_flag=True, help="Take pictures of sub-folders, too.")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--cpus", type=options.COUNT, default=1, help="Threads of each cell.")
 @click.option(
     "--gpus",
-    type=click.FloatRange(0),
+    type=options.FiniteRange(0),
     default=0.0,
     help="GPUs of each cell; a part of one for several cells on it.",
 )

@@ -207,10 +207,12 @@ class RunFolder:
         """Note in ``run.json`` that training continues, in circumstances that must be as before.
 
         Raises:
-            UserError: The data, the precision or another of ``expected`` is not as at the start.
+            UserError: The data, the precision or another of ``expected`` is not as at the start, or
+                ``metrics.csv`` is damaged.
         """
         info = self.info()
         self._record.check_same({key: info.get(key) for key in expected}, expected)
+        self.read_metrics()  # damaged ones are refused before anything is computed
         self.write_info(resumed=[*info.get("resumed", []), started])
 
     def write_info(self, **changes: Any) -> None:
@@ -223,8 +225,23 @@ class RunFolder:
         write_csv(self.metrics, [{key: one.get(key) for key in row} for one in (*rows, row)])
 
     def read_metrics(self) -> list[dict[str, str]]:
-        """The rows of ``metrics.csv``, oldest first."""
-        return [row for _, row in read_csv(self.metrics).rows] if self.metrics.exists() else []
+        """Return the rows of ``metrics.csv``, oldest first.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        if not self.metrics.exists():
+            return []
+        rows = [row for _, row in read_csv(self.metrics).rows]
+        try:
+            for row in rows:
+                int(row["epoch"]), float(row["seconds"])
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f"{self.metrics} must have a row for each epoch with the columns epoch and seconds "
+                f"({error}); restore the file, or remove it to go without the rows before"
+            ) from error
+        return rows
 
 
 def _identity(settings: RunSettings) -> dict[str, Any]:

@@ -224,6 +224,13 @@ def test_field_is_round_on_black_with_a_small_disc_nasal_of_the_middle() -> None
     assert sides == {True, False}
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".out-12345678").mkdir()
+    (tmp_path / ".out-12345678" / "half.png").write_bytes(b"")
+    write_phantoms(tmp_path / "out", per_centre=2, seed=0, side_px=64, fields=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 @pytest.mark.parametrize("taken", ["file", "folder"])
 def test_refuses_what_is_already_there(tmp_path: Path, taken: str) -> None:
     root = tmp_path / "out"

@@ -8,7 +8,6 @@ Layout::
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from tvseg.data.phantoms.draw import Phantom, draw_field, draw_roi
 from tvseg.data.phantoms.random.draw import draw_random_field, draw_random_roi
 from tvseg.data.phantoms.style import STYLES
 from tvseg.errors import UserError
+from tvseg.files import temporary_folder
 
 FIELD_WIDTH = 2
 """Width of a full-field photograph over the side of a region."""
@@ -111,8 +111,8 @@ def write_phantoms(
     root = root.resolve()
     _check(root, per_centre=per_centre, seed=seed, fields=fields)
     root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as beside:
-        folder = Path(beside) / root.name
+    with temporary_folder(root.parent, root.name) as beside:
+        folder = beside / root.name
         for letter in STYLES:
             _write_centre(
                 folder,

@@ -82,7 +82,7 @@ def _check_about(about: Mapping[str, Any], source: Path) -> None:
         not all(_is_names(about.get(key)) for key in ("formats", "structures"))
         or not isinstance(encoding, dict)
         or not all(key.isdecimal() and _is_names(names) for key, names in encoding.items())
-        or not (models is None or _is_dicts(models))
+        or not (models is None or _is_models(models))
     ):
         raise UserError(
             f"{source} is damaged (formats, structures, encoding or models); predict into a new "
@@ -94,8 +94,11 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
-def _is_dicts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+def _is_models(value: Any) -> bool:
+    keys = {"name", "epoch", "holdout"}
+    return isinstance(value, list) and all(
+        isinstance(one, dict) and keys <= one.keys() for one in value
+    )
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
