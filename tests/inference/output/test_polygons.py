@@ -113,6 +113,8 @@ DAMAGE = [
     ("run.json", '{"about": {"formats": ["geojson"], "structures": 5, "encoding": {}}}'),
     ("run.json", '{"about": {"formats": ["mask"], "structures": [], "encoding": {"x": []}}}'),
     ("run.json", '{"about": {"formats": ["mask"], "structures": [], "encoding": {}, "models": 1}}'),
+    ("run.json", '{"about": {"formats": ["mask"], "structures": [], "encoding": {}, '
+                 '"models": [{"name": "x"}]}}'),
     ("run.json", '{"about": {"formats": ["png"], "structures": ["a"], "encoding": {}}}'),
 ]  # fmt: skip
 
