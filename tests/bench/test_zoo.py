@@ -48,7 +48,9 @@ def test_zoo_prints_a_table_and_writes_csv_and_plots(tmp_path: Path) -> None:
         "backbone,width,operator,accuracy\nMobileNetV2,0.1,tvconv,97\nMobileNetV2,0.1,tvconv,98\n"
     )
     result = CliRunner().invoke(
-        cli, ["bench", "zoo", "--quick", "--accuracies", str(scores), "--out", str(tmp_path)]
+        cli,
+        ["bench", "zoo", "--quick", "--accuracies", str(scores), "--out", str(tmp_path)],
+        env={"COLUMNS": "200"},
     )
     assert result.exit_code == 0, result.output
     assert "18.02" in result.stdout

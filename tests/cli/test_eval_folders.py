@@ -12,7 +12,9 @@ from tvseg.cli import cli
 
 
 def _run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    return CliRunner().invoke(
+        cli, [str(argument) for argument in arguments], env={"COLUMNS": "200"}
+    )
 
 
 def _told(result: Result) -> list[str]:

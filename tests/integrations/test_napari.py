@@ -41,7 +41,8 @@ def folder(tmp_path: Path) -> Path:
     }
     from tvseg.inference.output.folder import OutputFolder
 
-    OutputFolder(out, formats=["mask"], structures=encoding.structures).write_info(about=about)
+    folder = OutputFolder(out, formats=["mask"], structures=encoding.structures)
+    folder.record.update(about=about)
     return out
 
 
