@@ -50,7 +50,7 @@ def test_zoo_prints_a_table_and_writes_csv_and_plots(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         cli,
         ["bench", "zoo", "--quick", "--accuracies", str(scores), "--out", str(tmp_path)],
-        env={"COLUMNS": "200"},
+        env={"COLUMNS": "1000"},
     )
     assert result.exit_code == 0, result.output
     assert "18.02" in result.stdout

@@ -13,7 +13,7 @@ from tvseg.cli import cli
 
 def _run(*arguments: object) -> Result:
     return CliRunner().invoke(
-        cli, [str(argument) for argument in arguments], env={"COLUMNS": "200"}
+        cli, [str(argument) for argument in arguments], env={"COLUMNS": "1000"}
     )
 
 
