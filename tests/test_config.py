@@ -184,7 +184,7 @@ def test_the_former_key_protocol_is_read_with_a_notice(
     caplog.clear()
     path = tmp_path / "config.yaml"
     path.write_text(f"protocol: {old}")
-    assert read_settings(path).selection == new  # of a run: nothing to be done about it
+    assert read_settings(path, SegmentationSettings).selection == new  # of a run: no notice
     assert not caplog.text
     with pytest.raises(ConfigError, match="must not both be given"):
         load_settings(None, [f"protocol={old}", "selection=sources"])
