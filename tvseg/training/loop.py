@@ -254,7 +254,7 @@ class TrainingLoop:
             row["epoch"],
             epochs,
             row["loss"],
-            self.validator.state.key_metric_name,
+            self.validator.state.key_metric_name.capitalize(),
             100 * float(row[self.validator.state.key_metric_name]),
             100 * self.validator.state.best_metric,
             self.validator.state.best_metric_epoch,
