@@ -99,6 +99,7 @@ def test_a_killed_cell_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monkey
         (-9, "", "killed", True),
         (137, "", "killed", True),
         (-15, "", "ended by SIGTERM", True),
+        (4, "Error: stopped by SIGTERM after step 3 of 6", "stopped by SIGTERM", True),
         (1, "torch.OutOfMemoryError: CUDA out of memory. Tried", "out of memory", False),
         (1, "x\nMemoryError\n", "out of memory", False),
         (1, "Error: the loss must stay finite, got nan", "diverged", False),

@@ -16,6 +16,9 @@ from tvseg.errors import UserError
 from tvseg.files import write_json
 from tvseg.sweep.plan import SweepCell, SweepPlan
 
+STOPPED = 4
+"""Exit code of a training that SIGTERM has stopped; ``--resume`` continues it."""
+
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
 
 State = Literal["new", "begun", "finished", "failed"]
@@ -184,6 +187,8 @@ def why_it_failed(code: int, said: str) -> tuple[str, bool]:
         return f"out of memory: {last}", False
     if number == signal.SIGKILL:
         return "killed (SIGKILL), by a user or by the system for want of memory", True
+    if code == STOPPED:
+        return "stopped by SIGTERM, its last step saved", True
     if code < 0 or number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
         return f"ended by {signal.Signals(number).name}", True
     if "loss" in last and "finite" in last:
