@@ -22,7 +22,9 @@ from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import load_network
 from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
 
-SCHEMA = Path(__file__).with_name("bundle_schema.json")
+SCHEMAS = ("meta_schema_20240725.json", "bundle_schema.json")
+"""MONAI's own, as https://project-monai.github.io/schema serves it (Project MONAI, Apache-2.0), and a
+stricter one of the keys that we fill."""
 NOT_SQUARE = (120, 176)  # height, width
 
 
@@ -109,8 +111,9 @@ def test_masks_of_whole_pictures_are_those_of_predict(
     check_masks(bundle, tmp_path / "regions", tmp_path, "--model", alone.path)
 
 
-def test_metadata_is_valid_and_filled(bundle: Path, tmp_path: Path) -> None:
-    schema = shutil.copy(SCHEMA, tmp_path)  # so MONAI downloads none
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_metadata_is_valid_and_filled(bundle: Path, tmp_path: Path, name: str) -> None:
+    schema = shutil.copy(Path(__file__).with_name(name), tmp_path)  # so MONAI downloads none
     path = bundle / "configs" / "metadata.json"
     verify_metadata(meta_file=str(path), filepath=schema)
     metadata = json.loads(path.read_text())

@@ -133,7 +133,8 @@ def write_plots(rows: Sequence[Row], folder: Path) -> None:
 
 
 def _draw(axis: "Axes", rows: Sequence[Row], across: Cost, up: Cost, style: int) -> None:
-    """Draw an operator's line through its widths."""
+    """Draw an operator's line through its widths, from cheap to dear."""
+    rows = sorted(rows, key=lambda row: row.macs)
     axis.plot(
         [across[2] * getattr(row, across[0]) for row in rows],
         [up[2] * getattr(row, up[0]) for row in rows],
