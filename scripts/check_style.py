@@ -21,7 +21,8 @@ VAGUE = {"utils", "util", "misc", "common", "helpers", "helper", "stuff", "tools
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"sweep", "verification"},
+    {"sweep", "loading"},
+    {"verification"},
     {"evaluation"},
     {"integrations"},
     {"inference", "bench"},

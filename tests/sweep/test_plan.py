@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tvseg.config import CONFIGS
 from tvseg.errors import UserError
+from tvseg.sweep.cells import CellRecord, SweepFolder, commands_of
 from tvseg.sweep.plan import data_stamp, read_plan
+from tvseg.sweep.table import write_table
 
 SWEEP = """
 settings: {encoder_weights: none, train.epochs: 1}
@@ -105,3 +108,56 @@ def test_a_dry_run_imports_neither_torch_nor_ray(tmp_path: Path, data: Path) -> 
     assert done.stdout.count("new ") == 16
     assert "0 of 16 cells finished" in done.stdout
     assert not (tmp_path / "out").exists()
+
+
+FACES = """
+task: faces
+settings: {image_size: 32}
+variants: {plain: {}, turned: {jitter.rotation: 30}}
+grid: {operator: [depthwise, tvconv]}
+"""
+
+
+def test_faces_have_no_centres(tmp_path: Path, data: Path) -> None:
+    plan = read_plan(write(tmp_path, FACES), data=data)
+    assert [cell.name for cell in plan.cells] == [
+        "plain-operatordepthwise-seed0", "plain-operatortvconv-seed0",
+        "turned-operatordepthwise-seed0", "turned-operatortvconv-seed0",
+    ]  # fmt: skip
+    folder = SweepFolder(tmp_path / "out")
+    train, score = commands_of(plan, plan.cells[3], folder)
+    assert train[4:6] == ["faces", "train"]
+    assert "--holdout" not in train
+    assert "jitter.rotation=30" in train
+    assert score[4:7] == ["faces", "eval", str(folder.runs / "turned-operatortvconv-seed0")]
+
+
+@pytest.mark.parametrize("name", ["task: faces\nholdouts: [A]", "task: segmentation"])
+def test_centres_are_held_out_where_there_are_any(name: str, tmp_path: Path, data: Path) -> None:
+    path = write(tmp_path, f"{name}\nvariants: {{plain: {{}}}}")
+    with pytest.raises(UserError, match=r"holdouts must (be left out|name at least one centre)"):
+        read_plan(path, data=data)
+
+
+def test_scores_of_faces_are_tabled(tmp_path: Path, data: Path) -> None:
+    plan = read_plan(write(tmp_path, FACES), data=data)
+    folder = SweepFolder(tmp_path / "out")
+    for cell in plan.cells[:2]:
+        folder.write(cell, CellRecord(cell.fingerprint, "finished"))
+    scores = folder.runs / plan.cells[1].name / "eval" / "honest" / "scores.json"
+    scores.parent.mkdir(parents=True)
+    scores.write_text('{"scores": [{"set": "lfw", "accuracy": 81.25}]}')
+    table = write_table(plan, folder)
+    assert table.columns == ["protocol", "set", "variant", "accuracy"]
+    cells = [[cell.text for cell in row] for row in table.rows]
+    assert cells[:2] == [
+        ["honest", "lfw", "plain-operatordepthwise", "missing"],
+        ["honest", "lfw", "plain-operatortvconv", "81.25"],
+    ]
+
+
+def test_sweeps_of_faces_are_sound(data: Path) -> None:
+    files = sorted((CONFIGS / "faces").rglob("*.yaml"))
+    sweeps = [path for path in files if "task: faces" in path.read_text()]
+    assert len(sweeps) >= 8
+    assert all(read_plan(path, data=data).cells for path in sweeps)

@@ -1,44 +1,27 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from tests.conftest import SHARED
-from tvseg.config import load_settings
+from tests.verification.conftest import settings
+from tvseg.cli import cli
 from tvseg.errors import UserError
+from tvseg.runs.affinity import read_course
 from tvseg.runs.folder import RunFolder
 from tvseg.verification.batches import EpochBatches, FaceSet
 from tvseg.verification.compare import compare_pictures
 from tvseg.verification.data import Faces, read_pair_set
-from tvseg.verification.evaluate import FaceEmbedder, evaluate_faces
+from tvseg.verification.distances import VALIDATION_FILE
+from tvseg.verification.embedder import FaceEmbedder
+from tvseg.verification.evaluate import evaluate_faces
 from tvseg.verification.network import FaceNetwork, load_face_network
 from tvseg.verification.scoring import squared_distances
-from tvseg.verification.settings import FaceSettings
-from tvseg.verification.synth import write_face_root
 from tvseg.verification.tables import score_tables
 from tvseg.verification.train import train_faces
-
-TINY = [
-    "image_size=32", "embedding=16", "precision=fp32", "train.batch=6", "train.epochs=2",
-    "train.drop_epochs=[1]", "train.margin_warmup=1",
-]  # fmt: skip
-
-
-def settings(*more: str) -> FaceSettings:
-    return load_settings(None, [*TINY, *more], FaceSettings)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("faces") / "root"
-    write_face_root(root, people=5, pictures=4, unseen=20)
-    return root
-
-
-@pytest.fixture(scope="module")
-def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return train_faces(settings(), root=root, runs=tmp_path_factory.mktemp("runs"))
 
 
 def test_a_run_folder_is_finished(run: RunFolder) -> None:
@@ -74,6 +57,27 @@ def test_a_resumed_run_is_the_same_bit_for_bit(
     resumed = train_faces(settings(), root=root, runs=tmp_path, resume=True)
     one, two = (torch.load(r.last, weights_only=True)["network"] for r in (run, resumed))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_run_killed_before_its_validation_distances_gets_them(
+    root: Path, run: RunFolder, tmp_path: Path
+) -> None:
+    killed = tmp_path / run.path.name
+    shutil.copytree(run.path, killed)
+    wanted = (killed / VALIDATION_FILE).read_text()
+    (killed / VALIDATION_FILE).unlink()
+    with pytest.raises(UserError, match=rf"must hold {VALIDATION_FILE}; 'tvseg faces train --res"):
+        compare_pictures(*2 * [next(root.glob("eval/*/*.png"))], killed)
+    last = (killed / "checkpoints" / "last.pt").read_bytes()
+    train_faces(settings(), root=root, runs=tmp_path, resume=True)
+    assert (killed / VALIDATION_FILE).read_text() == wanted
+    assert (killed / "checkpoints" / "last.pt").read_bytes() == last
+    (killed / VALIDATION_FILE).unlink()
+    other = tmp_path / "root"
+    shutil.copytree(root, other)
+    shutil.rmtree(other / "train" / "p00000")
+    with pytest.raises(UserError, match="fingerprint changed"):
+        train_faces(settings(), root=other, runs=tmp_path, resume=True)
 
 
 def test_other_settings_need_another_name(root: Path, run: RunFolder) -> None:
@@ -125,8 +129,6 @@ def test_two_pictures_are_compared(root: Path, run: RunFolder) -> None:
 
 
 def test_a_validation_set_that_leaks_is_refused(root: Path, tmp_path: Path) -> None:
-    import shutil
-
     leaking = tmp_path / "root"
     shutil.copytree(root, leaking)
     person = sorted((leaking / "eval").iterdir())[0]
@@ -144,6 +146,8 @@ def test_a_validation_set_that_leaks_is_refused(root: Path, tmp_path: Path) -> N
         ("train.batch=99", "fewer than one batch"),
         ("train.batchs=9", "unknown key 'train.batchs', did you mean 'train.batch'"),
         ("train.micro_batches=4", "micro_batches must divide batch"),
+        ("train.log_affinity=true", "needs TVConv layers; operator=depthwise has none"),
+        ("generator.start=pictures", "operator must be tvconv, which is depthwise"),
     ],
 )
 def test_wrong_settings_are_refused(more: str, message: str, root: Path, tmp_path: Path) -> None:
@@ -153,15 +157,27 @@ def test_wrong_settings_are_refused(more: str, message: str, root: Path, tmp_pat
 
 def test_tvconv_learns_affinity_maps(root: Path, tmp_path: Path) -> None:
     run = train_faces(
-        settings("operator=tvconv", "train.log_affinity=true", "train.epochs=1"),
+        settings("operator=tvconv", "stages=[6,7]", "train.log_affinity=true", "train.epochs=1",
+                 "generator.start=pictures"),
         root=root, runs=tmp_path,
     )  # fmt: skip
-    from tvseg.runs.affinity import read_course
-
     course = read_course(run.affinity)
     assert course.epochs.tolist() == [0, 1]
-    assert len(course.maps) == 17
+    assert len(course.maps) == 4
     assert any(not np.array_equal(maps[0], maps[1]) for maps in course.maps.values())
+    first = next(iter(course.maps.values()))[0]
+    assert first.std(axis=(1, 2)) == pytest.approx(1, abs=1e-3)
+    out = tmp_path / "maps.png"
+    shown = CliRunner().invoke(cli, ["show", "affinity", str(run.path), "--out", str(out)])
+    assert shown.exit_code == 0, shown.output
+    assert out.is_file()
+    assert (tmp_path / "maps-course.png").is_file()
+
+
+def test_depthwise_runs_have_no_affinity_maps(run: RunFolder) -> None:
+    shown = CliRunner().invoke(cli, ["show", "affinity", str(run.path)])
+    assert shown.exit_code == 1
+    assert "operator=depthwise has none" in shown.output
 
 
 def test_every_picture_comes_once_an_epoch() -> None:

@@ -159,6 +159,69 @@ def evaluate(
         print_table(table)
 
 
+_SCORED = click.argument("runs", nargs=-1, type=options.FOLDER, required=True)
+_PROTOCOL = click.option(
+    "--protocol",
+    type=click.Choice(["honest", "insightface", "paper"]),
+    default="honest",
+    show_default=True,
+    help="Under which the runs were scored.",
+)
+
+
+@faces.command()
+@_SCORED
+@click.option("--out", required=True, type=options.PATH, help="Folder of the report.")
+@_PROTOCOL
+def report(runs: tuple[Path, ...], out: Path, protocol: str) -> None:
+    """Write tables, ROC curves and training curves of scored RUNS as one page and single files.
+
+    RUNS are run folders or folders of them that 'tvseg faces eval' has scored. The folder --out
+    gets report.html, which contains all its pictures, and the folders figures (PNG, PDF) and tables
+    (CSV, Markdown).
+    """
+    from tvseg.evaluation.report.write import check_free, write_report
+    from tvseg.verification.report import face_chapter
+    from tvseg.verification.scored_runs import find_face_runs, read_scored
+
+    check_free(out)
+    scored = read_scored(find_face_runs(runs), protocol=protocol)
+    named = [str(run.folder.path) for run in scored]
+    click.echo(write_report([face_chapter(scored)], out, title="tvseg faces report", runs=named))
+
+
+@faces.command()
+@_SCORED
+@click.option("--over", required=True, metavar="KEY,...",
+              help="Keys of the settings, a panel for each, e.g. jitter.rotation.")  # fmt: skip
+@click.option("--by", default="operator", show_default=True, metavar="KEY",
+              help="Key of the settings, a line for each of its values.")  # fmt: skip
+@click.option("--set", "name", default="pairs_test", show_default=True, help="Set of pairs.")
+@click.option("--out", required=True, type=options.FILE, help="PNG file to draw.")
+@_PROTOCOL
+def plot(runs: tuple[Path, ...], over: str, by: str, name: str, out: Path, protocol: str) -> None:
+    """Draw and print the accuracy of scored RUNS by the values of their settings.
+
+    RUNS are run folders or folders of them, such as the folder runs of a sweep. In the panel of a
+    key are the runs whose other keys of --over have the value that most runs have.
+    """
+    from tvseg.cli.tables import print_table
+    from tvseg.evaluation.plot_style import to_png
+    from tvseg.files import write_bytes
+    from tvseg.verification.figures import settings_figure
+    from tvseg.verification.scored_runs import find_face_runs, read_scored
+    from tvseg.verification.settings_effect import effect_table, effects
+
+    scored = read_scored(find_face_runs(runs), protocol=protocol)
+    keys = [key for key in over.split(",") if key]
+    found = effects(scored, keys=keys, by=by, name=name)
+    panels = {str(key): rows for key, rows in found.groupby("key", sort=False)}
+    figure = settings_figure(panels, by=by, score=f"accuracy on {name} [%]")
+    print_table(effect_table(found, by=by, name=name))
+    write_bytes(out, to_png(figure))
+    click.echo(f"Drew {out}")
+
+
 @faces.command()
 @click.argument("left", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("right", type=click.Path(exists=True, dir_okay=False, path_type=Path))

@@ -11,6 +11,9 @@ from tvseg.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tvseg.runs.cards import SegmentationCard
+    from tvseg.verification.network import FaceCard
+
 VARIANCES = {
     "within a picture": "intra",
     "between pictures": "cross",
@@ -46,17 +49,15 @@ def affinity(run: Path, checkpoint: str, out: Path | None) -> None:
     from tvseg.evaluation.plot_style import to_png
     from tvseg.files import write_bytes
     from tvseg.inference.load import find_checkpoint
+    from tvseg.loading import load_trained
     from tvseg.runs.affinity import affinity_maps, read_course
     from tvseg.runs.folder import RunFolder
-    from tvseg.runs.segmentation import load_network
 
     folder = RunFolder(run)
-    network, card = load_network(find_checkpoint(run, checkpoint))
+    network, card = load_trained(find_checkpoint(run, checkpoint))
     maps = affinity_maps(network)
     if not maps:
-        raise UserError(
-            f"{run} must have TVConv layers to draw; aspp={card.settings.aspp} has none"
-        )
+        raise UserError(f"{run} must have TVConv layers to draw; {_operator_of(card)} has none")
     out = out or run / "affinity.png"
     pictures = {out: affinity_figure(maps, f"{run.resolve().name}, epoch {card.epoch}")}
     if folder.affinity.is_file():
@@ -70,6 +71,12 @@ def affinity(run: Path, checkpoint: str, out: Path | None) -> None:
         click.echo(f"Drew {path}")
     if not folder.affinity.is_file():
         click.echo("To draw their course over training, train with train.log_affinity=true.")
+
+
+def _operator_of(card: "SegmentationCard | FaceCard") -> str:
+    """Return the setting that names the operator of a network, and its value."""
+    key = "aspp" if card.task == "segmentation" else "operator"
+    return f"{key}={getattr(card.settings, key)}"
 
 
 def _print_layers(table: "pd.DataFrame") -> None:

@@ -72,8 +72,14 @@ def tvconv(
     kernel_size: int = 3,
     stride: int = 1,
     dilation: int = 1,
+    affinity_channels: int = 4,
+    hidden_channels: int = 64,
+    hidden_layers: int = 3,
 ) -> nn.Module:
-    """Make a TVConv that resamples its weights for maps of another size than ``size``."""
+    """Make a TVConv that resamples its weights for maps of another size than ``size``.
+
+    See `SpatialOperator` for the first arguments and `TVConv2d` for those of its generator.
+    """
     output_size = (-(-size[0] // stride), -(-size[1] // stride))
     return TVConv2d(
         channels,
@@ -81,6 +87,9 @@ def tvconv(
         kernel_size=kernel_size,
         stride=stride,
         dilation=dilation,
+        affinity_channels=affinity_channels,
+        hidden_channels=hidden_channels,
+        hidden_layers=hidden_layers,
         resize="bilinear",
     )
 

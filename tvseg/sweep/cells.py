@@ -95,9 +95,10 @@ class SweepFolder:
 
 def commands_of(plan: SweepPlan, cell: SweepCell, folder: SweepFolder) -> list[list[str]]:
     """Return the commands of a cell: the training, then a scoring for each protocol."""
-    program = [sys.executable, "-m", "tvseg", "-q"]
+    program = [sys.executable, "-m", "tvseg", "-q", *plan.file.kind.group]
     configs = [part for path in cell.configs for part in ("--config", str(path))]
-    train = [*program, "train", "--holdout", cell.holdout, "--data", str(plan.data),
+    holdout = [] if cell.holdout is None else ["--holdout", cell.holdout]
+    train = [*program, "train", *holdout, "--data", str(plan.data),
              "--out", str(folder.runs), "--resume", *configs, *cell.overrides]  # fmt: skip
     run = str(folder.runs / cell.name)
     scorings = [

@@ -7,27 +7,51 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import tvseg
 from tvseg.config import load_settings
 from tvseg.documents import MAX_YAML_BYTES, check_tree, parse_yaml
 from tvseg.errors import UserError
 from tvseg.files import read_bytes
+from tvseg.settings import RunSettings, SegmentationSettings
+from tvseg.verification.settings import FaceSettings
+
+
+@dataclass(frozen=True)
+class SweepTask:
+    """One kind of training.
+
+    Attributes:
+        settings: Class of the settings of a cell.
+        group: Words between ``tvseg`` and ``train`` or ``eval`` on the command line.
+        holds_out: Whether a cell holds out a centre.
+    """
+
+    settings: type[RunSettings]
+    group: tuple[str, ...]
+    holds_out: bool
+
+
+TASKS = {
+    "segmentation": SweepTask(SegmentationSettings, (), True),
+    "faces": SweepTask(FaceSettings, ("faces",), False),
+}
 
 
 class SweepFile(BaseModel):
     """What a sweep file may say.
 
     Attributes:
+        task: Kind of the trainings, a name of :data:`TASKS`.
         data: Data root; ``--data`` and ``$TVSEG_DATA`` come before and after it.
         configs: Settings files that every cell starts from, relative to the sweep file.
         settings: Keys of every cell, such as ``train.epochs: 10``.
         variants: Name -> keys of this variant.
-        holdouts: Centres to hold out, or ``none``.
+        holdouts: Centres to hold out, or ``none``; of segmentation alone.
         seeds: One training for each.
         grid: Key -> values; every combination makes a variant of its own.
         protocols: Scoring protocols that are run on each finished training.
@@ -36,15 +60,28 @@ class SweepFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    task: Literal["segmentation", "faces"] = "segmentation"
     data: str | None = None
     configs: tuple[str, ...] = ()
     settings: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = Field(min_length=1)
-    holdouts: tuple[str, ...] = Field(min_length=1)
+    holdouts: tuple[str, ...] = ()
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     grid: dict[str, tuple[Any, ...]] = {}
     protocols: tuple[str, ...] = ("honest",)
     checkpoint: str = "best"
+
+    @model_validator(mode="after")
+    def _holds_out_where_there_are_centres(self) -> "SweepFile":
+        if self.kind.holds_out != bool(self.holdouts):
+            needed = "name at least one centre, or none" if self.kind.holds_out else "be left out"
+            raise ValueError(f"holdouts must {needed}, where task is {self.task}")
+        return self
+
+    @property
+    def kind(self) -> SweepTask:
+        """What a sweep knows of the task."""
+        return TASKS[self.task]
 
 
 @dataclass(frozen=True)
@@ -53,7 +90,7 @@ class SweepCell:
 
     Attributes:
         variant: Name of the variant, with the values of the grid.
-        holdout: Centre that is held out.
+        holdout: Centre that is held out; None where the task has no centres.
         seed: Of the training.
         configs: Settings files.
         overrides: ``key=value`` items.
@@ -61,7 +98,7 @@ class SweepCell:
     """
 
     variant: str
-    holdout: str
+    holdout: str | None
     seed: int
     configs: tuple[Path, ...]
     overrides: tuple[str, ...]
@@ -70,7 +107,8 @@ class SweepCell:
     @property
     def name(self) -> str:
         """Name of the run folder."""
-        return f"{self.variant}-holdout-{self.holdout}-seed{self.seed}"
+        centre = "" if self.holdout is None else f"-holdout-{self.holdout}"
+        return f"{self.variant}{centre}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -117,20 +155,25 @@ def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[SweepCell]:
         for values in itertools.product(*file.grid.values())
     ]
     for seed, (variant, keys), point, holdout in itertools.product(
-        file.seeds, file.variants.items(), points, file.holdouts
+        file.seeds, file.variants.items(), points, file.holdouts or (None,)
     ):
         name = "-".join(
             [variant, *(f"{_short(key)}{_short(value)}" for key, value in point.items())]
         )
         overrides = _overrides({**file.settings, **keys, **point, "name": name, "seed": seed})
-        settings = load_settings(configs, overrides)
-        if holdout not in {*settings.centres, "none"}:
-            raise UserError(
-                f"holdouts must name centres ({', '.join(settings.centres)}) or none, got {holdout}"
-            )
+        settings = load_settings(configs, overrides, file.kind.settings)
+        if isinstance(settings, SegmentationSettings):
+            _check_holdout(settings, holdout)
         content = [settings.model_dump(mode="json"), holdout, stamp, tvseg.__version__]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
         yield SweepCell(name, holdout, seed, configs, overrides, digest)
+
+
+def _check_holdout(settings: SegmentationSettings, holdout: str | None) -> None:
+    if holdout not in {*settings.centres, "none"}:
+        raise UserError(
+            f"holdouts must name centres ({', '.join(settings.centres)}) or none, got {holdout}"
+        )
 
 
 def _overrides(keys: dict[str, Any]) -> tuple[str, ...]:

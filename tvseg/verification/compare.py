@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from tvseg.errors import UserError
-from tvseg.verification.data import decode, fitted
-from tvseg.verification.evaluate import VALIDATION_FILE, FaceEmbedder
-from tvseg.verification.scoring import best_threshold, unit
+from tvseg.verification.distances import VALIDATION_FILE
+from tvseg.verification.embedder import FaceEmbedder
+from tvseg.verification.scoring import best_threshold
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,7 @@ def compare_pictures(
         UserError: A picture is damaged, or the run has no validation distances.
     """
     embedder = FaceEmbedder(model, device=device)
-    pictures = [fitted(decode(path.read_bytes()), embedder.side_px) for path in (left, right)]
-    one, other = unit(embedder(np.stack(pictures)))
+    one, other = embedder.embed([left, right])
     known = _validation_distances(model)
     if threshold is None:
         threshold = best_threshold(
@@ -70,5 +68,8 @@ def _validation_distances(model: Path) -> pd.DataFrame:
     run = model if model.is_dir() else model.parent.parent
     path = run / VALIDATION_FILE
     if not path.is_file():
-        raise UserError(f"{run} must hold {VALIDATION_FILE}, which 'tvseg faces train' writes")
+        raise UserError(
+            f"{run} must hold {VALIDATION_FILE}; 'tvseg faces train --resume' with its settings "
+            "writes it"
+        )
     return pd.read_csv(path)

@@ -1,6 +1,7 @@
 """The network of face verification: a backbone that embeds pictures, and the class matrix."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from tvseg.config import read_settings
 from tvseg.errors import UsageError, UserError
 from tvseg.models.backbones import mobilenet_v2, shufflenet_v2
-from tvseg.models.spatial import SPATIAL
+from tvseg.models.spatial import SPATIAL, SpatialOperator, tvconv
 from tvseg.runs.cards import Card
 from tvseg.runs.checkpoint import Task
 from tvseg.verification.settings import FaceSettings
@@ -36,7 +37,7 @@ class FaceNetwork(nn.Module):
             )
         self.backbone = BACKBONES[settings.backbone](
             settings.width,
-            operator=settings.operator,
+            operator=_operator_of(settings),
             stages=settings.stages,
             image_size=settings.image_size,
             embedding=settings.embedding,
@@ -61,6 +62,12 @@ class FaceNetwork(nn.Module):
         """
         value: Tensor = self.margin_loss(embedded, people.long())
         return value
+
+
+def _operator_of(settings: FaceSettings) -> str | SpatialOperator:
+    if settings.operator != "tvconv":
+        return settings.operator
+    return partial(tvconv, **settings.generator.model_dump(exclude={"start"}))
 
 
 class FaceCard(Card):

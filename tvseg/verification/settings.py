@@ -1,10 +1,47 @@
-"""What a face verification run can be told."""
+"""Settings of a face verification run."""
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tvseg.settings import RunSettings, ScheduleSettings
+
+
+class JitterSettings(BaseModel):
+    """Random affine changes of each training picture, drawn evenly from -value to value.
+
+    Attributes:
+        rotation: In degrees.
+        scale: Share by which the face grows or shrinks.
+        shear: In degrees.
+        translation: Along rows and along columns, as a share of the side.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rotation: float = Field(default=0.0, ge=0, le=180)
+    scale: float = Field(default=0.0, ge=0, le=0.9)
+    shear: float = Field(default=0.0, ge=0, le=60)
+    translation: float = Field(default=0.0, ge=0, le=1)
+
+
+class GeneratorSettings(BaseModel):
+    """Shape and start of TVConv's affinity maps and weight generator.
+
+    Attributes:
+        affinity_channels: Number of affinity maps of each layer.
+        hidden_channels: Channels inside the generator.
+        hidden_layers: Hidden blocks after the first.
+        start: Affinity maps of ones, as published, or made of the training pictures; see
+            :mod:`tvseg.verification.affinity_start`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    affinity_channels: int = Field(default=4, ge=1, le=256)
+    hidden_channels: int = Field(default=64, ge=1, le=1024)
+    hidden_layers: int = Field(default=3, ge=0, le=32)
+    start: Literal["ones", "pictures"] = "ones"
 
 
 class FaceSchedule(ScheduleSettings):
@@ -35,11 +72,13 @@ class FaceSettings(RunSettings):
     width: float = Field(default=0.1, gt=0, le=4)
     operator: str = "depthwise"  # checked by the builder, which knows the operators
     stages: tuple[int, ...] | None = None
+    generator: GeneratorSettings = GeneratorSettings()
     image_size: int = Field(default=96, ge=32, le=1024)
     embedding: int = Field(default=512, ge=2, le=8192)
     scale: float = Field(default=32.0, gt=0, allow_inf_nan=False)
     margin: float = Field(default=0.35, ge=0, lt=1)
     flip: bool = True
+    jitter: JitterSettings = JitterSettings()
     validation: str = "pairs_val"
     train: FaceSchedule = FaceSchedule()
 
@@ -49,6 +88,14 @@ class FaceSettings(RunSettings):
         if train.batch % train.micro_batches:
             raise ValueError(f"micro_batches must divide batch ({train.batch})")
         return train
+
+    @model_validator(mode="after")
+    def _only_tvconv_has_a_generator(self) -> "FaceSettings":
+        if self.operator != "tvconv" and self.generator != GeneratorSettings():
+            raise ValueError(
+                f"generator: must be left out, or operator must be tvconv, which is {self.operator}"
+            )
+        return self
 
     @property
     def display_name(self) -> str:

@@ -4,20 +4,26 @@ import pandas as pd
 
 from tvseg.evaluation.tables.table import Table
 
+HEADS = ["backbone", "width", "operator", "variant"]
+"""What names the rows of Table 1's layout; runs of one variant differ in their seed alone."""
+
 
 def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """Average the rows of :func:`evaluate_faces` over seeds.
+    """Average the rows of :func:`tvseg.verification.evaluate.evaluate_faces` over seeds.
 
     Returns:
-        A row for each backbone, width, operator and set: ``accuracy`` and ``tar_at_far_1e2`` as
-        means, ``sd`` of the accuracy over seeds (nan for one), ``seeds``.
+        A row for each backbone, width, operator, variant and set: means over seeds of ``accuracy``
+        and its ``standard_error`` over folds, of ``tar_at_far_1e2``, ``tar_at_far_1e3``, ``auc``
+        and ``eer``; ``sd``, the standard deviation of the accuracy over seeds (nan for one); and
+        ``seeds``, their number.
     """
-    keys = ["backbone", "width", "operator", "set"]
-    table = rows.groupby(keys, sort=False).agg(
+    table = rows.groupby([*HEADS, "set"], sort=False).agg(
         accuracy=("accuracy", "mean"),
         sd=("accuracy", "std"),
         standard_error=("standard_error", "mean"),
         tar_at_far_1e2=("tar_at_far_1e2", "mean"),
+        tar_at_far_1e3=("tar_at_far_1e3", "mean"),
+        auc=("auc", "mean"),
         eer=("eer", "mean"),
         seeds=("seed", "size"),
     )
@@ -25,23 +31,29 @@ def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def score_tables(rows: pd.DataFrame, *, protocol: str) -> list[Table]:
-    """Return the tables of scores: one of all runs, and one over seeds in Table 1's layout.
+    """Return the tables of scores: one of all runs and, of several, Table 1's layout.
 
     Args:
-        rows: Of :func:`evaluate_faces`.
+        rows: Of :func:`tvseg.verification.evaluate.evaluate_faces`.
         protocol: Of the scores, said in the captions.
     """
     caption = f"Face verification, protocol {protocol}"
     if protocol == "paper":
         caption += " (leaks: embeddings of a fold depend on those of the others)"
-    runs = pd.DataFrame(
+    tables = [_run_table(rows, caption)]
+    return tables if rows["run"].nunique() == 1 else [*tables, _seed_table(rows, caption)]
+
+
+def _run_table(rows: pd.DataFrame, caption: str) -> Table:
+    accuracy = [
+        f"{mean:.2f} ± {error:.2f}"
+        for mean, error in zip(rows["accuracy"], rows["standard_error"], strict=True)
+    ]
+    text = pd.DataFrame(
         {
             "run": rows["run"],
             "set": rows["set"],
-            "accuracy [%]": [
-                f"{mean:.2f} ± {error:.2f}"
-                for mean, error in zip(rows["accuracy"], rows["standard_error"], strict=True)
-            ],
+            "accuracy [%]": accuracy,
             "threshold": rows["threshold"].map("{:.3f}".format),
             "TAR at FAR 1e-2 [%]": rows["tar_at_far_1e2"].map("{:.1f}".format),
             "TAR at FAR 1e-3 [%]": rows["tar_at_far_1e3"].map("{:.1f}".format),
@@ -49,22 +61,27 @@ def score_tables(rows: pd.DataFrame, *, protocol: str) -> list[Table]:
             "EER [%]": rows["eer"].map("{:.1f}".format),
         }
     )
-    first = Table.of(
-        f"{caption}: accuracy as mean ± standard error over folds.", runs, numbers=rows, heads=2,
-        name="runs",
-    )  # fmt: skip
+    words = f"{caption}: accuracy as mean ± standard error over folds."
+    return Table.of(words, text, numbers=rows, heads=2, name="runs")
+
+
+def _seed_table(rows: pd.DataFrame, caption: str) -> Table:
+    """Return accuracies in Table 1's layout: a row a network, a column a set of pairs."""
     means = over_seeds(rows)
-    cells = [
-        f"{row.accuracy:.2f}" + ("" if row.seeds == 1 else f" ± {row.sd:.2f} ({row.seeds} seeds)")
-        for row in means.itertuples()
-    ]
-    index = [means["backbone"], means["width"].map("x{:g}".format), means["operator"]]
-    wide = pd.DataFrame(
-        {"backbone": index[0], "width": index[1], "operator": index[2], "set": means["set"],
-         "cell": cells}
-    ).pivot(index=["backbone", "width", "operator"], columns="set", values="cell")  # fmt: skip
-    second = Table.of(
-        f"{caption}: accuracy [%], mean ± standard deviation over seeds.",
-        wide.fillna("").reset_index(), numbers=means, heads=3, name="table1",
-    )  # fmt: skip
-    return [first, second] if len(rows) > len(means) or len(rows) > 1 else [first]
+    text = means[HEADS].assign(
+        width=means["width"].map("x{:g}".format),
+        set=means["set"],
+        cell=[
+            f"{row.accuracy:.2f}"
+            + ("" if row.seeds == 1 else f" ± {row.sd:.2f} ({row.seeds} seeds)")
+            for row in means.itertuples()
+        ],
+    )
+    heads = list(HEADS)
+    if not means.duplicated(["backbone", "width", "operator", "set"]).any():
+        heads.remove("variant")  # it says nothing that the others do not
+    wide = text.pivot(index=heads, columns="set", values="cell").fillna("")
+    order = text[heads].drop_duplicates()
+    wide = wide.loc[pd.MultiIndex.from_frame(order)].reset_index()
+    words = f"{caption}: accuracy [%], mean ± standard deviation over seeds."
+    return Table.of(words, wide, numbers=means, heads=len(heads), name="table1")

@@ -15,14 +15,17 @@ from tvseg.data.normalisation import Normalisation
 from tvseg.device import autocast, choose_device, choose_precision
 from tvseg.errors import UserError
 from tvseg.files import remove_temporaries, write_text
+from tvseg.runs.affinity import affinity_maps
 from tvseg.runs.folder import RunFolder
-from tvseg.runs.provenance import provenance
+from tvseg.runs.provenance import now, provenance
 from tvseg.training.fit import Batch, Numerics
 from tvseg.training.loop import TrainingLoop
 from tvseg.training.state import take_up
+from tvseg.verification.affinity_start import picture_statistics, start_affinity
 from tvseg.verification.batches import EpochBatches, FaceSet
 from tvseg.verification.data import Faces, PairSet, pair_files, read_faces, read_pair_set
-from tvseg.verification.evaluate import VALIDATION_FILE, FaceEmbedder, distances_of
+from tvseg.verification.distances import VALIDATION_FILE, distances_of
+from tvseg.verification.embedder import FaceEmbedder
 from tvseg.verification.network import VERIFICATION, FaceCard, FaceNetwork
 from tvseg.verification.scoring import honest
 from tvseg.verification.settings import FaceSchedule, FaceSettings
@@ -88,7 +91,7 @@ def train_faces(
     """
     run = RunFolder(runs / f"{settings.display_name}-seed{settings.seed}", FaceSettings)
     run.check_free(settings, resume=resume, overwrite=overwrite)
-    if resume and not overwrite and (run.path / "run.json").exists() and run.is_finished():
+    if resume and not overwrite and _is_complete(run):
         return run
     chosen = choose_device(device)
     numerics = Numerics(chosen, choose_precision(settings.precision, chosen), Normalisation())
@@ -102,7 +105,7 @@ def train_faces(
         )
     plan = settings.train.model_copy(update={"steps_per_epoch": steps})
     torch.manual_seed(settings.seed)
-    network = FaceNetwork(settings, len(faces.people))
+    network = _network_for(settings, faces)
     network.to(chosen).to(memory_format=torch.channels_last)
     try:
         with run.lock():
@@ -118,6 +121,27 @@ def train_faces(
     except Timeout as error:
         raise UserError(f"{run.path} is being written by another training") from error
     return run
+
+
+def _network_for(settings: FaceSettings, faces: Faces) -> FaceNetwork:
+    """Build the network, its affinity maps as the settings say."""
+    network = FaceNetwork(settings, len(faces.people))
+    if settings.train.log_affinity and not affinity_maps(network):
+        raise UserError(
+            f"train.log_affinity needs TVConv layers; operator={settings.operator} has none"
+        )
+    if settings.generator.start == "pictures":
+        start_affinity(network, picture_statistics(faces.pixels))
+    return network
+
+
+def _is_complete(run: RunFolder) -> bool:
+    """Whether nothing is left to do; the validation distances follow after the last epoch."""
+    return _is_trained(run) and (run.path / VALIDATION_FILE).is_file()
+
+
+def _is_trained(run: RunFolder) -> bool:
+    return (run.path / "run.json").exists() and run.is_finished()
 
 
 def _validation(root: Path, settings: FaceSettings, faces: Faces) -> PairSet:
@@ -159,6 +183,9 @@ def _train(
     """Fit the network and write the run, from the newest checkpoint in it."""
     fingerprint = _fingerprint(faces)
     same = {"fingerprint": fingerprint, "precision": numerics.precision}
+    if _is_trained(run):  # only the validation distances are missing
+        run.continue_with(started=now(), **same)
+        return
     kept = take_up(run, VERIFICATION, **same)
     if kept is None:
         splits = {"train": list(faces.names), "validation": list(validation.names)}
@@ -216,7 +243,7 @@ def _make_loader(
         first_step=first_step,
     )  # fmt: skip
     return DataLoader(
-        FaceSet(faces, seed=settings.seed, flip=settings.flip),
+        FaceSet(faces, seed=settings.seed, flip=settings.flip, jitter=settings.jitter),
         batch_sampler=batches,
         num_workers=plan.workers,
         pin_memory=numerics.pins_memory,
