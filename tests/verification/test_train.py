@@ -204,6 +204,12 @@ def test_mirroring_depends_on_seed_epoch_and_picture_alone() -> None:
     assert np.array_equal(still, pixels[3])
 
 
+def test_the_class_matrix_starts_with_columns_of_length_1_as_published() -> None:
+    columns = FaceNetwork(settings(), 7).margin_loss.W.detach()
+    assert columns.norm(dim=0).tolist() == pytest.approx([1] * 7)
+    assert columns.std() > 0.1
+
+
 def test_am_softmax_of_the_original_code() -> None:
     path = SHARED / "oracles" / "am_softmax.npz"
     if not path.is_file():

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from pytorch_metric_learning.losses import CosFaceLoss
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tvseg.config import read_settings
 from tvseg.errors import UsageError, UserError
@@ -43,7 +44,11 @@ class FaceNetwork(nn.Module):
             embedding=settings.embedding,
         )
         self.margin_loss = CosFaceLoss(
-            people, settings.embedding, margin=settings.margin, scale=settings.scale
+            people,
+            settings.embedding,
+            margin=settings.margin,
+            scale=settings.scale,
+            weight_init_func=_draw_unit_columns,
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -62,6 +67,17 @@ class FaceNetwork(nn.Module):
         """
         value: Tensor = self.margin_loss(embedded, people.long())
         return value
+
+
+@torch.no_grad()
+def _draw_unit_columns(matrix: Tensor) -> None:
+    """Draw directions as the published code does: columns of length 1.
+
+    The loss sees directions alone, and a gradient turns a column the less the longer it is. Those
+    of the library's start are about sqrt(embedding) long, and hardly turn.
+    """
+    nn.init.uniform_(matrix, -1, 1)
+    matrix.copy_(F.normalize(matrix, dim=0))
 
 
 def _operator_of(settings: FaceSettings) -> str | SpatialOperator:

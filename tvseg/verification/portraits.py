@@ -32,11 +32,11 @@ class Nuisance:
         occlusion: Probability of a bar or glasses over the face.
     """
 
-    translation_px: float = 2.0
-    pose: float = 0.08
-    tilt_degrees: float = 6.0
-    light: float = 0.5
-    occlusion: float = 0.25
+    translation_px: float = 1.5
+    pose: float = 0.06
+    tilt_degrees: float = 4.0
+    light: float = 0.3
+    occlusion: float = 0.1
 
 
 DEFAULT = Nuisance()

@@ -17,8 +17,8 @@ _MIN_PEOPLE = 2 * FOLDS  # pairs of two people within each fold
 def write_face_root(
     out: Path,
     *,
-    people: int = 200,
-    pictures: int = 20,
+    people: int = 500,
+    pictures: int = 8,
     unseen: int = 60,
     seed: int = 0,
     nuisance: Nuisance = DEFAULT,

@@ -1,1 +1,1 @@
-"""From downloads, or a clinic's own drawings, to centres in the DoFE folder layout."""
+"""From what owners hand out, or a clinic's own drawings, to centres in the DoFE folder layout."""
