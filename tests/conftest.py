@@ -18,17 +18,59 @@ if os.environ.get("TVSEG_TEST_CUDA") != "1":
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the suite is for the CPU; so are its figures
 
 
+MUCH_GARBAGE_MB = 150
+_settled_mb = 0.0
+
+
+def _resident_mb() -> float:
+    """Return the memory of this process, 0 where the system does not say."""
+    status = Path("/proc/self/statm")
+    pages = int(status.read_text().split()[1]) if status.exists() else 0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _give_memory_back() -> None:
+    global _settled_mb
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+    _settled_mb = _resident_mb()
+
+
+@pytest.fixture(autouse=True)
+def memory_is_given_back_by_tests() -> Iterator[None]:
+    """Collect what a test has left, where it is much: engines hold their networks in circles."""
+    yield
+    if _resident_mb() > _settled_mb + MUCH_GARBAGE_MB:
+        _give_memory_back()
+
+
 @pytest.fixture(autouse=True, scope="module")
-def memory_is_given_back() -> Iterator[None]:
+def memory_is_given_back_by_modules() -> Iterator[None]:
     """Keep a worker of the suite small: drop what a module compiled, return freed memory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tvseg.device.keep_freed_memory", lambda: None)  # for whole processes
         yield
-    gc.collect()
     if "torch._dynamo" in sys.modules:
         sys.modules["torch._dynamo"].reset()
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
+    _give_memory_back()
+
+
+@pytest.fixture(scope="module")
+def narrow_tvconv() -> Iterator[None]:
+    """TVConv whose weight generators have 4 hidden channels: a tenth of the network's memory."""
+    from tvseg.models.spatial import SPATIAL
+    from tvseg.ops import TVConv2d
+
+    def narrow(channels: int, *, size: tuple[int, int], stride: int = 1, **rest: int) -> TVConv2d:
+        output_size = (-(-size[0] // stride), -(-size[1] // stride))
+        return TVConv2d(
+            channels, output_size, stride=stride, resize="bilinear", hidden_channels=4, **rest
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SPATIAL, "tvconv", narrow)
+        yield
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -25,9 +25,11 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: " + "9" * 5000, "Exceeds the limit"),
         ("a: 2024-99-99", "month must be in 1..12"),
         ("? [a]\n: b", "unhashable key"),
+        ("a: 1\nb: 2\na: 3", "key 'a' is given twice, in line 1 and line 3"),
+        ("a: {1: x,\n 0x1: y}", "key '0x1' is given twice, in line 1 and line 2"),
     ],
     ids=["laughs", "recursive", "deep", "deep, open", "cut", "no anchor", "long", "tag", "digits",
-         "date", "key"],
+         "date", "key", "twice", "twice inside"],
 )  # fmt: skip
 def test_yaml_beyond_bounds_or_damaged_gets_one_line(text: str, words: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
@@ -49,3 +51,8 @@ def test_aliases_within_bounds_are_read() -> None:
 
 def test_a_byte_order_mark_is_read() -> None:
     assert parse_yaml("\ufeffa: ü".encode(), "here") == {"a": "ü"}
+
+
+def test_merged_keys_may_be_given_again() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}"
+    assert parse_yaml(text, "here")["b"] == {"x": 3, "y": 2}

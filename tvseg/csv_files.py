@@ -15,6 +15,7 @@ from tvseg.files import open_atomically, read_bytes
 MAX_TABLE_BYTES = 2**28
 MAX_TABLE_ROWS = 1_000_000
 
+_ESCAPED_BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")  # a byte of a file's name that is not UTF-8
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
@@ -133,11 +134,13 @@ def check_row(row: Mapping[str, str], columns: list[str]) -> None:
 def find_listed(folder: Path, name: str) -> Path:
     """Return the path of a file that a table or an annotation names, relative to a folder.
 
-    Backslashes are read as slashes, and names in another Unicode form than the file's are found.
-    A name that is not found is returned as it is written.
+    Backslashes are read as slashes, bytes that :func:`write_csv` has escaped as these bytes, and
+    names in another Unicode form than the file's are found. A name that is not found is returned
+    as it is written.
     """
     plain = folder / name.replace("\0", "\ufffd")
-    spellings = dict.fromkeys((name, name.replace("\\", "/")))
+    raw = _ESCAPED_BYTE.sub(lambda found: chr(int(found[1], 16)), name)
+    spellings = dict.fromkeys((name, name.replace("\\", "/"), raw))
     forms = [form for text in spellings for form in (
         text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))]  # fmt: skip
     return next(

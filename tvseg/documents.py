@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, Event, NodeEvent
+from yaml.nodes import MappingNode, ScalarNode
 
 from tvseg.errors import UserError
 
@@ -16,6 +17,23 @@ MAX_YAML_DEPTH = 50
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, where YAML's own loader takes the last value."""
+
+    def compose_mapping_node(self, anchor: Any) -> MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[Any, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, ScalarNode) and not key.tag.endswith((":merge", ":value")):
+                name, line = self.construct_object(key), key.start_mark.line + 1
+                if name in lines:
+                    raise ValueError(
+                        f"key {key.value!r} is given twice, in line {lines[name]} and line {line}"
+                    )
+                lines[name] = line
+        return node
+
+
 def parse_yaml(content: bytes | str, source: object) -> Any:
     """Return what a YAML document holds.
 
@@ -24,14 +42,15 @@ def parse_yaml(content: bytes | str, source: object) -> Any:
         source: Where it comes from, named in errors.
 
     Raises:
-        UserError: Not YAML, or of too many bytes, nodes or levels, aliases expanded.
+        UserError: Not YAML, a key that is given twice, or too many bytes, nodes or levels, aliases
+            expanded.
     """
     if len(content) > MAX_YAML_BYTES:
         raise UserError(f"{source}: YAML must have at most {MAX_YAML_BYTES} bytes")
     try:
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         _check_size(yaml.parse(text, Loader=yaml.SafeLoader))
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{source}: cannot be read as YAML: {reason}") from error

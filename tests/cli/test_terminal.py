@@ -47,6 +47,18 @@ def test_names_that_no_encoding_has_are_printed(masks: Path) -> None:
     assert "M\\udcfcller: no file of this name" in done.stderr
 
 
+def test_control_characters_of_names_are_escaped(masks: Path) -> None:
+    (masks / "P" / "0.png").rename(masks / "P" / "a\x1b[2J\nb\u202e.png")
+    folders = ["--predictions", str(masks / "P"), "--truth", str(masks / "T")]
+    done = CliRunner().invoke(cli, ["eval", *folders])
+    assert r"a\x1b[2J\nb\u202e: no file of this name" in done.stderr
+    (masks / "x\x1b.yaml").write_text("{")
+    done = CliRunner().invoke(
+        cli, ["data", "check", str(masks), "--config", str(masks / "x\x1b.yaml")]
+    )
+    assert r"x\x1b.yaml: cannot be read as YAML" in done.stderr
+
+
 def test_a_closed_stderr_hides_messages_only(masks: Path) -> None:
     command = f"{sys.executable} -m tvseg eval --predictions P --truth T 2>&-"
     done = subprocess.run(

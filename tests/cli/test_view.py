@@ -1,5 +1,6 @@
 """``tvseg view`` as a user calls it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,14 @@ def test_what_cannot_be_shown_is_told(workplace: Path) -> None:
     assert "masks/00.png: No such file" in part.stderr
     assert one_line(part) == "1 are listed without their pictures"
     assert (workplace / "out" / "index.html").is_file()
+
+
+def test_names_that_are_no_text_are_shown(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"M\xfcller")
+    folder.mkdir()
+    draw_fields(folder, 2)
+    run(folder, folder / "out")
+    describe(folder / "out", ["mask"])
+    made = tvseg("view", folder / "out", "--out", "page.html", cwd=tmp_path)
+    assert made.exit_code == 0, made.stderr
+    assert (tmp_path / "page.html").read_text("utf-8").count("data:image/jpeg") >= 2

@@ -227,6 +227,10 @@ def test_weights_of_the_complete_encoder_load_strictly(tmp_path: Path) -> None:
     network = build_model(aspp="dense", encoder_weights=str(tmp_path / "complete.safetensors"))
     for name, value in network.encoder.state_dict().items():
         assert torch.equal(value, complete[name])
+    weight = complete["features.3.conv.0.0.weight"]
+    torch.save(complete | {"features.3.conv.0.0.weight": weight.int()}, tmp_path / "typed.pt")
+    with pytest.raises(UserError, match=r"features.3.conv.0.0.weight must be torch.float32, is"):
+        build_model(aspp="dense", encoder_weights=str(tmp_path / "typed.pt"))
     del complete["features.3.conv.0.0.weight"]
     torch.save(complete, tmp_path / "partial.pt")
     with pytest.raises(ValueError, match=r"partial.pt must hold .*features.3.conv.0.0.weight"):

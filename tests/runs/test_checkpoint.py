@@ -76,3 +76,21 @@ def test_a_missing_tensor_is_an_error(saved: Path, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "partial.pt")
     with pytest.raises(ValueError, match=r"decoder.low_level.0.weight"):
         load_network(tmp_path / "partial.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("decoder.low_level.0.weight", torch.complex64),
+        ("decoder.low_level.0.weight", torch.int32),
+        ("decoder.low_level.1.num_batches_tracked", torch.float32),
+    ],
+)
+def test_weights_of_another_type_are_refused(
+    saved: Path, tmp_path: Path, name: str, dtype: torch.dtype
+) -> None:
+    content = load_training(saved / "last.pt")
+    content["network"][name] = content["network"][name].to(dtype)
+    torch.save(content, tmp_path / "typed.pt")
+    with pytest.raises(UserError, match=f"weights {name} must be torch.*, got {dtype}"):
+        load_network(tmp_path / "typed.pt")

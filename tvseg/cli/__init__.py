@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import click
 
 import tvseg
-from tvseg.errors import UserError, one_line
+from tvseg.errors import UserError, escaped, one_line
 from tvseg.extras import EXTRAS, how_to_install
 
 COMMANDS = {
@@ -101,7 +101,10 @@ def main() -> None:
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Shows messages as they are."""
+    """Shows each message on a line of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escaped(record.getMessage())
 
 
 def _log_to_stderr(level: int) -> None:

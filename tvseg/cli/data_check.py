@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tvseg.cli import options
+from tvseg.errors import escaped
 
 if TYPE_CHECKING:
     from tvseg.data.check.findings import Finding
@@ -56,7 +57,8 @@ def check(
         print_table(Table.of("Structures: median (5-95 %)", structures, heads=3))
         print_table(Table.of("Appearance: median (5-95 %)", appearance_table(report.examined)))
     if report.left_alone:
-        click.echo(f"Left alone, no centre in the settings: {', '.join(report.left_alone)}")
+        names = ", ".join(map(escaped, report.left_alone))
+        click.echo(f"Left alone, no centre in the settings: {names}")
     if sheet is not None and report.examined:
         from tvseg.data.check.sheet import draw_sheet
 
@@ -85,9 +87,12 @@ def _print_findings(findings: "Sequence[Finding]", word: str, root: Path, lines:
     for kind in dict.fromkeys(finding.kind for finding in findings):
         mine = [finding for finding in findings if finding.kind == kind]
         click.echo(f"{word}: {KINDS[kind].title[0].lower() + KINDS[kind].title[1:]} ({len(mine)})")
-        width = max(len(_short(finding.where, root)) for finding in mine[:lines])
-        for finding in mine[:lines]:
-            where, what = (_short(words, root) for words in (finding.where, finding.what))
+        rows = [
+            [escaped(_short(words, root)) for words in (finding.where, finding.what)]
+            for finding in mine[:lines]
+        ]
+        width = max(len(where) for where, _ in rows)
+        for where, what in rows:
             click.echo(f"  {where:<{width}}  {what}")
         if len(mine) > lines:
             click.echo(f"  ... and {len(mine) - lines} more")

@@ -88,7 +88,7 @@ def prepare(
 ) -> None:
     """Turn a download, or your own photographs, into a centre that trains.
 
-    SOURCES are the owner's zip archives or unpacked folders. KIND is one of
+    SOURCES are the zip archives of the download, or folders of their content. KIND is one of
 
     \b
       drishti-gs     Drishti-GS1, both folders

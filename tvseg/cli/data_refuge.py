@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from tvseg.cli import options
+from tvseg.errors import escaped
 
 
 @click.command(name="check-refuge")
@@ -26,7 +27,7 @@ def check_refuge(submission: Path, images: Path) -> None:
 
     problems = check_submission(submission, images)
     for problem in problems:
-        click.echo(problem, err=True)
+        click.echo(escaped(problem), err=True)
     if problems:
         click.echo(f"{len(problems)} problem{'' if len(problems) == 1 else 's'}.", err=True)
         sys.exit(1)

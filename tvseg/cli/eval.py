@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from tvseg.cli import options
+from tvseg.errors import escaped
 
 if TYPE_CHECKING:
     from tvseg.data.centres import MaskEncoding
@@ -134,7 +135,8 @@ def _refuse(ctx: click.Context, names: Sequence[str], where: str) -> None:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     if given:
-        raise click.UsageError(f"{', '.join(given)} cannot be used {where}; leave out")
+        it = "it" if len(given) == 1 else "them"
+        raise click.UsageError(f"{', '.join(given)} cannot be used {where}; leave {it} out")
 
 
 def _evaluate_runs(
@@ -221,7 +223,7 @@ def _evaluate_folders(
         folders = [out] if out else []
         print_table(write_tables(scored.rows, caption, folders, intervals=intervals))
     for name, reason in scored.failed.items():
-        click.echo(f"{name}: {reason}", err=True)
+        click.echo(escaped(f"{name}: {reason}"), err=True)
     if scored.failed:
         failed = len(scored.failed)
         click.echo(f"{count} of {count + failed} pairs scored, {failed} failed.", err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tvseg.cli import options
+from tvseg.errors import escaped
 
 
 @click.group()
@@ -70,9 +71,9 @@ def check(root: Path) -> None:
     for name, (same, different, folds) in found.sets.items():
         click.echo(f"{name}: {same} pairs of one person, {different} of two, {folds} folds")
     for line in found.warnings:
-        click.echo(f"Warning: {line}")
+        click.echo(escaped(f"Warning: {line}"))
     for line in found.problems:
-        click.echo(f"Problem: {line}")
+        click.echo(escaped(f"Problem: {line}"))
     click.echo(f"Problems: {len(found.problems)}, warnings: {len(found.warnings)}")
     sys.exit(bool(found.problems))
 

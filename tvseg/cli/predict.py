@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tvseg.cli import options
+from tvseg.errors import escaped
 
 if TYPE_CHECKING:
     from tvseg.inference.load import Model
@@ -129,9 +130,9 @@ def _print_tally(tally: "Tally", left_out: Counter[str], out: Path) -> None:
         click.echo(f"  {flag}: {count}")
     if left_out:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
-        click.echo(f"  left out, not pictures by their names: {kinds}")
+        click.echo(escaped(f"  left out, not pictures by their names: {kinds}"))
     if tally.failed:
         for row in tally.first_failures:
-            click.echo(f"  {row['path']}: {row['reason']}", err=True)
+            click.echo(escaped(f"  {row['path']}: {row['reason']}"), err=True)
         click.echo(f"{tally.failed} failed, listed in {out / 'failures.csv'}", err=True)
         sys.exit(3)

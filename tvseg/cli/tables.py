@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from tvseg.errors import escaped
 from tvseg.evaluation.tables.table import Cell, Table
 
 PIPED_WIDTH = 160  # characters a line, where no terminal and no $COLUMNS says how many
@@ -73,7 +74,7 @@ def grid_of(table: Table, encoding: str, *, beside: bool = True) -> Grid:
 
 
 def _text(cell: Cell, encoding: str, *, beside: bool) -> Text:
-    value = (printable(cell.text, encoding), "bold" if cell.bold else "")
+    value = (printable(escaped(cell.text), encoding), "bold" if cell.bold else "")
     if not cell.note:
         return Text.assemble(value)
     note = cell.note if beside else cell.note.replace("; ", ";\n")

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from tvseg.cli import options
+from tvseg.errors import escaped
 
 
 @click.command()
@@ -29,6 +30,6 @@ def view(folder: Path, file: Path | None) -> None:
     click.echo(f"{len(written.rows)} photographs{failed}: {path}")
     if problems:
         for name, reason in problems[:10]:
-            click.echo(f"  {name}: {reason}", err=True)
+            click.echo(escaped(f"  {name}: {reason}"), err=True)
         click.echo(f"{len(problems)} are listed without their pictures", err=True)
         sys.exit(3)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tvseg.csv_files import find_listed
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.images import read_labels
 from tvseg.errors import UserError
@@ -94,7 +95,7 @@ def read_folder(path: str | list[str]) -> list[Layer]:
     layers: list[Layer] = []
     for number, row in enumerate(written.rows):
         shown = {"visible": number == 0}
-        pixels, _ = read_photograph(Path(row["path"]))
+        pixels, _ = read_photograph(find_listed(Path(), row["path"]))
         labels = read_labels(folder / files_of(row["id"], "mask")[0])
         data, arguments, kind = _labels_layer(f"{row['id']} (tvseg)", labels, encoding, row)
         layers.append((pixels, {"name": row["id"], "rgb": True} | shown, "image"))

@@ -101,6 +101,9 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
     try:
         safe = path.suffix == ".safetensors"
         state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+        for name, right in encoder.state_dict().items():
+            if name in state and state[name].is_floating_point() != right.is_floating_point():
+                raise ValueError(f"{name} must be {right.dtype}, is {state[name].dtype}")
         encoder.load_state_dict(state)
     except Exception as error:  # safetensors, pickle and torch each raise errors of their own
         reason = " ".join(str(error).split())[:300]

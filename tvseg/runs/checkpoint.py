@@ -59,8 +59,8 @@ class Task(Generic[CardT, NetworkT]):
                 text, state = _read_safetensors(path)
             card = read_card(self.card, text, path)
             with torch.device("meta"):  # takes no memory
-                shapes = {k: value.shape for k, value in self.build(card).state_dict().items()}
-            check_weights(shapes, state, path)
+                wanted = self.build(card).state_dict()
+            check_weights(wanted, state, path)
         except UserError as error:
             raise UserError(f"{error}; fetch the file again, or run '{self.command}'") from error
         network = self.build(card)
@@ -68,18 +68,24 @@ class Task(Generic[CardT, NetworkT]):
         return network.eval(), card
 
 
-def check_weights(shapes: Mapping[str, torch.Size], state: State, path: Path) -> None:
-    """Raise UserError unless weights have the names and shapes of a network and are finite."""
-    missing, surplus = shapes.keys() - state.keys(), state.keys() - shapes.keys()
+def check_weights(wanted: State, state: State, path: Path) -> None:
+    """Raise UserError unless weights have a network's names, shapes and types and are finite."""
+    missing, surplus = wanted.keys() - state.keys(), state.keys() - wanted.keys()
     for kind, names in (("lacks", missing), ("must not have", surplus)):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise UserError(f"{path} {kind} the weights {min(map(str, names)):.100}{more}")
-    for name, shape in shapes.items():
+    for name, right in wanted.items():
         value = state[name]
-        if not isinstance(value, Tensor) or value.shape != shape:
+        if not isinstance(value, Tensor) or value.shape != right.shape:
             got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise UserError(f"{path}: weights {name} must have shape {tuple(shape)}, got {got}")
+            raise UserError(
+                f"{path}: weights {name} must have shape {tuple(right.shape)}, got {got}"
+            )
+        if value.dtype != right.dtype and not (
+            value.is_floating_point() and right.is_floating_point()
+        ):
+            raise UserError(f"{path}: weights {name} must be {right.dtype}, got {value.dtype}")
     bad = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
     if bad:
         tensors = "1 tensor holds" if len(bad) == 1 else f"{len(bad)} tensors hold"

@@ -123,8 +123,7 @@ def restore(
         UserError: A part is missing or damaged.
     """
     content, path = kept.content, kept.path
-    shapes = {name: value.shape for name, value in network.state_dict().items()}
-    check_weights(shapes, content["network"], path)
+    check_weights(network.state_dict(), content["network"], path)
     network.load_state_dict(content["network"])
     with _part("optimizer", path):
         _restore_moments(optimizer, content["optimizer"]["state"])

@@ -264,5 +264,5 @@ def test_a_copy_in_both_owners_folders_is_named(tmp_path: Path) -> None:
     path = next(source.glob("*/partitioned_randomly/training_set/normal/r1_Im001.png"))
     shutil.copy(path, Path(str(path.parent).replace("training_set", "test_set")))
     problems = prepare("rim-one-dl", [source], tmp_path / "out", Recipe()).problems
-    assert {one.reason for one in problems} == {"in the owner's train and test folders both"}
+    assert {one.reason for one in problems} == {"in both the train and the test folder"}
     assert len(problems) == 2

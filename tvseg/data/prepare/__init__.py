@@ -1,1 +1,1 @@
-"""From what owners hand out, or a clinic's own drawings, to centres in the DoFE folder layout."""
+"""From downloads, or a clinic's own drawings, to centres in the DoFE folder layout."""

@@ -36,7 +36,7 @@ class Recipe:
         centre: Folder to write to instead of the adapter's, for material of one centre.
         only: Pattern of the cases' names, such as ``r3_*``.
         framing: What to cut; ``None`` for the adapter's.
-        split: ``owner``, ``patients``, or ``None``: the owner's where it exists.
+        split: ``owner`` (the data set's own), ``patients``, or ``None``: the first where it exists.
         test_share: Share of patients who test, where split by patients.
         seed: Of the split by patients and of jitter.
         skip_bad: Write the good cases although others have problems.
@@ -220,7 +220,7 @@ def _problem_of(case: RawCase, error: Exception, names: Mapping[str, str]) -> Ra
 
 def _lacking_splits(rows: Sequence[ManifestRow], cases: Sequence[RawCase]) -> list[RawProblem]:
     filled = {(row.centre, row.split) for row in rows}
-    advice = "give the owner's other folder or archive too, or split by patients"
+    advice = "give the data set's other folder or archive too, or split by patients"
     return [
         RawProblem(centre, "", f"no good case for the split {split}: {advice}")
         for centre in dict.fromkeys(case.centre for case in cases)

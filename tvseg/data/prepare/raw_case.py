@@ -25,9 +25,9 @@ class RawCase:
         name: Name to write it under, without a suffix.
         photograph: The picture.
         masks: Reads the masks, of the photograph's size; raises ValueError.
-        patient: Whose eye it is; empty when neither name nor owner tells.
+        patient: Whose eye it is; empty where it is not known.
         eye: ``L``, ``R`` or empty.
-        split: ``train`` or ``test`` as the owner defines it, or empty.
+        split: ``train`` or ``test`` as the data set defines it, or empty.
         stereo: Two views of one eye side by side; the half that was drawn on is the case.
     """
 
@@ -65,8 +65,8 @@ class Choices:
 
     Args:
         truth: Whose drawing counts, one of the adapter's ``truths``.
-        structures: What drawings must show, where the owner prescribes nothing.
-        encoding_of: Centre -> encoding of its label images, where the owner prescribes none.
+        structures: What drawings must show, where the data set prescribes nothing.
+        encoding_of: Centre -> encoding of its label images, where the data set prescribes none.
     """
 
     truth: str

@@ -1,4 +1,4 @@
-"""Who trains and who tests, where the owner does not say: patients, in an order of their own."""
+"""Splits into train and test: the data set's own, or by patient."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ def split_cases(
 
     Args:
         cases: As found.
-        by: ``owner``, ``patients``, or ``None``: the owner's where it exists, else by patients.
+        by: ``owner`` (the data set's own), ``patients``, or ``None``: the first where it exists.
         test_share: Share of a centre's patients who test, at least one of them and not all.
         seed: Decides which.
 
     Returns:
-        Cases with a split, and a problem for each that the owner gave none although others have,
-        or whose patient the owner has on both sides.
+        Cases with a split, and a problem for each that the data set gives none although others have
+        one, or whose patient it has on both sides.
     """
     ready: list[RawCase] = []
     problems: list[RawProblem] = []
@@ -65,7 +65,7 @@ def _owner_problems(cases: Sequence[RawCase]) -> list[str]:
     reasons = []
     for case in cases:
         if not case.split:
-            reasons.append("the owner gives it no split, train or test")
+            reasons.append("the data set gives it no split, train or test")
         elif case.patient and len(sides[_patient_of(case)] - {""}) > 1:
             reasons.append(f"patient {case.patient} is in train and in test")
         else:

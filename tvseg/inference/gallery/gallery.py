@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from tvseg.csv_files import find_listed
 from tvseg.data.geometry import Box
 from tvseg.errors import UserError
 from tvseg.files import open_atomically
@@ -110,7 +111,7 @@ def write_gallery(folder: WrittenFolder, path: Path) -> list[tuple[str, str]]:
             has_confidence=any(row["roi_confidence"] for row in folder.rows),
             cards=_cards(folder, problems),
         ):
-            file.write(piece.encode())
+            file.write(piece.encode("utf-8", "backslashreplace"))
         if folder.rows and len(problems) == len(folder.rows):
             name, reason = problems[0]
             raise UserError(
@@ -163,7 +164,7 @@ def _cards(folder: WrittenFolder, problems: list[tuple[str, str]]) -> Iterator[E
 
 def _picture(card: Entry, outlines: Mapping[str, Polygons], most_bytes: int) -> None:
     """Put pictures and outlines on a card."""
-    image = read_photograph(Path(card.row["path"]))[0]
+    image = read_photograph(find_listed(Path(), card.row["path"]))[0]
     height, width = image.shape[:2]
     predicted = (card.row["height_px"], card.row["width_px"])
     if predicted != (str(height), str(width)):

@@ -1,4 +1,4 @@
-"""Drishti-GS1 as its owners hand it out.
+"""Drishti-GS1 as it is downloaded.
 
 Layout::
 
@@ -41,7 +41,7 @@ _PARTS = {"ODseg": "disc", "cupseg": "cup"}
 
 
 def find(files: Sequence[RawFile], choices: Choices) -> Found:
-    """Cases of both folders; the owner's split; names tell neither patient nor eye."""
+    """Cases of both folders; the data set's split; names tell neither patient nor eye."""
     photographs, maps = [], []
     for file in files:
         if match := _PHOTOGRAPH.search(file.name):

@@ -6,8 +6,8 @@ Layouts::
     650image/NAME.jpg   650mask/NAME.mat                     (variable maskFull)
     Images/001.jpg      Masks/001.png
 
-Labels hold 0 background, 1 rim, 2 cup. Where several kinds of masks are present, the owner's
-``.mat`` files count. ``OrigaList.csv`` tells the eye (OD right, OS left) and the owner's halves:
+Labels hold 0 background, 1 rim, 2 cup. Where several kinds of masks are present, the
+``.mat`` files count. ``OrigaList.csv`` tells the eye (OD right, OS left) and the two halves:
 set A trains, set B tests. Folders of cropped or square copies are left alone.
 
 Source: Zhang et al., "ORIGA-light: an online retinal fundus image database for glaucoma analysis
@@ -52,7 +52,7 @@ _SPLITS = {"A": "train", "B": "test", "": ""}
 
 
 def find(files: Sequence[RawFile], choices: Choices) -> Found:
-    """Photographs with one label array each; split and eye from the owner's list, if present."""
+    """Photographs with one label array each; split and eye from the list, if present."""
     photographs, masks = [], []
     for file in files:
         if match := _PHOTOGRAPH.search(file.name):
@@ -62,7 +62,7 @@ def find(files: Sequence[RawFile], choices: Choices) -> Found:
     kind = "mat" if any(part == "mat" for _, part, _ in masks) else "png"
     masks = [mask for mask in masks if mask[1] == kind]
     pairs, problems = pair(photographs, masks, parts=[kind], centre=CENTRE)
-    eyes, splits = _owners_list(files)
+    eyes, splits = _read_list(files)
     read = _read_mat if kind == "mat" else partial(read_encoded, encoding=ENCODING)
     cases = [
         RawCase(
@@ -78,7 +78,7 @@ def find(files: Sequence[RawFile], choices: Choices) -> Found:
     return Found(cases, problems)
 
 
-def _owners_list(files: Sequence[RawFile]) -> tuple[dict[str, str], dict[str, str]]:
+def _read_list(files: Sequence[RawFile]) -> tuple[dict[str, str], dict[str, str]]:
     """Return eyes and splits by name, empty without a list."""
     listing = next((file for file in files if file.name.endswith("/OrigaList.csv")), None)
     if listing is None:

@@ -1,4 +1,4 @@
-"""REFUGE as its owners hand it out: three parts, each a centre of its own here.
+"""REFUGE as it is downloaded: three parts, each a centre of its own here.
 
 Layout, an archive a line::
 

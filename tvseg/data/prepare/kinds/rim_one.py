@@ -1,4 +1,4 @@
-"""RIM-ONE r3 and RIM-ONE DL as their owners hand them out.
+"""RIM-ONE r3 and RIM-ONE DL as they are downloaded.
 
 Layouts::
 
@@ -59,7 +59,7 @@ _DL_MASK = re.compile(r"_reference_segmentations/(?:.+/)?([^/]+?)(?:-\d)?-(Cup|D
 
 
 def find_r3(files: Sequence[RawFile], choices: Choices) -> Found:
-    """Stereo pairs with the masks of one expert or the average; the owner defines no split."""
+    """Stereo pairs with the masks of one expert or the average; the data set has no split."""
     photographs, masks = [], []
     for file in files:
         if match := _STEREO.search(file.name):
@@ -70,7 +70,7 @@ def find_r3(files: Sequence[RawFile], choices: Choices) -> Found:
 
 
 def find_dl(files: Sequence[RawFile], choices: Choices) -> Found:
-    """ROIs; the owner's random partition, or where that is absent the one by hospital."""
+    """ROIs; the data set's random partition, or where that is absent the one by hospital."""
     pictures: dict[str, list[tuple[str, str, RawFile]]] = {}
     masks = []
     for file in files:
@@ -90,7 +90,7 @@ def find_dl(files: Sequence[RawFile], choices: Choices) -> Found:
     )
     twice = [name for name, several in splits.items() if len(several) > 1]
     found.problems.extend(
-        RawProblem(CENTRE, file.name, "in the owner's train and test folders both", name)
+        RawProblem(CENTRE, file.name, "in both the train and the test folder", name)
         for name, _, file in chosen
         if name in twice
     )
