@@ -23,8 +23,8 @@ from tvseg.runs.segmentation import load_network
 from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
 
 SCHEMAS = ("meta_schema_20240725.json", "bundle_schema.json")
-"""MONAI's own, as https://project-monai.github.io/schema serves it (Project MONAI, Apache-2.0), and a
-stricter one of the keys that we fill."""
+"""MONAI's own, as https://project-monai.github.io/schema serves it (Project MONAI, Apache-2.0), and
+a stricter one of the keys that we fill."""
 NOT_SQUARE = (120, 176)  # height, width
 
 

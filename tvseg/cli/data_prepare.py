@@ -98,6 +98,10 @@ def prepare(
       refuge-val
       refuge-test
       origa          ORIGA(-light)
+      chaksu         Chaksu IMAGE, each of its three cameras a centre
+      papila         PAPILA, outlines of two experts
+      grape          GRAPE, regions and polygons; unpack its archives first
+      hrf-seg        HRF-Seg+
       dofe           the benchmark itself
       own            a CSV file with the columns photograph, cup, disc (or mask, or
                      polygons: COCO or LabelMe) and if you have them centre, name,

@@ -98,6 +98,22 @@ def read_labels(path: Path) -> np.ndarray:
     return np.ascontiguousarray(grey)
 
 
+def read_opaque(path: Path) -> np.ndarray:
+    """Read which pixels of a picture are opaque, bool (H, W).
+
+    Raises:
+        UserError: Not a picture, or one without clear and opaque pixels.
+        OSError: The file does not exist or cannot be read.
+    """
+    samples, _ = _decode(path, labels=True)
+    opaque = (
+        samples[..., 3] > 127 if samples.shape[2:] == (4,) else np.ones(samples.shape[:2], bool)
+    )
+    if opaque.all() or not opaque.any():
+        raise UserError(f"{path}: must show a structure by opaque pixels among clear ones")
+    return opaque
+
+
 def _is_drawn_in_alpha(grey: np.ndarray, *, clear: np.ndarray) -> bool:
     """Return whether clear and opaque pixels share a grey value, or nothing is opaque."""
     shared = np.intersect1d(grey[clear], grey[~clear])

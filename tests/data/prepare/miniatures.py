@@ -175,11 +175,11 @@ def corners(mask: np.ndarray) -> list[list[float]]:
     return [[float(x), float(y)] for x, y in (*down, *reversed(up))]
 
 
-def labelme(phantom: Phantom, path: Path) -> None:
+def labelme(phantom: Phantom, path: Path, *, cup: str = "Cup", disc: str = "disc") -> None:
     height, width = phantom.disc.shape
     shapes = [
         {"label": label, "points": corners(mask), "shape_type": "polygon"}
-        for label, mask in (("Cup", phantom.cup), ("disc", phantom.disc))
+        for label, mask in ((cup, phantom.cup), (disc, phantom.disc))
     ]
     tree = {"imageHeight": height, "imageWidth": width, "shapes": shapes}
     path.write_text(json.dumps(tree))
@@ -198,3 +198,69 @@ def coco(phantoms: dict[str, Phantom], path: Path) -> None:
     path.write_text(
         json.dumps({"images": images, "annotations": annotations, "categories": categories})
     )
+
+
+def chaksu(folder: Path, phantoms: Sequence[Phantom]) -> Path:
+    """Two cameras; the test folder of one is misspelt, and its expert's labels are JPEG."""
+    root = folder / "Chaksu"
+    for index, phantom in enumerate(phantoms):
+        part = root / ("Test" if index >= len(phantoms) - 2 else "Train")
+        camera = ("Bosch", "Remidio")[index % 2]
+        drawn = part / "4.0_OD_CO_Fusion_Images"
+        misspelt = "Remedio" if camera == "Remidio" and part.name == "Test" else camera
+        picture = part / "1.0_Original_Fundus_Images" / camera / f"Image{index}.JPG"
+        save(phantom.image, picture)
+        grey = labels(phantom, 255, 127, 0)
+        save(grey, drawn / misspelt / "STAPLE" / f"Image{index}.tif")
+        save(np.zeros_like(grey), drawn / misspelt / "Mean" / f"Image{index}.tif")
+        wider = np.where(binary_dilation(phantom.disc), np.maximum(grey, 127), 0).astype(np.uint8)
+        save(wider, drawn / "expert 1" / camera / f"Image{index}.png")
+        binary = part / "3.0_Doctors_Annotations_Binary_OD_OC" / "Expert 1" / camera / "Disc"
+        save(wider, binary / f"Image{index}.tif")
+    return root
+
+
+def papila(folder: Path, phantoms: Sequence[Phantom]) -> Path:
+    """Both eyes of each patient; the second expert draws wider discs; a copy is left alone."""
+    root = folder / "PapilaDB-PAPILA"
+    for index, phantom in enumerate(phantoms):
+        name = f"RET{2 + index // 2:03d}{('OD', 'OS')[index % 2]}"
+        save(phantom.image, root / "FundusImages" / f"{name}.jpg")
+        contours = root / "ExpertsSegmentations" / "Contours"
+        contours.mkdir(parents=True, exist_ok=True)
+        wider = binary_dilation(phantom.disc)
+        for expert, disc in ((1, phantom.disc), (2, wider)):
+            for structure, mask in (("cup", phantom.cup), ("disc", disc)):
+                points = np.array(corners(mask)) - 0.5  # skimage counts from pixel centres
+                text = "\n".join(f"   {x:.7e}   {y:.7e}" for x, y in points)
+                (contours / f"{name}_{structure}_exp{expert}.txt").write_text(text)
+        (contours / f"{name}_cup_exp2 2.txt").write_text("a copy")
+        save(phantom.image, root / "ExpertsSegmentations" / "ImagesWithContours" / f"{name}.jpg")
+    return root
+
+
+def grape(folder: Path, phantoms: Sequence[Phantom]) -> Path:
+    """Regions of two visits of each eye; whole photographs beside them are left alone."""
+    root = folder / "GRAPE"
+    (root / "json").mkdir(parents=True)
+    for index, phantom in enumerate(phantoms):
+        name = f"{1 + index // 2}_OS_{1 + index % 2}"
+        save(phantom.image, root / "ROI images" / f"{name}.jpg")
+        save(np.zeros((90, 90, 3), np.uint8), root / "CFPs" / f"{name}.jpg")
+        labelme(phantom, root / "json" / f"{name}.json", cup="OC", disc="OD")
+    return root
+
+
+def hrf_seg(folder: Path, phantoms: Sequence[Phantom]) -> Path:
+    """Structures as opaque pixels; the disc's picture leaves the cup out."""
+    root = folder / "HRF-Seg+"
+    for index, phantom in enumerate(phantoms, start=1):
+        name = f"{index:02d}_{('g', 'h', 'dr')[index % 3]}"
+        save(phantom.image, root / "Folder_6_Original_Images" / f"{name}.png")
+        parts = {"1_Optic_Disc": phantom.disc & ~phantom.cup, "2_Optic_Cup": phantom.cup,
+                 "3_Vessels": phantom.disc}  # fmt: skip
+        for part, mask in parts.items():
+            rgba = np.zeros((*mask.shape, 4), np.uint8)
+            rgba[mask] = (128, 64, 128, 255)
+            save(rgba, root / f"Folder_{part}" / f"{name}.png")
+    return root

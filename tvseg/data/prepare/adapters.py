@@ -3,7 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tvseg.data.prepare.kinds import dofe, drishti_gs, origa, own, refuge, rim_one
+from tvseg.data.prepare.kinds import (
+    chaksu,
+    dofe,
+    drishti_gs,
+    grape,
+    hrf_seg,
+    origa,
+    own,
+    papila,
+    refuge,
+    rim_one,
+)
 from tvseg.data.prepare.raw_case import Choices, Found
 from tvseg.data.prepare.raw_files import RawFile
 from tvseg.errors import UsageError, UserError
@@ -54,6 +65,10 @@ ADAPTERS = {
     "refuge-val": _refuge("V", "Domain4"),
     "refuge-test": _refuge("T", "REFUGE-test"),
     "origa": Adapter(origa.find, origa.LAYOUT),
+    "chaksu": Adapter(chaksu.find, chaksu.LAYOUT, truths=tuple(chaksu.TRUTHS)),
+    "papila": Adapter(papila.find, papila.LAYOUT, truths=papila.TRUTHS),
+    "grape": Adapter(grape.find, grape.LAYOUT, frame="none"),
+    "hrf-seg": Adapter(hrf_seg.find, hrf_seg.LAYOUT, frame="2.5d"),
     "dofe": Adapter(dofe.find, dofe.LAYOUT, frame="none"),
     "own": Adapter(own.find, own.LAYOUT, encoding_is_free=True),
 }
