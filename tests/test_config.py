@@ -14,6 +14,7 @@ def test_base_yaml_states_every_default() -> None:
     for key in (
         *SegmentationSettings.model_fields,
         *type(SegmentationSettings().train).model_fields,
+        *type(SegmentationSettings().tvconv).model_fields,
     ):
         assert f"{key}:" in text
 

@@ -160,9 +160,13 @@ def _problem(item: Any, model: type[RunSettings]) -> str:
     if item["type"] != "extra_forbidden":
         return problem(item)
     key = ".".join(str(part) for part in item["loc"])
-    plan = model.model_fields["train"].annotation
-    nested = plan.model_fields if isinstance(plan, type) and issubclass(plan, BaseModel) else ()
-    known = [*model.model_fields, *(f"train.{name}" for name in nested)]
+    sections = {name: field.annotation for name, field in model.model_fields.items()}
+    known = [*sections] + [
+        f"{section}.{name}"
+        for section, kind in sections.items()
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+        for name in kind.model_fields
+    ]
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     file = "configs/base.yaml" if model is SegmentationSettings else "its example in configs/"
     hint = f", did you mean '{close[0]}'?" if close else f"; see {file}"

@@ -4,11 +4,12 @@
 """
 
 import re
+from collections.abc import Collection
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tvseg.errors import UserError
+from tvseg.errors import UsageError, UserError
 
 OLD_SELECTIONS = {"honest": "sources", "paper": "target"}
 """Values of the former key ``protocol``, and today's of ``selection``."""
@@ -57,6 +58,8 @@ class TrainSettings(ScheduleSettings):
     """The schedule of a segmentation network, whose steps draw as many images of each centre."""
 
     images_per_centre: int = Field(default=16, ge=1, le=4096)
+    loss: Literal["bce", "dice_bce"] = "bce"
+    average: Literal["none", "swa", "ema"] = "none"
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> "TrainSettings":
@@ -67,6 +70,18 @@ class TrainSettings(ScheduleSettings):
                 f"{self.micro_batches}"
             )
         return self
+
+
+class TVConvSettings(_Frozen):
+    """TVConv layers: their affinity maps and what else they are made of."""
+
+    affinity_start: Literal["ones", "coordinates", "mean_masks"] = "ones"
+    affinity_noise: float = Field(default=0, ge=0, le=100)
+    affinity_rate: float = Field(default=1, ge=0, le=100_000)
+    affinity_decay: float = Field(default=0, ge=0, le=1000)
+    generator_padding: Literal["zeros", "replicate"] = "zeros"
+    dynamic_bias: bool = False
+    align: bool = False
 
 
 def _benchmark_centres() -> dict[str, CentreSettings]:
@@ -90,14 +105,17 @@ class RunSettings(_Frozen):
 class SegmentationSettings(RunSettings):
     """Everything that decides what a segmentation run computes, except the held-out centre."""
 
-    selection: Literal["sources", "target"] = "sources"
+    selection: Literal["sources", "lodo", "last", "target"] = "sources"
     aspp: str = "tvconv"  # checked by the builder, which knows the operators
     aspp_dilation: Literal["none", "atrous"] = "none"
     encoder: str = "mobilenet_v2_320"
     encoder_weights: str = "imagenet"
     init: str | None = Field(default=None, min_length=1)
     image_size: int = Field(default=256, ge=32, le=4096, multiple_of=16)
-    augment: Literal["none", "scale_crop", "strong"] = "scale_crop"
+    tvconv: TVConvSettings = TVConvSettings()
+    augment: Literal["none", "scale_crop", "strong", "strong2"] = "scale_crop"
+    mix: Literal["none", "fourier", "histogram"] = "none"
+    mixstyle: float = Field(default=0, ge=0, le=1)
     phantoms: float = Field(default=0, ge=0, le=1)
     structures: tuple[str, ...] = Field(default=("cup", "disc"), min_length=1, max_length=64)
     scattered: tuple[str, ...] = ()
@@ -141,6 +159,15 @@ class SegmentationSettings(RunSettings):
         return self
 
     @model_validator(mode="after")
+    def _options_of_tvconv_need_it(self) -> "SegmentationSettings":
+        changed = self.tvconv.model_dump(exclude_defaults=True)
+        if changed and self.aspp != "tvconv":
+            raise UserError(
+                f"tvconv.{', tvconv.'.join(changed)} need aspp=tvconv, got aspp={self.aspp}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _encodings_name_known_structures(self) -> "SegmentationSettings":
         own = {f"centres.{letter}.encoding": c.encoding for letter, c in self.centres.items()}
         for key, encoding in {"encoding": self.encoding, **own}.items():
@@ -167,3 +194,40 @@ class SegmentationSettings(RunSettings):
 def run_name(settings: SegmentationSettings, holdout: str) -> str:
     """Return the name of a run's folder, ``<name>-holdout-<letter>-seed<k>``."""
     return f"{settings.display_name}-holdout-{holdout}-seed{settings.seed}"
+
+
+def held_out(holdout: str) -> tuple[str, ...]:
+    """Return the letters of the centres that a hold-out names.
+
+    Example:
+        >>> held_out("A"), held_out("B+C"), held_out("none")
+        (('A',), ('B', 'C'), ())
+    """
+    return () if holdout == "none" else tuple(holdout.split("+"))
+
+
+def check_holdout(holdout: str, centres: Collection[str]) -> None:
+    """Raise UsageError unless a hold-out is ``none`` or names centres, and leaves one to train."""
+    letters = held_out(holdout)
+    if not set(letters) < set(centres) or len(set(letters)) < len(letters):
+        raise UsageError(
+            f"holdout must be a centre ({', '.join(centres)}) or none, got {holdout!r}; several "
+            "are joined by +, and one at least must be left to train on"
+        )
+
+
+def all_but(sources: Collection[str], centres: Collection[str]) -> str:
+    """Return the hold-out that leaves only the named sources to train on.
+
+    Args:
+        sources: Letters of the centres to train on.
+        centres: Letters of all centres, in order.
+
+    Raises:
+        UsageError: No source, or one that is no centre.
+    """
+    if not sources or not set(sources) <= set(centres):
+        raise UsageError(
+            f"sources must name centres ({', '.join(centres)}), got {', '.join(sources) or 'none'}"
+        )
+    return "+".join(letter for letter in centres if letter not in sources) or "none"

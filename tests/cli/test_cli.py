@@ -133,7 +133,7 @@ FIELD = "phantoms/FullField/image"
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["train", "--holdout", "Q", "--data", "phantoms"], 2, ["--holdout", "A, B, C, D", "'Q'"]),
+        (["train", "--holdout", "Q", "--data", "phantoms"], 2, ["holdout must", "A, B, C", "'Q'"]),
         ([*TRAIN_A, "--data", "phantoms", "train.epoch=3"], 2, ["train.epoch", "train.epochs"]),
         ([*TRAIN_A, "--data", "nowhere"], 1, ["nowhere does not exist", "tvseg data synth"]),
         (TRAIN_A, 1, ["--data", "$TVSEG_DATA", "tvseg data synth"]),

@@ -126,7 +126,7 @@ def test_augment_none_is_the_identity(loaded: LoadedCases) -> None:
 
 
 def test_an_unknown_augmentation_lists_the_options() -> None:
-    with pytest.raises(ValueError, match="none, scale_crop, strong, got 'mild'"):
+    with pytest.raises(ValueError, match="none, scale_crop, strong, strong2, got 'mild'"):
         Augmentation("mild")
 
 

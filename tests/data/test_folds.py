@@ -8,8 +8,8 @@ from tvseg.data.cases import find_cases
 from tvseg.data.centres import centres_of
 from tvseg.data.fingerprint import Identities, identify_all
 from tvseg.data.folds import Fold, check_leaks, make_fold
-from tvseg.errors import UserError
-from tvseg.settings import SegmentationSettings
+from tvseg.errors import UsageError, UserError
+from tvseg.settings import SegmentationSettings, all_but
 
 
 def _fold(root: Path, holdout: str) -> Fold:
@@ -109,3 +109,17 @@ def test_the_real_centres_leak_nothing(fundus4: Path) -> None:
     for holdout in "AD":
         fold = _fold(fundus4, holdout)
         check_leaks(fold, _identities(fold))
+
+
+def test_several_centres_can_be_held_out(phantoms: Path) -> None:
+    fold = _fold(phantoms, all_but(["C"], "ABCD"))
+    assert fold.holdout == "A+B+D"
+    assert fold.sources == ["C"]
+    assert {case.centre.letter for case in fold.target} == {"A", "B", "D"}
+    assert all_but(["D", "A"], "ABCD") == "B+C"
+    assert all_but("ABCD", "ABCD") == "none"
+    for wrong in ("A+B+C+D", "A+A", "A+", ""):
+        with pytest.raises(UsageError, match="one at least must be left"):
+            _fold(phantoms, wrong)
+    with pytest.raises(UsageError, match=r"sources must name centres \(A, B\), got Q"):
+        all_but(["Q"], "AB")

@@ -119,3 +119,72 @@ def test_gradient_through_resampled_weights() -> None:
     built(maps(3, 5)).square().sum().backward()
     assert built.affinity.grad is not None
     assert built.affinity.grad.abs().sum() > 0
+
+
+def test_replicate_padding_tells_no_positions_apart() -> None:
+    def varies(**changed: object) -> float:
+        built = module(**changed)
+        nn.init.ones_(built.affinity)
+        return built.weight().std(dim=(2, 3)).max().item()
+
+    assert varies() > 1e-2
+    assert varies(generator_padding="replicate") < 1e-6
+    plain, other = module(), module(generator_padding="replicate")
+    assert plain.state_dict().keys() == other.state_dict().keys()
+    with pytest.raises(ValueError, match='"zeros" or "replicate", got \'reflect\''):
+        module(generator_padding="reflect")
+
+
+def test_a_dynamic_bias_is_zero_at_first_and_then_of_each_image() -> None:
+    plain, built = module(resize="bilinear"), module(resize="bilinear", dynamic_bias=True)
+    built.load_state_dict(plain.state_dict(), strict=False)
+    x = maps()
+    assert torch.equal(built(x), plain(x))
+    built(x).square().sum().backward()
+    assert built.dynamic_bias is not None
+    assert built.dynamic_bias.scale.grad is not None
+    assert built.dynamic_bias.scale.grad.abs().min() > 0
+    nn.init.ones_(built.dynamic_bias.scale)
+    for size in ((6, 4), (9, 10)):
+        x = maps(*size)
+        bias = built(x) - plain(x)
+        assert bias.shape == x.shape
+        assert not torch.allclose(bias[0], bias[1])
+        assert float(bias.detach().std(dim=(2, 3)).min()) > 0
+        frozen = built.eval().freeze()
+        torch.testing.assert_close(frozen(x), plain(x) + bias)
+        built.train()
+
+
+@pytest.mark.parametrize("steps", [{}, {"dilation": 2}, {"kernel_size": 5}, {"stride": 2}])
+def test_alignment_is_the_identity_at_first(steps: dict[str, int]) -> None:
+    plain, built = module(**steps), module(align=True, **steps)
+    built.load_state_dict(plain.state_dict(), strict=False)
+    x = maps(6 * plain.stride, 4 * plain.stride)
+    torch.testing.assert_close(built(x), plain(x), rtol=1e-4, atol=1e-4)
+    frozen = built.eval().freeze()
+    torch.testing.assert_close(frozen(x), plain(x), rtol=1e-4, atol=1e-4)
+
+
+def test_alignment_moves_the_kernels_of_each_image() -> None:
+    built = module(align=True)
+    assert built.alignment is not None
+    nn.init.ones_(built.alignment.scale)
+    x = maps()
+    shift = torch.zeros(2, 6)
+    shift[0, 2] = 2 / 4  # one of four columns, in affine_grid's units of half the width
+    built.alignment.layers = nn.Identity()
+    built.alignment.layers.forward = lambda pooled: shift  # type: ignore[method-assign]
+    moved = built(x)
+    weight = built.weight()
+    beside = torch.cat([weight[..., 1:], weight[..., -1:]], dim=3)
+    torch.testing.assert_close(moved[0], tv_conv2d(x, beside)[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(moved[1], tv_conv2d(x, weight)[1], rtol=1e-4, atol=1e-4)
+
+
+def test_alignment_learns_from_its_first_step_on() -> None:
+    built = module(align=True)
+    built(maps()).square().sum().backward()
+    assert built.alignment is not None
+    assert built.alignment.scale.grad is not None
+    assert built.alignment.scale.grad.abs().min() > 0

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 BENCHMARK = "{0: [cup, disc], 128: [disc], 255: []}"
 
 
-OF_RUNS = ("runs", "data", "images", "checkpoint", "tta", "roi", "ensemble", "shifts", "device")
+OF_RUNS = (
+    "runs", "data", "images", "checkpoint", "tta", "adapt", "roi", "ensemble", "ensemble_variants",
+    "shifts", "device",
+)  # fmt: skip
 OF_FOLDERS = ("centre_encoding", "prediction_encoding", "out")
 
 
@@ -41,6 +44,7 @@ def _shares(
     "--intervals", is_flag=True, help="Write the bootstrap 95 % interval beside each mean."
 )
 @click.option("--tta", is_flag=True, help="Average with the mirror image, as tvseg predict does.")
+@options.adapt
 @click.option(
     "--roi",
     type=click.Choice(["none", "auto"]),
@@ -51,6 +55,11 @@ def _shares(
     "--ensemble",
     is_flag=True,
     help="Also score the averaged probabilities of each variant's runs on a held-out centre.",
+)
+@click.option(
+    "--ensemble-variants",
+    is_flag=True,
+    help="Also score the averaged probabilities of the runs of all variants on a held-out centre.",
 )
 @click.option(
     "--shifts",
@@ -88,8 +97,10 @@ def evaluate(
     checkpoint: str,
     intervals: bool,
     tta: bool,
+    adapt: str,
     roi: str,
     ensemble: bool,
+    ensemble_variants: bool,
     shifts: tuple[float, ...] | None,
     device: str | None,
     predictions: Path | None,
@@ -113,10 +124,11 @@ def evaluate(
     rules = PROTOCOLS[protocol].on_grid(size)
     if predictions is None and truth is None:
         _refuse(ctx, OF_FOLDERS, "without --predictions")
-        scoring = Scoring(rules, images, checkpoint, tta, roi)
+        scoring = Scoring(rules, images, checkpoint, tta, roi, adapt)
         _evaluate_runs(
             runs, data, scoring,
-            shifts=shifts, ensemble=ensemble, device=device, intervals=intervals,
+            shifts=shifts, ensembles=["seeds"] * ensemble + ["variants"] * ensemble_variants,
+            device=device, intervals=intervals,
         )  # fmt: skip
         return
     if predictions is None or truth is None:
@@ -145,7 +157,7 @@ def _evaluate_runs(
     scoring: "Scoring",
     *,
     shifts: tuple[float, ...] | None,
-    ensemble: bool,
+    ensembles: Sequence[str],
     device: str | None,
     intervals: bool,
 ) -> None:
@@ -164,12 +176,12 @@ def _evaluate_runs(
     from tvseg.evaluation.tables.write import check_writable, write_tables
 
     known: dict[Path, set[str]] = {}  # fingerprints found, by data root
-    groups = group_runs(find_runs(runs or (Path("runs"),)))
+    groups = group_runs(find_runs(runs or (Path("runs"),)), by_holdout=scoring.images == "sources")
     for run in (run for group in groups for run in group):
         check_writable(scoring.folder(run))
     for group in groups:
         rows, moved, folders = [], [], []
-        for scored in [[run] for run in group] + (members(group) if ensemble else []):
+        for scored in [[run] for run in group] + members(group, ensembles):
             root = options.find_data(data, scored[0].info().get("data"))
             subject = open_runs(
                 scored,

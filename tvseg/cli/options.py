@@ -43,6 +43,13 @@ checkpoint = click.option(
     default="best",
     help="Weights to use: of the selected epoch, or of the last.",
 )
+adapt = click.option(
+    "--adapt",
+    type=click.Choice(["none", "batchnorm"]),
+    default="none",
+    help="batchnorm: take the statistics of batch norm from these photographs, all together, "
+    "instead of those of training.",
+)
 overrides = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 
 
@@ -74,9 +81,10 @@ _SCORING = (
     ),
     click.option(
         "--images",
-        type=click.Choice(["test", "all"]),
+        type=click.Choice(["test", "all", "sources"]),
         default="test",
-        help="Images of the unseen centre to score: its test split, or all.",
+        help="Images to score: the unseen centre's test split, or all of its, or the test splits "
+        "of the centres trained on.",
     ),
     click.option(
         "--size",

@@ -3,8 +3,9 @@
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,7 @@ from tvseg.cli import options
 from tvseg.errors import escaped
 
 if TYPE_CHECKING:
+    from tvseg.inference.input.find import Photograph
     from tvseg.inference.load import Model
     from tvseg.inference.output.folder import Tally
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     "whole pictures, ROW,COL,SIZE is the top left corner and side of a square in px.",
 )
 @click.option("--tta", is_flag=True, help="Average with the mirror image; twice the time.")
+@options.adapt
 @click.option(
     "--um-per-px",
     type=options.FiniteRange(min=0.01, max=10_000),
@@ -64,6 +67,7 @@ def predict(
     formats: str,
     roi: str,
     tta: bool,
+    adapt: str,
     um_per_px: float | None,
     recursive: bool,
     resume: bool,
@@ -93,6 +97,8 @@ def predict(
     names = [name.strip() for name in formats.split(",") if name.strip()]
     check_formats(names)
     model = load(models or None, device=device, checkpoint=checkpoint, roi=roi, tta=tta)
+    about = {**model.about, "formats": names, "um_per_px": um_per_px}
+    about |= _adapted(model, photographs, adapt)
     if models:
         _print_models(model, roi)
     else:
@@ -104,13 +110,26 @@ def predict(
         photographs,
         model.pipeline,
         OutputFolder(out, formats=names, structures=model.pipeline.encoding.structures),
-        about={**model.about, "formats": names, "um_per_px": um_per_px},
+        about=about,
         provenance=provenance(shlex.join(["tvseg", *sys.argv[1:]]), model.about["device"]),
-        batch_size=batch_size,
-        workers=workers,
-        resume=resume,
-    )
+        batch_size=batch_size, workers=workers, resume=resume,
+    )  # fmt: skip
     _print_tally(tally, left_out, out)
+
+
+def _adapted(model: "Model", photographs: "Sequence[Photograph]", kind: str) -> dict[str, Any]:
+    """Adapt a model to the photographs that can be read; return what ``run.json`` says of it."""
+    if kind == "none":
+        return {}
+    from tvseg.inference.adaptation import adapt
+    from tvseg.inference.input.read import read_readable
+
+    count = adapt(model.pipeline, read_readable(photographs))
+    click.echo(
+        f"Batch norm adapted to {count} of {len(photographs)} photographs: masks depend on which "
+        "photographs are predicted together"
+    )
+    return {"adapt": {kind: count}}
 
 
 def _print_models(model: "Model", roi: str) -> None:

@@ -52,7 +52,8 @@ def sweep(
 ) -> None:  # fmt: skip
     """Train and score every cell of the sweep FILE that is not finished yet.
 
-    FILE names variants, holdouts and seeds, and a grid of any keys; docs/sweeps.md has an example.
+    FILE names variants, holdouts or sources, seeds, and a grid of any keys; docs/how-to/sweeps.md
+    has an example.
     Each cell is a training in a process of its own, with its own log; one that is killed is tried
     again from its last checkpoint, one that fails never stops the others. Interrupted sweeps
     continue when the command is given again; a changed FILE runs only what is new.
@@ -71,13 +72,27 @@ def sweep(
             click.echo(f"{folder.state(cell):8}  {cell.name}")
         click.echo(str(progress_of(plan, folder, jobs=jobs)))
         return
+    from tvseg.extras import require
     from tvseg.sweep.engines import ENGINES, Resources
 
+    if plan.file.sources:
+        require("matplotlib")
     submitit = dict(item.partition("=")[::2] for item in slurm_options)
     resources = Resources(jobs, cpus, gpus, address, submitit)
     skip = {"finished"} if retry_failed else {"finished", "failed"}
     waiting = [cell for cell in plan.cells if folder.state(cell) not in skip]
     _run(plan, waiting, folder, ENGINES[engine], resources)
+
+
+def _draw_cross(plan: "SweepPlan", folder: "SweepFolder") -> None:
+    from tvseg.evaluation.plot_style import to_png
+    from tvseg.files import write_bytes
+    from tvseg.sweep.cross import cross_figure
+    from tvseg.sweep.table import cross_table
+
+    path = folder.path / "cross.png"
+    write_bytes(path, to_png(cross_figure(cross_table(plan, folder).numbers)))
+    click.echo(f"figure: {path}")
 
 
 def _run(
@@ -90,6 +105,7 @@ def _run(
     from rich.live import Live
 
     from tvseg.cli.tables import grid_of
+    from tvseg.sweep.ensembles import score_ensembles
     from tvseg.sweep.progress import progress_of
     from tvseg.sweep.table import write_table
 
@@ -104,6 +120,13 @@ def _run(
             why = f" ({record.reason})" if record.reason else ""
             progress = progress_of(plan, folder, jobs=resources.jobs)
             click.echo(f"{cell.name}: {record.state}{why}; {progress}")
+    failed = 0
+    for name, reason in score_ensembles(plan, folder):
+        click.echo(f"{name}: {reason or 'scored'}", err=bool(reason))
+        failed += bool(reason)
+    write_table(plan, folder, jobs=resources.jobs)
     progress = progress_of(plan, folder)
     click.echo(f"{progress}; table: {folder.path / 'sweep.md'}")
-    sys.exit(3 if progress.failed else 0)
+    if plan.file.sources:
+        _draw_cross(plan, folder)
+    sys.exit(3 if progress.failed or failed else 0)

@@ -12,9 +12,14 @@ from tvseg.cli import options
 @click.command()
 @click.option(
     "--holdout",
-    required=True,
     metavar="LETTER",
-    help="Centre held out as the unseen target; none trains on all centres, for deployment.",
+    help="Centre held out as the unseen target, or several joined by +; none trains on all "
+    "centres, for deployment.",
+)
+@click.option(
+    "--sources",
+    metavar="LETTER,...",
+    help="Train on these centres alone; all others are held out. Instead of --holdout.",
 )
 @click.option("--data", type=options.PATH, help="Data root; else the key data, else $TVSEG_DATA.")
 @options.config_files(options.SETTINGS)
@@ -32,7 +37,8 @@ from tvseg.cli import options
 @click.option("--overwrite", is_flag=True, help="Replace an older run of the same name.")
 @options.overrides
 def train(
-    holdout: str,
+    holdout: str | None,
+    sources: str | None,
     data: Path | None,
     configs: tuple[Path, ...],
     out: Path,
@@ -42,23 +48,23 @@ def train(
     overwrite: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train one network, leaving one centre out.
+    """Train one network, leaving one centre out (--holdout) or all but some (--sources).
 
     Settings come from --config and KEY=VALUE, e.g. aspp=dense train.epochs=10; configs/base.yaml
     has every key.
     """
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
+    if (holdout is None) == (sources is None):
+        raise click.UsageError("give either --holdout or --sources")
     from tvseg.config import load_settings
+    from tvseg.settings import all_but, check_holdout
 
     seeds = [] if seed is None else [f"seed={seed}"]
     settings = load_settings(configs, [*overrides, *seeds])
-    if holdout != "none" and holdout not in settings.centres:
-        raise click.BadParameter(
-            f"must be a centre ({', '.join(settings.centres)}) or none, got {holdout!r}",
-            param_hint="--holdout",
-        )
-
+    if sources is not None:
+        holdout = all_but([letter.strip() for letter in sources.split(",")], settings.centres)
+    check_holdout(str(holdout), settings.centres)
     root = None if settings.phantoms == 1 else options.find_data(data, settings.data)
     from tvseg.device import keep_freed_memory
     from tvseg.training.train import train as run_training
@@ -66,7 +72,7 @@ def train(
     keep_freed_memory()
     run = run_training(
         settings,
-        holdout=holdout,
+        holdout=str(holdout),
         root=root,
         runs=out,
         device=device,

@@ -16,6 +16,9 @@ import albumentations as A
 import cv2
 import numpy as np
 
+_MIXING = 1
+"""Tells the random numbers of a mixture from those of the augmentation of the same seed."""
+
 
 class ScaleCrop(A.DualTransform):  # type: ignore[misc]
     """Enlarge width and height independently by U(1, ``limit``), then crop the old size at random.
@@ -95,22 +98,46 @@ def _strong() -> list[A.BasicTransform]:
     return [ScaleCrop(), A.HorizontalFlip(p=0.5), *changes]
 
 
+def _strong2() -> list[A.BasicTransform]:
+    """Return the strong changes, and such in light, tone, colour and resolution."""
+    lowered = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_LINEAR}
+    return [
+        *_strong(),
+        A.Illumination(mode="gaussian", intensity_range=(0.05, 0.2), p=0.3),
+        A.RandomToneCurve(scale=0.2, per_channel=True, p=0.3),
+        A.PlanckianJitter(mode="blackbody", p=0.3),
+        A.Downscale(scale_range=(0.4, 0.9), interpolation_pair=lowered, p=0.2),
+        A.ImageCompression(quality_range=(40, 95), p=0.2),
+    ]
+
+
 AUGMENTATIONS: dict[str, Callable[[], list[A.BasicTransform]]] = {
     "none": list,
     "scale_crop": lambda: [ScaleCrop()],
     "strong": _strong,
+    "strong2": _strong2,
 }
+
+MIXTURES: dict[str, Callable[[], list[A.BasicTransform]]] = {
+    "none": list,
+    "fourier": lambda: [A.FDA(beta_limit=(0.0, 0.05), metadata_key="style", p=0.5)],
+    "histogram": lambda: [A.HistogramMatching(blend_ratio=(0.3, 1.0), metadata_key="style", p=0.5)],
+}
+"""Ways to recolour a photograph by another one, by the values of the key ``mix``.
+
+Source: Yang and Soatto, FDA: Fourier Domain Adaptation for Semantic Segmentation, CVPR 2020.
+"""
 
 
 def apply_seeded(
-    transform: A.Compose, seeds: Iterable[int], **targets: np.ndarray
+    transform: A.Compose, seeds: Iterable[int], **targets: np.ndarray | list[np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Transform an image and what belongs to it, so that the outcome depends on the seeds alone.
 
     Args:
         transform: Of albumentations.
         seeds: One for each of its steps; equal ones would tie their draws.
-        targets: ``image`` and, where there is one, ``mask``.
+        targets: ``image`` and, where there are some, ``mask`` and ``style``.
     """
     for step, seed in zip(transform.transforms, seeds, strict=True):
         step.set_random_seed(seed)
@@ -150,3 +177,36 @@ class Augmentation:
         states = (int(one.generate_state(1)[0]) for one in seeds)
         augmented = apply_seeded(self.transform, states, image=image, mask=masks)
         return augmented["image"], augmented["mask"]
+
+
+class Mixture:
+    """A way to give half of the photographs the colours of another one, as a function of a seed.
+
+    Args:
+        name: One of ``MIXTURES``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.transform = A.Compose(MIXTURES[name]())
+
+    def __bool__(self) -> bool:
+        """Return whether it changes photographs."""
+        return bool(self.transform.transforms)
+
+    def __call__(
+        self, image: np.ndarray, others: Callable[[np.random.Generator], np.ndarray], *, seed: int
+    ) -> np.ndarray:
+        """Recolour one image.
+
+        Args:
+            image: uint8 (H, W, 3).
+            others: Draws the photograph that gives its colours, uint8 (H', W', 3).
+            seed: Of the image's draw; the result depends on nothing else.
+        """
+        if not self:
+            return image
+        rng = np.random.default_rng([seed, _MIXING])
+        style = others(rng)
+        seeds = [int(rng.integers(2**31))]
+        recoloured = apply_seeded(self.transform, seeds, image=image, style=[style])
+        return recoloured["image"]

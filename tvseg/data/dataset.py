@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,11 +11,12 @@ import torch
 from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
-from tvseg.data.augment import Augmentation
+from tvseg.data.augment import Augmentation, Mixture
 from tvseg.data.cases import DECODING_THREADS, Case
 from tvseg.data.fingerprint import Identities, Identity, identify
 from tvseg.data.images import resize_image, resize_masks
 from tvseg.data.phantoms.random.draw import draw_random_roi
+from tvseg.errors import UserError
 
 PHANTOM = -1
 """In a :class:`Draw`, instead of the place of an image: a phantom, to be drawn."""
@@ -132,8 +134,12 @@ class TrainingSet(Dataset[dict[str, object]]):
     Args:
         loaded: The photographs.
         augmentation: Of the photographs; phantoms vary enough as they are.
+        mixture: Recolours photographs by those of other centres, before their augmentation.
         seed: Of the phantoms.
         structures: Channels of a phantom's masks, out of ``cup`` and ``disc``.
+
+    Raises:
+        UserError: Photographs are mixed, and all are of one centre.
     """
 
     def __init__(
@@ -141,11 +147,16 @@ class TrainingSet(Dataset[dict[str, object]]):
         loaded: LoadedCases,
         augmentation: Augmentation,
         *,
+        mixture: Mixture | None = None,
         seed: int = 0,
         structures: Sequence[str] = ("cup", "disc"),
     ) -> None:
         self.loaded = loaded
         self.augmentation = augmentation
+        self.mixture = mixture or Mixture("none")
+        self.letters = np.asarray([case.centre.letter for case in loaded.cases])
+        if self.mixture and len(set(self.letters)) == 1:
+            raise UserError("mix needs two source centres or more; set mix=none")
         self.seed = seed
         self.structures = structures
 
@@ -155,10 +166,18 @@ class TrainingSet(Dataset[dict[str, object]]):
                 self.seed, draw.seed, side_px=self.loaded.images.shape[1], names=self.structures
             )
             return _example(image, masks, f"phantom/{self.seed}/{draw.seed}")
-        image, masks = self.augmentation(
-            self.loaded.images[draw.place], self.loaded.masks[draw.place], seed=draw.seed
+        mixed = self.mixture(
+            self.loaded.images[draw.place], partial(self._of_another, draw.place), seed=draw.seed
         )
+        image, masks = self.augmentation(mixed, self.loaded.masks[draw.place], seed=draw.seed)
         return _example(image, masks, self.loaded.cases[draw.place].id)
+
+    def _of_another(self, place: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw a photograph of another centre, each centre being as likely as the others."""
+        own = self.letters[place]
+        letter = rng.choice(sorted(set(self.letters[self.letters != own])))
+        image: np.ndarray = self.loaded.images[rng.choice(np.flatnonzero(self.letters == letter))]
+        return image
 
 
 def drawn_example(

@@ -7,6 +7,7 @@ from tvseg.data.cases import Case
 from tvseg.data.fingerprint import Identities
 from tvseg.data.near_duplicates import COPY_BITS, close_pairs
 from tvseg.errors import UserError
+from tvseg.settings import check_holdout, held_out
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Fold:
     """The cases of one hold-out.
 
     ``train`` and ``validation`` are the source centres' train and test splits; ``target`` is all
-    of the held-out centre, empty when nothing is held out.
+    of the held-out centre or centres, empty when nothing is held out.
     """
 
     holdout: str
@@ -46,19 +47,19 @@ def make_fold(cases: Mapping[str, Sequence[Case]], holdout: str) -> Fold:
 
     Args:
         cases: Centre letter -> its cases.
-        holdout: Letter of the centre to leave out, or ``none``.
+        holdout: Letter of the centre to leave out, several joined by ``+``, or ``none``.
 
     Raises:
-        UserError: ``holdout`` is neither ``none`` nor a centre.
+        UsageError: ``holdout`` is neither ``none`` nor a centre.
     """
-    if holdout != "none" and holdout not in cases:
-        raise UserError(f"holdout must be a centre ({', '.join(cases)}) or none, got {holdout!r}")
-    sources = [case for letter in cases if letter != holdout for case in cases[letter]]
+    check_holdout(holdout, cases)
+    targets = held_out(holdout)
+    sources = [case for letter in cases if letter not in targets for case in cases[letter]]
     return Fold(
         holdout=holdout,
         train=tuple(case for case in sources if case.split == "train"),
         validation=tuple(case for case in sources if case.split == "test"),
-        target=tuple(cases.get(holdout, ())),
+        target=tuple(case for letter in targets for case in cases[letter]),
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 COLUMNS = {
     "run": "run folder that predicted, or the folder of masks that was given",
     "variant": "column of the table: the run's name, 'mean mask', or the folder of masks",
-    "holdout": "centre that the network has not seen, or none",
+    "holdout": "centre that the network has not seen, several joined by +, or none",
     "seed": "seed of the training",
     "centre": "centre that the image comes from",
     "split": "split of the centre that the image is in",

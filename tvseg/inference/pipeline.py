@@ -1,6 +1,7 @@
 """From photographs to masks in their coordinates: find the region, segment it, place it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -166,6 +167,19 @@ class Pipeline:
                     None if disagreement is None else disagreement[index],
                 )
         return [results[number] for number in range(len(images))]
+
+    def regions(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the regions of interest of photographs, without those that have none.
+
+        Args:
+            images: uint8 (H, W, 3) each, of any sizes.
+        """
+        sound = [image for image in images if min(image.shape[:2]) >= MIN_SIDE_PX]
+        found = []
+        for image, location in zip(sound, self.locate(sound), strict=True):
+            with suppress(UserError):
+                found += [] if location.window is None else [_cut(image, location.window)]
+        return found
 
     def _nothing(self, location: Location, image: np.ndarray) -> Segmentation:
         masks = np.zeros((len(self.encoding.structures), 0, 0), bool)

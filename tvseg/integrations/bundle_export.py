@@ -21,7 +21,7 @@ from tvseg.integrations.monai_bundle import CARD, LOCALIZER, WEIGHTS
 from tvseg.integrations.scores import SHOWN, CentreScore, read_scores, table_of
 from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.folder import RunFolder
-from tvseg.runs.segmentation import load_network
+from tvseg.runs.segmentation import load_network, tvconv_options
 
 SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/"
@@ -189,6 +189,7 @@ def configs_of(card: SegmentationCard) -> dict[str, dict[str, Any]]:
             "encoder": settings.encoder,
             "image_size": settings.image_size,
             "classes": len(settings.structures),
+            **tvconv_options(settings),
         }
     }
     kept = ("epochs", "steps_per_epoch", "images_per_centre", "learning_rate")

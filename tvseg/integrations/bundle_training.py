@@ -22,7 +22,7 @@ from tvseg.training.fit import (
     make_trainer,
     make_validator,
 )
-from tvseg.training.train import segmentation_loss
+from tvseg.training.losses import LOSSES
 
 
 def read(card: SegmentationCard, folder: str, holdout: str, on_target: bool = False) -> Data:
@@ -77,14 +77,23 @@ def trainer(
     steps_per_epoch: int,
     learning_rate: float,
 ) -> SupervisedTrainer:
-    """Return the engine that fits the network; the learning rate drops as the card says."""
+    """Return the engine that fits the network, with loss and learning rates as the card says.
+
+    Averages of weights and MixStyle are of ``tvseg train`` alone.
+    """
     changed = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
     plan = card.settings.train.model_copy(update=changed)
-    optimizer = make_optimizer(network, learning_rate)
+    maps = card.settings.tvconv
+    optimizer = make_optimizer(
+        network,
+        learning_rate,
+        affinity_rate=maps.affinity_rate,
+        affinity_decay=maps.affinity_decay,
+    )
     return make_trainer(
         network,
         loader,
-        loss=segmentation_loss,
+        loss=LOSSES[plan.loss],
         optimizer=optimizer,
         schedule=make_schedule(optimizer, drop_once(plan)),
         numerics=_numerics(card, device),

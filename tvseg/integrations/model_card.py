@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tvseg.runs.cards import SegmentationCard
+from tvseg.settings import held_out
 
 INTENDED_USE = (
     "Research on outlines and measurements of structures in colour fundus photographs, such as the "
@@ -24,12 +25,13 @@ LICENCE_WORDS = (
 def data_words(card: SegmentationCard) -> str:
     """Return what a network was trained on, and what it has not seen."""
     settings = card.settings
-    held_out = settings.centres.get(card.holdout)
-    names = [c.name for letter, c in settings.centres.items() if letter != card.holdout]
+    targets = held_out(card.holdout)
+    names = [c.name for letter, c in settings.centres.items() if letter not in targets]
+    unseen_names = [settings.centres[letter].name for letter in targets]
     if settings.phantoms == 1:
         return f"Drawn photographs alone (phantoms=1). Fingerprint {card.fingerprint}."
     drawn = f", {settings.phantoms:.0%} drawn photographs" if settings.phantoms else ""
-    unseen = f" Held out: {held_out.name}." if held_out else " No centre was held out."
+    unseen = f" Held out: {', '.join(unseen_names)}." if targets else " No centre was held out."
     return (
         f"Centres: {', '.join(names)}{drawn}.{unseen} Fingerprint of the data {card.fingerprint}."
     )

@@ -8,6 +8,10 @@ from torch import nn
 
 from tvseg.device import exact_fp32
 from tvseg.models import freeze
+from tvseg.models.batch_norm import refresh_batch_norm
+
+ADAPTED_TOGETHER = 16
+"""Images of a batch, at most, when statistics are taken from images."""
 
 
 class ArrayNetwork:
@@ -41,3 +45,14 @@ class ArrayNetwork:
             logits = self.network(self.normalisation(batch.to(self.device)))
         found: np.ndarray = logits.float().cpu().numpy()
         return found
+
+    def adapt(self, images: np.ndarray) -> None:
+        """Take the statistics of batch norm from images instead of those of training.
+
+        Args:
+            images: uint8 (N, S, S, 3), two or more.
+        """
+        parts = np.array_split(images, -(-len(images) // ADAPTED_TOGETHER))
+        batches = (torch.from_numpy(part).permute(0, 3, 1, 2).to(self.device) for part in parts)
+        with exact_fp32():
+            refresh_batch_norm(self.network, map(self.normalisation, batches))

@@ -4,6 +4,7 @@ Source: DeepLabV3+, section 3; TVConv, section 4.2.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from tvseg.models.spatial import (
     depthwise,
     find_operator,
     known_operators,
+    tvconv,
 )
 
 EXPANSION = 6  # of an inverted residual's channels
@@ -66,7 +68,15 @@ def dense_branch(in_channels: int, out_channels: int, rate: int) -> nn.Module:
     return block
 
 
-def make_branch(aspp: str, *, aspp_dilation: str, size: tuple[int, int]) -> Branch:
+def make_branch(
+    aspp: str,
+    *,
+    aspp_dilation: str,
+    size: tuple[int, int],
+    generator_padding: str = "zeros",
+    dynamic_bias: bool = False,
+    align: bool = False,
+) -> Branch:
     """Return the maker of a variant's wide branches.
 
     Args:
@@ -75,15 +85,26 @@ def make_branch(aspp: str, *, aspp_dilation: str, size: tuple[int, int]) -> Bran
         aspp_dilation: ``none`` leaves the inverted residuals undilated, ``atrous`` dilates them by
             the rates; ``dense`` branches are atrous either way.
         size: (height, width) of the maps that the operators are made for.
+        generator_padding: Of ``tvconv``, see :class:`tvseg.ops.TVConv2d`.
+        dynamic_bias: Of ``tvconv``, likewise.
+        align: Of ``tvconv``, likewise.
 
     Raises:
-        UsageError: An unknown name.
+        UsageError: An unknown name, or an option of ``tvconv`` with another operator.
     """
     if aspp_dilation not in ("none", "atrous"):
         raise UsageError(f"aspp_dilation must be none or atrous, got {aspp_dilation!r}")
+    if aspp != "tvconv" and (generator_padding != "zeros" or dynamic_bias or align):
+        raise UsageError(
+            f"generator_padding, dynamic_bias and align need aspp tvconv, got {aspp!r}"
+        )
     if aspp == "dense":
         return dense_branch
     spatial = depthwise if aspp in POINTWISE else find_operator(aspp)
+    if aspp == "tvconv":
+        spatial = partial(
+            tvconv, generator_padding=generator_padding, dynamic_bias=dynamic_bias, align=align
+        )
     if spatial is None:
         raise UsageError(f"aspp must be one of dense, {known_operators()}, got {aspp!r}")
 

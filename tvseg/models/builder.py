@@ -19,6 +19,9 @@ def build_model(
     encoder_weights: str = "none",
     image_size: int | Sequence[int] = 256,
     classes: int = 2,
+    generator_padding: str = "zeros",
+    dynamic_bias: bool = False,
+    align: bool = False,
 ) -> TVDeepLabV3Plus:
     """Build a network from the values of a run's settings.
 
@@ -29,6 +32,9 @@ def build_model(
         encoder_weights: ``none``, ``imagenet`` (from the model hub), or a file of weights.
         image_size: Side or (height, width) in px of the images that the network is made for.
         classes: Channels of the output, one a structure.
+        generator_padding: Of ``tvconv``: ``zeros`` or ``replicate``.
+        dynamic_bias: Of ``tvconv``: whether to add a bias that depends on the image.
+        align: Of ``tvconv``: whether to move the kernels' layout for each image.
 
     Returns:
         The network in train mode: (B, 3, H, W) -> logits (B, classes, H, W).
@@ -46,6 +52,9 @@ def build_model(
         aspp=aspp,
         aspp_dilation=aspp_dilation,
         image_size=image_size,
+        generator_padding=generator_padding,
+        dynamic_bias=dynamic_bias,
+        align=align,
     )
     if encoder_weights not in ("none", "imagenet"):
         load_encoder_weights(model.encoder, Path(encoder_weights).expanduser())

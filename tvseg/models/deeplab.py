@@ -91,6 +91,9 @@ class TVDeepLabV3Plus(HubModel):
         aspp_dilation: ``none`` or ``atrous``, see :func:`tvseg.models.aspp.make_branch`.
         image_size: Side or (height, width) in px of the images that TVConv's weights are made for;
             other sizes resample them.
+        generator_padding: Of ``tvconv`` branches, see :class:`tvseg.ops.TVConv2d`.
+        dynamic_bias: Of ``tvconv`` branches, likewise.
+        align: Of ``tvconv`` branches, likewise.
 
     Raises:
         UsageError: An unknown variant or encoder, or an encoder depth outside 3 to 5.
@@ -116,6 +119,9 @@ class TVDeepLabV3Plus(HubModel):
         aspp: str = "tvconv",
         aspp_dilation: str = "none",
         image_size: int | Sequence[int] = 256,
+        generator_padding: str = "zeros",
+        dynamic_bias: bool = False,
+        align: bool = False,
     ) -> None:
         super().__init__()
         if encoder_depth not in (3, 4, 5):
@@ -124,22 +130,17 @@ class TVDeepLabV3Plus(HubModel):
         sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
         stride = min(encoder_output_stride, 2**encoder_depth)
         branch = make_branch(  # before the encoder, whose weights may have to be downloaded
-            aspp, aspp_dilation=aspp_dilation, size=(sides[0] // stride, sides[1] // stride)
-        )
+            aspp, aspp_dilation=aspp_dilation, size=(sides[0] // stride, sides[1] // stride),
+            generator_padding=generator_padding, dynamic_bias=dynamic_bias, align=align,
+        )  # fmt: skip
         self.encoder = make_encoder(
-            encoder_name,
-            in_channels=in_channels,
-            depth=encoder_depth,
-            weights=encoder_weights,
-            output_stride=encoder_output_stride,
-        )
+            encoder_name, in_channels=in_channels, depth=encoder_depth,
+            weights=encoder_weights, output_stride=encoder_output_stride,
+        )  # fmt: skip
         self.decoder = Decoder(
-            self.encoder.out_channels,
-            decoder_channels,
-            branch=branch,
-            rates=tuple(decoder_atrous_rates),
-            dropout=decoder_aspp_dropout,
-        )
+            self.encoder.out_channels, decoder_channels,
+            branch=branch, rates=tuple(decoder_atrous_rates), dropout=decoder_aspp_dropout,
+        )  # fmt: skip
         self.segmentation_head = Head(
             decoder_channels, classes, activation=activation, upsampling=upsampling
         )

@@ -75,6 +75,9 @@ def tvconv(
     affinity_channels: int = 4,
     hidden_channels: int = 64,
     hidden_layers: int = 3,
+    generator_padding: str = "zeros",
+    dynamic_bias: bool = False,
+    align: bool = False,
 ) -> nn.Module:
     """Make a TVConv that resamples its weights for maps of another size than ``size``.
 
@@ -91,6 +94,9 @@ def tvconv(
         hidden_channels=hidden_channels,
         hidden_layers=hidden_layers,
         resize="bilinear",
+        generator_padding=generator_padding,
+        dynamic_bias=dynamic_bias,
+        align=align,
     )
 
 

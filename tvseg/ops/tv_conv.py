@@ -18,8 +18,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from tvseg.ops.alignment import Alignment, convolve_each
 from tvseg.ops.checks import check_call, check_maps, kernel_side, pair_of, step_of, whole_number
 from tvseg.ops.custom_op import in_autocast_dtype, tv_conv2d_op
+from tvseg.ops.dynamic_bias import DynamicBias
 from tvseg.ops.export_form import tv_conv2d_plain
 from tvseg.ops.frozen_weights import FrozenWeights
 from tvseg.ops.geometry import output_size_of
@@ -92,9 +94,16 @@ class TVConv2d(nn.Module):
         hidden_layers: hidden blocks of the weight generator after its first.
         resize: what happens when an output map has another size: "error" raises, "bilinear"
             resamples the generated weights (and the bias) to it.
+        generator_padding: what the weight generator's convolutions see beyond the border of their
+            maps: "zeros" as published, which tell positions near the border apart, or "replicate".
+        dynamic_bias: whether to add a bias that depends on the image, see
+            :class:`tvseg.ops.dynamic_bias.DynamicBias`; zero at first.
+        align: whether to move the weights for each image by an affine map of positions, see
+            :class:`tvseg.ops.alignment.Alignment`; the identity at first.
 
     Raises:
-        ValueError: if an argument is of another type or out of its range, or resize is unknown.
+        ValueError: if an argument is of another type or out of its range, or resize or
+            generator_padding is unknown.
 
     Source:
         Chen et al., CVPR 2022, section 3.2; affinity maps start at 1 as in section 4.1.
@@ -113,8 +122,15 @@ class TVConv2d(nn.Module):
         hidden_channels: int = 64,
         hidden_layers: int = 3,
         resize: str = "error",
+        generator_padding: str = "zeros",
+        dynamic_bias: bool = False,
+        align: bool = False,
     ) -> None:
         super().__init__()
+        if generator_padding not in ("zeros", "replicate"):
+            raise ValueError(
+                f'generator_padding must be "zeros" or "replicate", got {generator_padding!r}'
+            )
         self.channels = whole_number("channels", channels)
         self.output_size = pair_of("output_size", output_size)
         self.kernel_size = kernel_side(kernel_size)
@@ -130,7 +146,10 @@ class TVConv2d(nn.Module):
             affinity_channels=maps,
             hidden_channels=whole_number("hidden_channels", hidden_channels),
             hidden_layers=whole_number("hidden_layers", hidden_layers, least=0),
+            padding_mode="replicate" if generator_padding == "replicate" else "zeros",
         )
+        self.dynamic_bias = DynamicBias(self.channels) if dynamic_bias else None
+        self.alignment = Alignment(self.channels) if align else None
         self.frozen_weights = FrozenWeights()
 
     @property
@@ -173,7 +192,18 @@ class TVConv2d(nn.Module):
         else:
             weight = self.generator(self.affinity)
             weight = weight if size == self.output_size else self._resample(weight, size)
-        out = _convolve(x, weight, self.stride, self.dilation)
+        if self.alignment is None:
+            out = _convolve(x, weight, self.stride, self.dilation)
+        else:
+            out = convolve_each(
+                x,
+                self.alignment(x, weight),
+                kernel_size=self.kernel_size,
+                stride=self.stride,
+                dilation=self.dilation,
+            )
+        if self.dynamic_bias is not None:
+            out = out + self.dynamic_bias(x, size).to(out.dtype)
         if self.bias is None:
             return out
         bias: Tensor = self.bias

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ class WeightGenerator(nn.Module):
         affinity_channels: number of affinity maps.
         hidden_channels: channels of the hidden layers.
         hidden_layers: hidden blocks after the first.
+        padding_mode: "zeros" or "replicate", what lies beyond the maps' border.
 
     Source:
         Chen et al., TVConv, CVPR 2022, section 3.2, equation (4).
@@ -38,19 +40,24 @@ class WeightGenerator(nn.Module):
         affinity_channels: int,
         hidden_channels: int,
         hidden_layers: int,
+        padding_mode: Literal["zeros", "replicate"] = "zeros",
     ) -> None:
         super().__init__()
         self.channels = channels
+
+        def convolution(incoming: int, outgoing: int) -> nn.Module:
+            return nn.Conv2d(
+                incoming, outgoing, 3, padding=1, bias=False, padding_mode=padding_mode
+            )
+
         layers: list[nn.Module] = []
         for incoming in [affinity_channels, *[hidden_channels] * hidden_layers]:
             layers += [
-                nn.Conv2d(incoming, hidden_channels, 3, padding=1, bias=False),
+                convolution(incoming, hidden_channels),
                 nn.LayerNorm([hidden_channels, *output_size]),
                 nn.ReLU(inplace=True),
             ]
-        layers.append(
-            nn.Conv2d(hidden_channels, channels * kernel_size**2, 3, padding=1, bias=False)
-        )
+        layers.append(convolution(hidden_channels, channels * kernel_size**2))
         self.layers = nn.Sequential(*layers)
         self._sharing = False
         self._shared: tuple[Tensor, Tensor] | None = None  # as generated, and the leaf in use

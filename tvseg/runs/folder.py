@@ -87,6 +87,11 @@ class RunFolder:
         return self.path / "affinity.safetensors"
 
     @property
+    def inner(self) -> Path:
+        """Folder of the runs that leave out one source each, with ``selection=lodo``."""
+        return self.path / "lodo"
+
+    @property
     def tensorboard(self) -> Path:
         """Folder of TensorBoard's event files."""
         return self.path / "tb"
@@ -139,7 +144,7 @@ class RunFolder:
         """
         names = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
         if "config.yaml" not in names:
-            if names - {".lock"}:
+            if names - {".lock", self.inner.name}:
                 raise UserError(f"{self.path} must be a run folder or empty; it holds other files")
             return
         if overwrite:

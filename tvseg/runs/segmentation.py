@@ -1,6 +1,7 @@
 """Checkpoints of segmentation networks."""
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -26,7 +27,14 @@ def network_of(settings: SegmentationSettings, *, pretrained: bool) -> TVDeepLab
         encoder_weights=settings.encoder_weights if pretrained else "none",
         image_size=settings.image_size,
         classes=len(settings.structures),
+        **tvconv_options(settings),
     )
+
+
+def tvconv_options(settings: SegmentationSettings) -> dict[str, Any]:
+    """Return the arguments of ``build_model`` by which TVConv layers differ from published ones."""
+    kept = {"generator_padding", "dynamic_bias", "align"}
+    return settings.tvconv.model_dump(include=kept, exclude_defaults=True)
 
 
 SEGMENTATION = Task(

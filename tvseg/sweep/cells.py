@@ -72,6 +72,10 @@ class SweepFolder:
         found = self.record(cell)
         return "new" if found is None else found.state
 
+    def finished_at(self, cell: SweepCell) -> float:
+        """Return when the record of a cell was written, in seconds since 1970."""
+        return self._file(cell).stat().st_mtime
+
     def write(self, cell: SweepCell, record: CellRecord) -> None:
         """Keep the record of a cell."""
         write_json(self._file(cell), asdict(record))
@@ -101,10 +105,11 @@ def commands_of(plan: SweepPlan, cell: SweepCell, folder: SweepFolder) -> list[l
     train = [*program, "train", *holdout, "--data", str(plan.data),
              "--out", str(folder.runs), "--resume", *configs, *cell.overrides]  # fmt: skip
     run = str(folder.runs / cell.name)
+    images = [[], ["--images", "sources"]] if cell.sources else [[]]
     scorings = [
         [*program, "eval", run, "--data", str(plan.data), "--protocol", protocol,
-         "--checkpoint", plan.file.checkpoint]
-        for protocol in plan.file.protocols if cell.holdout != "none"
+         "--checkpoint", plan.file.checkpoint, *which]
+        for protocol in plan.file.protocols for which in images if cell.holdout != "none"
     ]  # fmt: skip
     return [train, *scorings]
 

@@ -17,7 +17,7 @@ from tvseg.config import load_settings
 from tvseg.documents import MAX_YAML_BYTES, check_tree, parse_yaml
 from tvseg.errors import UserError
 from tvseg.files import read_bytes
-from tvseg.settings import RunSettings, SegmentationSettings
+from tvseg.settings import RunSettings, SegmentationSettings, all_but, check_holdout
 from tvseg.verification.settings import FaceSettings
 
 
@@ -29,16 +29,18 @@ class SweepTask:
         settings: Class of the settings of a cell.
         group: Words between ``tvseg`` and ``train`` or ``eval`` on the command line.
         holds_out: Whether a cell holds out a centre.
+        protocols: Ways to score a training.
     """
 
     settings: type[RunSettings]
     group: tuple[str, ...]
     holds_out: bool
+    protocols: tuple[str, ...]
 
 
 TASKS = {
-    "segmentation": SweepTask(SegmentationSettings, (), True),
-    "faces": SweepTask(FaceSettings, ("faces",), False),
+    "segmentation": SweepTask(SegmentationSettings, (), True, ("honest", "paper")),
+    "faces": SweepTask(FaceSettings, ("faces",), False, ("honest", "insightface", "paper")),
 }
 
 
@@ -52,10 +54,13 @@ class SweepFile(BaseModel):
         settings: Keys of every cell, such as ``train.epochs: 10``.
         variants: Name -> keys of this variant.
         holdouts: Centres to hold out, or ``none``; of segmentation alone.
+        sources: Centres to train on, joined by ``+``, all others being held out; likewise.
         seeds: One training for each.
         grid: Key -> values; every combination makes a variant of its own.
         protocols: Scoring protocols that are run on each finished training.
         checkpoint: Which checkpoint is scored.
+        ensembles: Also score averaged probabilities of the ``seeds`` of a variant, or of all
+            ``variants``; of segmentation alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,16 +71,30 @@ class SweepFile(BaseModel):
     settings: dict[str, Any] = {}
     variants: dict[str, dict[str, Any]] = Field(min_length=1)
     holdouts: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     grid: dict[str, tuple[Any, ...]] = {}
     protocols: tuple[str, ...] = ("honest",)
-    checkpoint: str = "best"
+    checkpoint: Literal["best", "last"] = "best"
+    ensembles: tuple[Literal["seeds", "variants"], ...] = ()
 
     @model_validator(mode="after")
     def _holds_out_where_there_are_centres(self) -> "SweepFile":
-        if self.kind.holds_out != bool(self.holdouts):
-            needed = "name at least one centre, or none" if self.kind.holds_out else "be left out"
-            raise ValueError(f"holdouts must {needed}, where task is {self.task}")
+        if self.kind.holds_out and not (self.holdouts or self.sources):
+            raise ValueError("holdouts or sources must name at least one centre, or none")
+        if not self.kind.holds_out and (self.holdouts or self.sources or self.ensembles):
+            raise ValueError(
+                f"holdouts, sources and ensembles must be left out where task is {self.task}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _protocols_are_those_of_the_task(self) -> "SweepFile":
+        if strange := set(self.protocols) - set(self.kind.protocols):
+            raise ValueError(
+                f"protocols must be out of {', '.join(self.kind.protocols)}, where task is "
+                f"{self.task}; got {', '.join(sorted(strange))}"
+            )
         return self
 
     @property
@@ -95,6 +114,7 @@ class SweepCell:
         configs: Settings files.
         overrides: ``key=value`` items.
         fingerprint: Of the settings, the data and the version of tvseg.
+        sources: What the sweep file names them by, where it names sources.
     """
 
     variant: str
@@ -103,6 +123,7 @@ class SweepCell:
     configs: tuple[Path, ...]
     overrides: tuple[str, ...]
     fingerprint: str
+    sources: str = ""
 
     @property
     def name(self) -> str:
@@ -154,8 +175,9 @@ def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[SweepCell]:
         dict(zip(file.grid, values, strict=True))
         for values in itertools.product(*file.grid.values())
     ]
-    for seed, (variant, keys), point, holdout in itertools.product(
-        file.seeds, file.variants.items(), points, file.holdouts or (None,)
+    targets = [*((one, "") for one in file.holdouts), *((None, one) for one in file.sources)]
+    for seed, (variant, keys), point, (holdout, sources) in itertools.product(
+        file.seeds, file.variants.items(), points, targets or [(None, "")]
     ):
         name = "-".join(
             [variant, *(f"{_short(key)}{_short(value)}" for key, value in point.items())]
@@ -163,17 +185,11 @@ def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[SweepCell]:
         overrides = _overrides({**file.settings, **keys, **point, "name": name, "seed": seed})
         settings = load_settings(configs, overrides, file.kind.settings)
         if isinstance(settings, SegmentationSettings):
-            _check_holdout(settings, holdout)
+            holdout = holdout or all_but(sources.split("+"), settings.centres)
+            check_holdout(holdout, settings.centres)
         content = [settings.model_dump(mode="json"), holdout, stamp, tvseg.__version__]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-        yield SweepCell(name, holdout, seed, configs, overrides, digest)
-
-
-def _check_holdout(settings: SegmentationSettings, holdout: str | None) -> None:
-    if holdout not in {*settings.centres, "none"}:
-        raise UserError(
-            f"holdouts must name centres ({', '.join(settings.centres)}) or none, got {holdout}"
-        )
+        yield SweepCell(name, holdout, seed, configs, overrides, digest, sources)
 
 
 def _overrides(keys: dict[str, Any]) -> tuple[str, ...]:

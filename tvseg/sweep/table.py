@@ -1,4 +1,4 @@
-"""The table of a sweep: scores where there are some, and what is missing."""
+"""The tables of a sweep: scores where there are some, and what is missing."""
 
 import json
 import statistics
@@ -10,14 +10,18 @@ from typing import Any
 import pandas as pd
 
 from tvseg.evaluation.schema import MEAN_MASK
+from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
 from tvseg.evaluation.tables.table import Table, to_markdown
 from tvseg.files import write_json, write_text
+from tvseg.runs.folder import RunFolder
+from tvseg.settings import held_out
 from tvseg.sweep.cells import SweepFolder
+from tvseg.sweep.ensembles import ensembles_of
 from tvseg.sweep.plan import SweepCell, SweepPlan, by_variant
 from tvseg.sweep.progress import progress_of
 
-Scores = dict[str, float]
-"""What is scored apart (a structure, a set of pairs) -> score in %."""
+Scores = dict[tuple[str, str], float]
+"""What is scored apart (a structure, a set of pairs) and centre, empty without -> score in %."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class _Layout:
     Attributes:
         score: Its name.
         part: What is scored apart, the title of a column.
-        read: Folder of a run and a protocol -> its scores.
+        read: Folder of a scoring -> its scores.
     """
 
     score: str
@@ -37,13 +41,15 @@ class _Layout:
 
 def _dice(folder: Path) -> Scores:
     return {
-        str(row["structure"]): float(row["mean"]) for row in _rows_of(folder / "summary.json")
+        (str(row["structure"]), str(row["centre"])): float(row["mean"])
+        for row in _rows_of(folder / "summary.json")
         if row["metric"] == "dice" and row["variant"] != MEAN_MASK and row["mean"] is not None
-    }  # fmt: skip
+    }
 
 
 def _accuracy(folder: Path) -> Scores:
-    return {str(row["set"]): float(row["accuracy"]) for row in _rows_of(folder / "scores.json")}
+    rows = _rows_of(folder / "scores.json")
+    return {(str(row["set"]), ""): float(row["accuracy"]) for row in rows}
 
 
 def _rows_of(path: Path) -> list[dict[str, Any]]:
@@ -62,7 +68,7 @@ def table_of(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> Table:
 
     Of a task without centres, a row for each protocol, set of pairs and variant, and one column. A
     cell of the table holds mean and standard deviation of the score over seeds in %, and how many
-    of the seeds are missing.
+    of the seeds are missing. Ensembles, where the sweep has them, are variants of their own.
     """
     rows = pd.DataFrame(_rows(plan, folder))
     caption = (
@@ -75,52 +81,132 @@ def table_of(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> Table:
 def _rows(plan: SweepPlan, folder: SweepFolder) -> Iterator[dict[str, str]]:
     layout = _LAYOUTS[plan.file.task]
     for protocol in plan.file.protocols:
-        scores = {
-            cell: _scores_of(plan, folder.runs / cell.name / "eval" / protocol)
-            for cell in plan.cells
-            if folder.state(cell) == "finished"
-        }
-        parts = dict.fromkeys(name for score in scores.values() for name in score)
+        runs = _by_variant_and_centre(plan, folder, protocol)
+        scores = [score for of in runs.values() for seeds in of.values() for score in seeds]
+        parts = dict.fromkeys(part for score in scores for part, _ in score)
         for part in parts or ["?"]:
-            for variant, cells in by_variant(plan.cells).items():
+            for variant, of_centre in runs.items():
                 row = {"protocol": protocol, layout.part: part, "variant": variant}
-                for holdout in plan.file.holdouts or (None,):
-                    of = [scores.get(cell, {}) for cell in cells if cell.holdout == holdout]
+                for holdout in plan.file.holdouts or ("",):
+                    seeds = of_centre.get(holdout, [])
                     row[holdout or layout.score.lower()] = _entry(
-                        [score[part] for score in of if part in score], len(of)
+                        [score.get((part, holdout)) for score in seeds]
                     )
                 yield row
 
 
-def _scores_of(plan: SweepPlan, folder: Path) -> Scores:
+def _by_variant_and_centre(
+    plan: SweepPlan, folder: SweepFolder, protocol: str
+) -> dict[str, dict[str, list[Scores]]]:
+    """Return the scores of each seed, those of ensembles last."""
+    runs: dict[str, dict[str, list[Scores]]] = {}
+    for variant, cells in by_variant(plan.cells).items():
+        for cell in (one for one in cells if not one.sources):
+            of_centre = runs.setdefault(variant, {})
+            of_centre.setdefault(cell.holdout or "", []).append(
+                _scores_of(plan, folder, cell, protocol)
+            )
+    for one in ensembles_of(plan, folder):
+        scores = _read(plan, one.folder.path, protocol)
+        runs.setdefault(one.label, {})[one.holdout] = [scores]
+    return runs
+
+
+def cross_table(plan: SweepPlan, folder: SweepFolder) -> Table:
+    """Return a row for each protocol, structure, variant and choice of sources, a column a centre.
+
+    Entries are as in :func:`table_of`; those of centres trained on are of their test splits. The
+    numbers of the table are the means.
+    """
+    text, numbers = [], []
+    crossed = [cell for cell in plan.cells if cell.sources]
+    centres = sorted(
+        {c for cell in crossed for c in (*_sources(cell), *held_out(str(cell.holdout)))}
+    )
+    rows = dict.fromkeys((cell.variant, cell.sources) for cell in crossed)
+    for protocol in plan.file.protocols:
+        scores = {cell: _scores_of(plan, folder, cell, protocol) for cell in crossed}
+        structures = dict.fromkeys(name for score in scores.values() for name, _ in score)
+        for structure in structures or ["?"]:
+            for variant, sources in rows:
+                of = [scores[c] for c in crossed if (c.variant, c.sources) == (variant, sources)]
+                seeds = {c: [score.get((structure, c)) for score in of] for c in centres}
+                heads = {"protocol": protocol, "structure": structure, "variant": variant,
+                         "trained on": sources}  # fmt: skip
+                text.append(heads | {c: _entry(values) for c, values in seeds.items()})
+                numbers.append(heads | {c: _mean(values) for c, values in seeds.items()})
+    caption = (
+        "DSC in % by the centres trained on (rows) and scored (columns), mean (standard deviation "
+        "over seeds); of centres trained on, their test splits."
+    )
+    return Table.of(
+        caption, pd.DataFrame(text), numbers=pd.DataFrame(numbers), heads=4, name="cross"
+    )
+
+
+def _sources(cell: SweepCell) -> list[str]:
+    return cell.sources.split("+")
+
+
+def _scores_of(plan: SweepPlan, folder: SweepFolder, cell: SweepCell, protocol: str) -> Scores:
+    """Return the scores of a finished cell on every centre that it is scored on."""
+    if folder.state(cell) != "finished":
+        return {}
+    run = folder.runs / cell.name
+    scores = _read(plan, run, protocol)
+    return scores | (_read(plan, run, protocol, images="sources") if cell.sources else {})
+
+
+def _read(plan: SweepPlan, run: Path, protocol: str, *, images: str = "test") -> Scores:
+    scored = run / "eval" / protocol
+    if plan.file.kind.holds_out:
+        scoring = Scoring(PROTOCOLS[protocol], images, plan.file.checkpoint)
+        scored = scoring.folder(RunFolder(run))
     try:
-        return _LAYOUTS[plan.file.task].read(folder)
+        return _LAYOUTS[plan.file.task].read(scored)
     except (OSError, ValueError, KeyError, TypeError):  # not scored, or damaged: missing
         return {}
 
 
-def _entry(values: Sequence[float], total: int) -> str:
+def _mean(seeds: Sequence[float | None]) -> float | None:
+    values = [value for value in seeds if value is not None]
+    return statistics.mean(values) if values else None
+
+
+def _entry(seeds: Sequence[float | None]) -> str:
+    values = [value for value in seeds if value is not None]
     if not values:
         return "missing"
     spread = f" ({statistics.stdev(values):.2f})" if len(values) > 1 else ""
-    missing = f" {total - len(values)} of {total} missing" if len(values) < total else ""
+    lacking = len(seeds) - len(values)
+    missing = f" {lacking} of {len(seeds)} missing" if lacking else ""
     return f"{statistics.mean(values):.2f}{spread}{missing}"
 
 
 def write_table(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> Table:
-    """Write ``sweep.md`` and ``sweep.json`` into the sweep's folder, and return the table."""
-    table = table_of(plan, folder, jobs=jobs)
+    """Write ``sweep.md`` and ``sweep.json`` into the sweep's folder, and return the table.
+
+    Where the sweep names sources, the table is that of :func:`cross_table`, below the other one if
+    there are hold-outs as well.
+    """
+    tables = (
+        [] if plan.file.sources and not plan.file.holdouts else [table_of(plan, folder, jobs=jobs)]
+    )
+    tables += [cross_table(plan, folder)] if plan.file.sources else []
     cells = [
         {"cell": cell.name, "variant": cell.variant, "holdout": cell.holdout, "seed": cell.seed}
         | _record(folder, cell)
         for cell in plan.cells
     ]
-    rows = table.numbers.to_dict("records")
-    write_json(folder.path / "sweep.json", {"caption": table.caption, "cells": cells, "rows": rows})
+    content: dict[str, Any] = {"caption": tables[0].caption, "cells": cells}
+    content |= {"rows" if one.name == "sweep" else one.name: one.numbers.to_dict("records")
+                for one in tables}  # fmt: skip
+    write_json(folder.path / "sweep.json", content)
     failed = [f"- {cell['cell']} failed: {cell['reason']}" for cell in cells
               if cell["state"] == "failed"]  # fmt: skip
-    write_text(folder.path / "sweep.md", "\n".join([to_markdown(table), *failed]).rstrip() + "\n")
-    return table
+    parts = [*map(to_markdown, tables), *failed]
+    write_text(folder.path / "sweep.md", "\n".join(parts).rstrip() + "\n")
+    return tables[0]
 
 
 def _record(folder: SweepFolder, cell: SweepCell) -> dict[str, Any]:

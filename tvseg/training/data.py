@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from tvseg.data.augment import Augmentation
+from tvseg.data.augment import Augmentation, Mixture
 from tvseg.data.cases import Case, find_cases
 from tvseg.data.centres import Centre, centres_of, output_encoding
 from tvseg.data.dataset import (
@@ -23,7 +23,7 @@ from tvseg.data.fingerprint import fingerprint
 from tvseg.data.folds import Fold, check_leaks, make_fold
 from tvseg.errors import UserError
 from tvseg.settings import SegmentationSettings
-from tvseg.training.selection import Selection, make_selection
+from tvseg.training.selection import CHOSEN, Selection, make_selection
 
 SELECTION_PHANTOMS = 96
 """Phantoms that the epoch of a training without photographs is selected on."""
@@ -55,7 +55,7 @@ def read_data(
         root: Data root; ``None`` where all is drawn.
         settings: Of the training.
         holdout: Centre to leave out, or ``none``.
-        selection: ``sources`` or ``target``.
+        selection: A value of the key ``selection``.
 
     Raises:
         UserError: Missing, damaged or leaking data.
@@ -63,7 +63,7 @@ def read_data(
     if settings.phantoms and not set(settings.structures) <= {"cup", "disc"}:
         raise UserError("phantoms show the structures cup and disc alone; set phantoms=0")
     if root is None:
-        return _drawn_data(settings, holdout)
+        return _drawn_data(settings, holdout, selection)
     fold = make_fold(
         {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()},
         holdout,
@@ -118,6 +118,7 @@ def make_loader(
         TrainingSet(
             data.train,
             Augmentation(settings.augment),
+            mixture=Mixture(settings.mix),
             seed=settings.seed,
             structures=settings.structures,
         ),
@@ -134,10 +135,15 @@ def _outlive_sigterm(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _drawn_data(settings: SegmentationSettings, holdout: str) -> Data:
+def _drawn_data(settings: SegmentationSettings, holdout: str, selection: str) -> Data:
     """Return no photographs to train on, and phantoms of another seed to select on."""
     if holdout != "none" or settings.phantoms < 1:
         raise UserError("training without photographs needs phantoms=1 and --holdout none")
+    words = {"sources": "selected on phantoms", "last": CHOSEN["last"]}.get(selection)
+    if words is None:
+        raise UserError(
+            f"selection must be sources or last where there are no centres, got {selection}"
+        )
     side = settings.image_size
     names = settings.structures
     centre = Centre("phantom", "Phantoms", "", output_encoding(settings))
@@ -153,7 +159,7 @@ def _drawn_data(settings: SegmentationSettings, holdout: str) -> Data:
     return Data(
         fold=fold,
         train=LoadedCases((), images[:0], masks[:0]),
-        selection=Selection(cases, "selected on phantoms"),
+        selection=Selection(cases, words),
         validation=LoadedCases(cases, images, masks),
         fingerprint=f"phantoms-{settings.seed}",
     )

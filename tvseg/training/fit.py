@@ -7,7 +7,12 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from monai.engines import IterationEvents, SupervisedEvaluator, SupervisedTrainer
+from monai.engines import (
+    IterationEvents,
+    SupervisedEvaluator,
+    SupervisedTrainer,
+    default_metric_cmp_fn,
+)
 from monai.handlers import LrScheduleHandler, MeanDice
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -17,6 +22,7 @@ from tvseg.device import autocast
 from tvseg.errors import UserError
 from tvseg.models.operators.dynamic_conv import set_temperature
 from tvseg.ops import shared_weights
+from tvseg.runs.affinity import tv_conv_layers
 from tvseg.settings import ScheduleSettings
 
 THRESHOLD = 0.5  # on probabilities, when epochs are compared
@@ -72,10 +78,30 @@ class Numerics:
         return self.normalisation(images), labels.float()
 
 
-def make_optimizer(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    """Return Adam as the published code sets it: betas 0.9 and 0.99, no weight decay."""
+def make_optimizer(
+    network: nn.Module,
+    learning_rate: float,
+    *,
+    affinity_rate: float = 1.0,
+    affinity_decay: float = 0.0,
+) -> torch.optim.Optimizer:
+    """Return Adam as the published code sets it: betas 0.9 and 0.99, no weight decay.
+
+    Args:
+        network: On the device.
+        learning_rate: Of all parameters but affinity maps.
+        affinity_rate: Learning rate of affinity maps, as a multiple of the others'.
+        affinity_decay: Decoupled weight decay of affinity maps.
+    """
     fused = next(network.parameters()).device.type in ("cuda", "cpu")
-    return torch.optim.Adam(network.parameters(), lr=learning_rate, betas=(0.9, 0.99), fused=fused)
+    groups: list[dict[str, Any]] = [{"params": list(network.parameters())}]
+    if affinity_rate != 1 or affinity_decay != 0:
+        maps = [layer.affinity for layer in tv_conv_layers(network).values()]
+        known = {id(one) for one in maps}
+        others = [one for one in network.parameters() if id(one) not in known]
+        decay = {"weight_decay": affinity_decay, "decoupled_weight_decay": True}
+        groups = [{"params": others}, {"params": maps, "lr": affinity_rate * learning_rate} | decay]
+    return torch.optim.Adam(groups, lr=learning_rate, betas=(0.9, 0.99), fused=fused)
 
 
 def drop_once(plan: ScheduleSettings) -> Rate:
@@ -181,11 +207,20 @@ def make_validator(
     *,
     structures: tuple[str, ...],
     numerics: Numerics,
+    kept_epoch: int | None = None,
 ) -> SupervisedEvaluator:
     """Return an engine that computes ``dice``, the mean over images and structures, and each one's.
 
     Dice is computed at the network's size, on probabilities above 0.5; a structure that is absent
     from the truth is left out. It compares epochs; the evaluation scores at native size.
+
+    Args:
+        network: On the device.
+        loader: Batches of what it is validated on.
+        structures: Of the network's output.
+        numerics: Device, autocast type, normalisation.
+        kept_epoch: Epoch that counts as the best whatever its score, and until then the latest;
+            ``None`` for that of the highest ``dice``.
     """
 
     def update(engine: SupervisedEvaluator, batch: Batch) -> Batch:
@@ -202,6 +237,10 @@ def make_validator(
         chosen = slice(channel, channel + 1)
         return lambda output: (output["pred"][:, chosen], output["label"][:, chosen])
 
+    def is_kept(score: float, best: float) -> bool:
+        epoch = int(validator.state.epoch)
+        return default_metric_cmp_fn(score, best) if kept_epoch is None else epoch <= kept_epoch
+
     validator = SupervisedEvaluator(
         device=numerics.device,
         val_data_loader=loader,
@@ -214,6 +253,7 @@ def make_validator(
             f"dice_{name}": MeanDice(output_transform=one_channel(channel))
             for channel, name in enumerate(structures)
         },
+        metric_cmp_fn=is_kept,
         decollate=False,
     )
     validator.logger.setLevel(logging.CRITICAL)

@@ -22,6 +22,7 @@ from tvseg.runs.checkpoint import save_training, save_weights
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import now
 from tvseg.settings import ScheduleSettings
+from tvseg.training.averaging import LatestWeights
 from tvseg.training.fit import (
     Batch,
     Loss,
@@ -76,6 +77,7 @@ class TrainingLoop:
         card: Of checkpoints, but for ``epoch`` and ``chosen``, which are those of the last epoch.
         chosen: How the best epoch is chosen, in words.
         before_step: Called with the number of each step, from 0, before it.
+        weights: Those that are validated and kept as the best; by default the latest.
     """
 
     def __init__(
@@ -93,11 +95,12 @@ class TrainingLoop:
         card: Card,
         chosen: str,
         before_step: Callable[[int], None] = lambda step: None,
+        weights: LatestWeights | None = None,
     ) -> None:
         self.run, self.network, self.plan, self.loss = run, network, plan, loss
         self.optimizer, self.rate, self.before_step = optimizer, rate, before_step
         self.numerics, self.make_loader, self.validator = numerics, make_loader, validator
-        self.card, self.chosen = card, chosen
+        self.card, self.chosen, self.weights = card, chosen, weights or LatestWeights(network)
         self.steps = plan.epochs * plan.steps_per_epoch
         self.losses: list[torch.Tensor] = []  # of the epoch
         self.seconds = 0.0  # of the epoch, before this process took it up
@@ -158,6 +161,9 @@ class TrainingLoop:
             Events.ITERATION_STARTED, lambda engine: self.before_step(engine.state.iteration - 1)
         )
         trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, self._check_loss)
+        trainer.add_event_handler(
+            Events.ITERATION_COMPLETED, lambda engine: self.weights.update(engine.state.iteration)
+        )
         ValidationHandler(1, self.validator).attach(trainer)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)  # after the validation
         folder = str(self.run.tensorboard)
@@ -241,7 +247,7 @@ class TrainingLoop:
         self._log_affinity(epoch)
         if scores.best_metric_epoch == epoch:
             best = self.card.model_copy(update={"epoch": epoch, "chosen": self.chosen})
-            save_weights(self.run.best, self.network, best)
+            save_weights(self.run.best, self.weights.network, best)
         self._save(engine)
         self._log_epoch(row, len(engine.state.output["id"]))
         if self.stop.is_set() and epoch < self.plan.epochs:
@@ -276,7 +282,7 @@ class TrainingLoop:
             best_epoch=int(self.validator.state.best_metric_epoch),
         )
         card = self.card.model_copy(update={"epoch": step // self.plan.steps_per_epoch})
-        state = state_of(self.optimizer, progress)
+        state = state_of(self.optimizer, progress) | self.weights.state()
         save_training(self.run.last, self.network, card, state, previous=self.run.previous)
 
     def _restore(self, kept: Kept) -> int:
@@ -284,6 +290,7 @@ class TrainingLoop:
         progress = restore(
             kept, self.network, self.optimizer, steps_per_epoch=self.plan.steps_per_epoch
         )
+        self.weights.restore(kept)
         device = self.numerics.device
         self.losses = [torch.tensor(loss, device=device) for loss in progress.losses]
         self.seconds = progress.seconds

@@ -61,3 +61,17 @@ def test_the_precision_that_was_used_parts_runs(tmp_path: Path) -> None:
     ]
     groups = [[run.path.name for run in group] for group in group_runs(runs)]
     assert groups == [["0", "2"], ["1"], ["3"]]
+
+
+def test_runs_of_several_targets_stay_apart(tmp_path: Path) -> None:
+    runs = [
+        _run(tmp_path / "0", "aspp=dense", holdout="A"),
+        _run(tmp_path / "1", "aspp=dense", holdout="B"),
+        _run(tmp_path / "2", "aspp=dense", holdout="A+B"),
+        _run(tmp_path / "3", "aspp=tvconv", holdout="A+B"),
+        _run(tmp_path / "4", "aspp=dense", holdout="B+C"),
+    ]
+    groups = [[run.path.name for run in group] for group in group_runs(runs)]
+    assert groups == [["0", "1"], ["2", "3"], ["4"]]
+    apart = [[run.path.name for run in group] for group in group_runs(runs, by_holdout=True)]
+    assert apart == [["0"], ["1"], ["2", "3"], ["4"]]

@@ -12,6 +12,8 @@ from PIL import Image
 from tests.evaluation.conftest import TINY
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.folds import make_fold
+from tvseg.errors import UserError
+from tvseg.evaluation.report.groups import caption
 from tvseg.evaluation.schema import COLUMNS
 from tvseg.evaluation.scoring.protocols import PROTOCOLS, Protocol, Scoring
 from tvseg.evaluation.scoring.rows import read_cases
@@ -233,3 +235,27 @@ def test_an_unfinished_run_is_not_scored(trained_run: RunFolder, tmp_path: Path)
         find_runs([copy.path])
     with pytest.raises(ValueError, match="no finished run"):
         find_runs([tmp_path / "runs"])
+
+
+def test_sources_are_scored_and_adaptation_is_kept_by_itself(
+    trained_run: RunFolder, phantoms: Path, tmp_path: Path
+) -> None:
+    run = RunFolder(Path(shutil.copytree(trained_run.path, tmp_path / trained_run.path.name)))
+    arguments = {"root": phantoms, "device": "cpu", "known": set()}
+    known = open_runs([run], Scoring(HONEST, "sources"), **arguments)
+    assert {case.centre.letter for case in known.cases} == {"A", "C", "D"}
+    assert {case.split for case in known.cases} == {"test"}
+    with pytest.raises(UserError, match="takes 8 photographs or more"):
+        open_runs([run], Scoring(HONEST, adapt="batchnorm"), **arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tvseg.inference.adaptation.MIN_REGIONS", 2)
+        scoring = Scoring(HONEST, "all", adapt="batchnorm")
+        plain, adapted = (
+            evaluate_run(open_runs([run], one, **arguments))
+            for one in (Scoring(HONEST, "all"), scoring)
+        )
+    assert (run.path / "eval" / "honest-all-adapt-batchnorm" / "cases.csv").is_file()
+    assert plain["area_px"].tolist() != adapted["area_px"].tolist()
+    assert scoring.command([run]).endswith("--images all --adapt batchnorm")
+    assert "adapted to these very images" in caption([run], scoring)
+    assert "centres trained on" in caption([run], Scoring(HONEST, "sources"))

@@ -82,7 +82,7 @@ def warnings(group: Group) -> list[str]:
             "does: a leak, and scores are higher than an unseen centre would give."
         )
     if not group.holds_out:
-        found.append("No centre was held out: the scored centres were trained on.")
+        found.append("The scored centres were trained on: these are scores of known cameras.")
     scored = set(zip(group.cases["variant"], group.cases["centre"], strict=True))
     gaps = [
         f"{variant} on {centre}"

@@ -13,6 +13,7 @@ from tvseg.evaluation.scoring.protocols import Scoring
 from tvseg.evaluation.scoring.rows import read_cases
 from tvseg.evaluation.variants import ordered
 from tvseg.runs.folder import RunFolder
+from tvseg.settings import held_out
 
 CASES = "cases.csv"
 NO_HOLDOUT = "none"
@@ -64,16 +65,19 @@ class Group:
     @property
     def holds_out(self) -> bool:
         """Whether the scored centres were unseen."""
-        return str(self.runs[0].info()["holdout"]) != NO_HOLDOUT
+        return _unseen(self.runs, self.scoring)
 
 
-def group_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
+def group_runs(runs: Sequence[RunFolder], *, by_holdout: bool = False) -> list[list[RunFolder]]:
     """Group runs by data fingerprint, precision, and all settings but variant and seed.
 
-    Runs without a held-out centre are scored on centres they know, and form groups without others.
+    Runs without a held-out centre are scored on centres they know, and form groups without others;
+    so do runs of the same several held-out centres.
 
     Args:
         runs: Finished runs.
+        by_holdout: Whether runs of other held-out centres form groups of their own, too, as they
+            must where they are scored on their sources.
 
     Returns:
         Groups in the order of their first run.
@@ -84,23 +88,29 @@ def group_runs(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
     """
     groups: dict[str, list[RunFolder]] = {}
     for run in runs:
-        groups.setdefault(json.dumps(conditions(run), sort_keys=True), []).append(run)
+        known = conditions(run, by_holdout=by_holdout)
+        groups.setdefault(json.dumps(known, sort_keys=True), []).append(run)
     for group in groups.values():
         _check_distinct(group)
     return list(groups.values())
 
 
-def conditions(run: RunFolder) -> dict[str, Any]:
+def conditions(run: RunFolder, *, by_holdout: bool = False) -> dict[str, Any]:
     """Return what the runs of one table share, nested keys joined with a dot."""
     info, settings = run.info(), run.settings()
     tree = settings.model_dump(mode="json", exclude=VARYING)
-    nested = tree.pop("train")
+    sections = {name: tree.pop(name) for name in ("train", "tvconv")}
+    alike = len(held_out(str(info["holdout"]))) == 1 and not by_holdout
     return {
         "data": info["fingerprint"],
-        "holdout": "none" if info["holdout"] == "none" else "one",
+        "holdout": "one" if alike else info["holdout"],
         "precision": info.get("precision", settings.precision),
         **tree,
-        **{f"train.{key}": value for key, value in nested.items()},
+        **{
+            f"{name}.{key}": value
+            for name, section in sections.items()
+            for key, value in section.items()
+        },
     }
 
 
@@ -139,7 +149,7 @@ def gather(runs: Sequence[RunFolder], scoring: Scoring) -> list[Group]:
         UserError: Runs without these scores or with damaged ones, or two runs of the same variant,
             hold-out and seed.
     """
-    groups = group_runs(runs)
+    groups = group_runs(runs, by_holdout=scoring.images == "sources")
     lacking = [run for run in runs if not (scoring.folder(run) / CASES).is_file()]
     if lacking:
         raise UserError(
@@ -147,7 +157,7 @@ def gather(runs: Sequence[RunFolder], scoring: Scoring) -> list[Group]:
             f"{(scoring.folder(lacking[0]) / CASES).relative_to(lacking[0].path)}; make them with: "
             f"{scoring.command(lacking)}"
         )
-    titles = _titles(groups)
+    titles = _titles(groups, by_holdout=scoring.images == "sources")
     return [
         Group(title, group, _read(group, scoring), scoring)
         for title, group in zip(titles, groups, strict=True)
@@ -180,12 +190,16 @@ def _read_run(run: RunFolder, scoring: Scoring) -> pd.DataFrame:
     return cases.assign(run=run.path.name)  # a folder may have been renamed
 
 
-def _titles(groups: Sequence[Sequence[RunFolder]]) -> list[str]:
+def _titles(groups: Sequence[Sequence[RunFolder]], *, by_holdout: bool) -> list[str]:
     """Return for each group the settings that not all groups share."""
-    known = [conditions(group[0]) for group in groups]
+    known = [conditions(group[0], by_holdout=by_holdout) for group in groups]
     keys = [key for key in known[0] if len({repr(other.get(key)) for other in known}) > 1]
     titles = [", ".join(f"{key} {settings.get(key)}" for key in keys) for settings in known]
     return [title or "All runs" for title in titles]
+
+
+def _unseen(runs: Sequence[RunFolder], scoring: Scoring) -> bool:
+    return scoring.images != "sources" and str(runs[0].info()["holdout"]) != NO_HOLDOUT
 
 
 def caption(runs: Sequence[RunFolder], scoring: Scoring) -> str:
@@ -196,10 +210,11 @@ def caption(runs: Sequence[RunFolder], scoring: Scoring) -> str:
     selection = ", ".join(sorted(chosen)) if scoring.checkpoint == "best" else "last epoch"
     kept = rules.name == "paper" and "selected on target" not in chosen
     which = "test split" if scoring.images == "test" else "all images"
-    unseen = runs[0].info()["holdout"] != NO_HOLDOUT
+    unseen = _unseen(runs, scoring)
     whose = f"Unseen centre, {which}" if unseen else "Test splits of the centres trained on"
     whose += ", regions of interest by the localizer" if scoring.roi == "auto" else ""
     whose += ", averaged with mirror images" if scoring.tta else ""
+    whose += ", batch norm adapted to these very images" if scoring.adapt != "none" else ""
     return (
         f"{whose}; protocol {rules.name}: {masks}, {rules.scoring_words}; "
         f"checkpoint {selection}"

@@ -80,11 +80,13 @@ class Scoring:
 
     Attributes:
         protocol: How masks are made and scored.
-        images: ``test`` for the held-out centre's test split, ``all`` for all its images; a run
-            without a held-out centre is scored on all centres' test splits.
+        images: ``test`` for the held-out centre's test split, ``all`` for all its images,
+            ``sources`` for the test splits of the centres trained on; a run without a held-out
+            centre is scored on all centres' test splits.
         checkpoint: ``best`` or ``last``.
         tta: Average with the answers to mirror images.
         roi: ``none``: every picture is a region of interest; ``auto``: the localizer finds it.
+        adapt: ``batchnorm``: statistics of batch norm are taken from the scored images; ``none``.
     """
 
     protocol: Protocol
@@ -92,6 +94,7 @@ class Scoring:
     checkpoint: str = "best"
     tta: bool = False
     roi: str = "none"
+    adapt: str = "none"
 
     def folder(self, run: RunFolder) -> Path:
         """Return where a run keeps it: ``eval/<protocol>``, other options in the folder's name."""
@@ -100,6 +103,7 @@ class Scoring:
         parts += [self.checkpoint] if self.checkpoint != "best" else []
         parts += ["tta"] if self.tta else []
         parts += [f"roi-{self.roi}"] if self.roi != "none" else []
+        parts += [f"adapt-{self.adapt}"] if self.adapt != "none" else []
         return run.path / "eval" / "-".join(parts)
 
     def command(self, runs: Sequence[RunFolder]) -> str:
@@ -112,6 +116,7 @@ class Scoring:
         words += ["--checkpoint", self.checkpoint] if self.checkpoint != "best" else []
         words += ["--tta"] * self.tta
         words += ["--roi", self.roi] if self.roi != "none" else []
+        words += ["--adapt", self.adapt] if self.adapt != "none" else []
         return shlex.join(words)
 
 

@@ -1,6 +1,6 @@
 """Scores finished runs on the centre that each has not seen, as ``tvseg predict`` runs them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from tvseg.evaluation.scoring.protocols import Protocol, Scoring
 from tvseg.evaluation.scoring.rows import Score, score
 from tvseg.evaluation.tables.summary import scores_of, summarise
 from tvseg.files import as_text, write_json, write_text
+from tvseg.inference.adaptation import adapt
 from tvseg.inference.load import Model, load
 from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.folder import RunFolder
@@ -117,7 +118,7 @@ def open_runs(
     """Load a run, or several as an ensemble, and choose the cases to score it on.
 
     Args:
-        runs: A finished run, or several that differ in their seed alone.
+        runs: A finished run, or several of one held-out centre, whose names the ensemble's joins.
         scoring: What to score, and how.
         root: Data root.
         device: Where to compute; ``None`` chooses.
@@ -143,7 +144,11 @@ def open_runs(
     cases_of = cases_by_centre(root, card.settings)
     check_data(cases_of, card.fingerprint, known)
     fold = make_fold(cases_of, card.holdout)
-    alone, name = len(runs) == 1, card.settings.display_name
+    cases = tuple(scored_cases(fold, scoring.images))
+    if scoring.adapt != "none":
+        adapt(model.pipeline, (case.read()[0] for case in cases))
+    alone = len(runs) == 1
+    name = "+".join(dict.fromkeys(card.settings.display_name for card in model.cards))
     return Subject(
         run=run
         if alone
@@ -151,18 +156,25 @@ def open_runs(
         variant=name if alone else f"{name} ensemble",
         seed=card.settings.seed if alone else 0,
         model=model,
-        cases=tuple(scored_cases(fold, scoring.images)),
+        cases=cases,
         mean_mask=mean_mask(fold.train, side_px=card.settings.image_size) if alone else None,
         scoring=scoring,
     )
 
 
-def members(group: Sequence[RunFolder]) -> list[list[RunFolder]]:
-    """Return the runs of each ensemble: those of one name and held-out centre, where several."""
-    found: dict[tuple[str, str], list[RunFolder]] = {}
-    for run in group:
-        key = run.settings().display_name, str(run.info()["holdout"])
-        found.setdefault(key, []).append(run)
+def members(group: Sequence[RunFolder], kinds: Collection[str]) -> list[list[RunFolder]]:
+    """Return the runs of each ensemble: those of one held-out centre, where there are several.
+
+    Args:
+        group: Runs of one table.
+        kinds: ``seeds`` for an ensemble of each name's runs, ``variants`` for one of all names'.
+    """
+    found: dict[tuple[str, ...], list[RunFolder]] = {}
+    names = {run.settings().display_name for run in group}
+    for kind in kinds:
+        for run in group if kind == "seeds" or len(names) > 1 else ():
+            name = run.settings().display_name if kind == "seeds" else ""
+            found.setdefault((kind, name, str(run.info()["holdout"])), []).append(run)
     return [runs for runs in found.values() if len(runs) > 1]
 
 
@@ -209,14 +221,19 @@ def predict_on_grid(model: Model, image: np.ndarray, protocol: Protocol) -> np.n
 
 
 def scored_cases(fold: Fold, images: str) -> list[Case]:
-    """Return the cases to score: of the target, or of all centres' test splits when there is none.
+    """Return the cases to score: of the target, else of the sources' test splits.
+
+    Args:
+        fold: Of the run.
+        images: ``test`` or ``all`` images of the target, or ``sources``; without a target ``test``
+            and ``sources`` are the same.
 
     Raises:
         UserError: All images of centres that were trained on.
     """
-    if fold.holdout == "none":
-        if images == "all":
-            raise UserError("images=all would score the images that a holdout of none trained on")
+    if fold.holdout == "none" and images == "all":
+        raise UserError("images=all would score the images that a holdout of none trained on")
+    if fold.holdout == "none" or images == "sources":
         return list(fold.validation)
     return [case for case in fold.target if images == "all" or case.split == "test"]
 

@@ -1,6 +1,8 @@
 """Photographs as they come from cameras and archives, as 8-bit RGB."""
 
 import io
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from tvseg.data.laterality import Laterality, parse_laterality
 from tvseg.errors import UserError
 from tvseg.extras import require
 from tvseg.files import read_bytes
-from tvseg.inference.input.find import is_dicom
+from tvseg.inference.input.find import Photograph, is_dicom
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -41,6 +43,13 @@ def read_photograph(path: Path) -> Pixels:
     except Exception as error:  # of pydicom and of its decoders, of any kind
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: cannot be read as a picture: {reason}") from error
+
+
+def read_readable(photographs: Iterable[Photograph]) -> Iterator[np.ndarray]:
+    """Yield the pixels of those photographs that can be read, uint8 (H, W, 3), in order."""
+    for photograph in photographs:
+        with suppress(UserError, OSError, MemoryError):
+            yield read_photograph(photograph.path)[0]
 
 
 def count_pixels(path: Path) -> int:

@@ -1,0 +1,66 @@
+"""Networks take the statistics of batch norm from the photographs that are to be predicted.
+
+Source: Nado et al., Evaluating Prediction-Time Batch Normalization for Robustness under Covariate
+Shift, 2020; Schneider et al., Improving Robustness against Common Corruptions by Covariate Shift
+Adaptation, NeurIPS 2020.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from tvseg.data.images import resize_image
+from tvseg.errors import UserError
+from tvseg.inference.pipeline import Pipeline
+
+MIN_REGIONS = 8
+"""Regions below which their statistics say little of the centre."""
+
+MAX_REGIONS = 1024
+"""Regions that are held in memory; statistics of the first ones stand for those after them."""
+
+
+@runtime_checkable
+class Adaptable(Protocol):
+    """A network whose statistics can be replaced."""
+
+    image_size: int
+
+    def adapt(self, images: np.ndarray) -> None:
+        """Take the statistics of images, uint8 (N, S, S, 3)."""
+
+
+def adapt(pipeline: Pipeline, photographs: Iterable[np.ndarray]) -> int:
+    """Adapt every network of a pipeline to photographs without labels.
+
+    What is predicted afterwards depends on which photographs these are. The localizer stays.
+
+    Args:
+        pipeline: Its networks are changed.
+        photographs: uint8 (H, W, 3) each; those without a region of interest are left out.
+
+    Returns:
+        How many regions the statistics are of.
+
+    Raises:
+        UserError: Fewer than ``MIN_REGIONS`` regions, or an exported network.
+    """
+    networks = pipeline.ensemble.networks
+    sizes = {network.image_size for network in networks}
+    regions = (region for image in photographs for region in pipeline.regions([image]))
+    small = [
+        {size: resize_image(region, size) for size in sizes}
+        for region in islice(regions, MAX_REGIONS)
+    ]
+    if len(small) < MIN_REGIONS:
+        raise UserError(
+            f"adapting batch norm takes {MIN_REGIONS} photographs or more with a region of "
+            f"interest, got {len(small)}"
+        )
+    for network in networks:
+        if not isinstance(network, Adaptable):
+            raise UserError("adapting batch norm takes run folders or checkpoints, not ONNX")
+        network.adapt(np.stack([images[network.image_size] for images in small]))
+    return len(small)

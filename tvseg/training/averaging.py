@@ -1,0 +1,128 @@
+"""Which weights of a training are validated and kept: the latest, or an average of them.
+
+Source: Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018;
+Arpit et al., Ensemble of Averages, 2022 (moving averages under domain shift).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tvseg.models.batch_norm import refresh_batch_norm
+from tvseg.runs.checkpoint import check_weights
+from tvseg.settings import ScheduleSettings
+from tvseg.training.state import Kept
+
+EMA_DECAY = 0.99
+"""Of a moving average: it spans about the last hundred steps."""
+
+
+class LatestWeights:
+    """The weights of the last step.
+
+    Attributes:
+        network: What is validated and kept.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def update(self, step: int) -> None:
+        """Take in the weights after a step, counted from 1."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps beside the network."""
+        return {}
+
+    def restore(self, kept: Kept) -> None:
+        """Take up a checkpoint.
+
+        Raises:
+            UserError: A part is missing or damaged.
+        """
+
+
+class _Averaged(LatestWeights):
+    def __init__(self, latest: nn.Module, averaged: AveragedModel) -> None:
+        super().__init__(averaged.module)
+        self.latest, self.averaged = latest, averaged
+
+    def state(self) -> dict[str, Any]:
+        return {"average": self.averaged.state_dict()}
+
+    def restore(self, kept: Kept) -> None:
+        state = kept.content.get("average", {})
+        check_weights(self.averaged.state_dict(), state, kept.path)
+        self.averaged.load_state_dict(state)
+
+
+class MovingAverage(_Averaged):
+    """An exponential moving average over steps, of weights and statistics alike.
+
+    Args:
+        network: On its device.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        average = get_ema_multi_avg_fn(EMA_DECAY)  # type: ignore[no-untyped-call]  # torch's
+        super().__init__(network, AveragedModel(network, multi_avg_fn=average, use_buffers=True))
+
+    def update(self, step: int) -> None:
+        """Take in the weights after a step, counted from 1."""
+        self.averaged.update_parameters(self.latest)
+
+
+class EpochAverage(_Averaged):
+    """The mean of the weights at the ends of epochs after the drop of the learning rate.
+
+    Until then the latest weights. The statistics of batch norm are taken anew from training images.
+
+    Args:
+        network: On its device.
+        plan: Epochs, and when the learning rate drops.
+        batches: Makes the inputs that the statistics are taken from; the same at each call.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        plan: ScheduleSettings,
+        batches: Callable[[], Iterable[torch.Tensor]],
+    ) -> None:
+        super().__init__(network, AveragedModel(network))
+        self.steps_per_epoch, self.batches = plan.steps_per_epoch, batches
+        self.drops_after = plan.drop_at * plan.epochs * plan.steps_per_epoch
+
+    def update(self, step: int) -> None:
+        """Take in the weights after a step, counted from 1, where it ends an epoch."""
+        if step % self.steps_per_epoch:
+            return
+        if step - self.steps_per_epoch <= self.drops_after:
+            self.averaged.n_averaged.zero_()  # the weights before are of the higher rate
+        self.averaged.update_parameters(self.latest)
+        if self.averaged.n_averaged > 1:
+            refresh_batch_norm(self.network, self.batches())
+
+
+def kept_weights(
+    kind: str,
+    network: nn.Module,
+    *,
+    plan: ScheduleSettings,
+    batches: Callable[[], Iterable[torch.Tensor]],
+) -> LatestWeights:
+    """Return the weights to validate and keep, by a value of the key ``train.average``.
+
+    Args:
+        kind: ``none``, ``swa`` or ``ema``.
+        network: On its device, with its first weights.
+        plan: See :class:`EpochAverage`.
+        batches: See :class:`EpochAverage`.
+    """
+    if kind == "swa":
+        return EpochAverage(network, plan=plan, batches=batches)
+    return MovingAverage(network) if kind == "ema" else LatestWeights(network)
