@@ -96,7 +96,7 @@ def _print_layers(table: "pd.DataFrame") -> None:
         "greatest": table["high"].map("{:.4f}".format),
         "spread": table["spread"].map("{:.4f}".format),
     } | {head: (100 * values).map("{:.2f}".format) for head, values in percent.items()}
-    print_table(Table.of("Affinity maps, all 1 at the start", pd.DataFrame(columns)))
+    print_table(Table.of("Affinity maps (1: the published start)", pd.DataFrame(columns)))
     click.echo(NOTE, nl=False)
 
 

@@ -60,3 +60,14 @@ def test_the_course_shows_the_map_that_varies_most_from_first_to_last_epoch() ->
     flat, varying = below.axes[0].lines
     assert np.asarray(flat.get_ydata()) == pytest.approx(0)
     assert np.asarray(varying.get_ydata()) == pytest.approx(maps[:, 1].std(axis=(1, 2)))
+
+
+def test_many_layers_have_a_scale_of_depth_and_short_labels() -> None:
+    names = [f"backbone.features.{number}.conv.1.0" for number in range(1, 18)]
+    maps = {name: np.ones((2, 1, 2, 2), np.float32) for name in names}
+    figure = course_figure(Course(np.array([0, 1]), maps), "run")
+    above, below = figure.subfigs
+    assert above.axes[0].get_ylabel() == "features.1.\nconv.1.0\nmap 1"
+    spreads, scale = below.axes
+    assert spreads.get_legend() is None
+    assert scale.get_ylabel() == "layer, from the first on"

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import CenteredNorm
+from matplotlib.colors import CenteredNorm, Normalize
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 from torch import nn
@@ -17,9 +17,11 @@ from tvseg.evaluation.plot_style import STYLE, WIDTH_IN
 from tvseg.ops import TVConv2d
 from tvseg.runs.affinity import Course, tv_conv_layers
 
-START = 1.0  # every map begins so, section 4.1 of the paper
+START = 1.0  # where maps begin, section 4.1 of the paper
 COLOURS = "PuOr_r"  # white in its middle; differs with any colour vision
+DEPTH_COLOURS = "viridis"  # of lines, where there are more layers than LINE_COLOURS
 SHOWN_EPOCHS = 6
+LABEL_LETTERS = 16  # in one line beside a row of maps
 LINE_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#222222")
 
 
@@ -119,8 +121,10 @@ def course_figure(course: Course, title: str) -> Figure:
 
 
 def _spreads(axes: Axes, course: Course) -> None:
-    for index, (name, maps) in enumerate(course.maps.items()):
-        colour = LINE_COLOURS[index % len(LINE_COLOURS)]
+    few = len(course.maps) <= len(LINE_COLOURS)
+    depth = Normalize(1, max(len(course.maps), 2))
+    for number, (name, maps) in enumerate(course.maps.items(), start=1):
+        colour = LINE_COLOURS[number - 1] if few else colormaps[DEPTH_COLOURS](depth(number))
         label = name.rpartition("aspp.")[2]
         for channel, spread in enumerate(maps.std(axis=(2, 3)).T):  # (E,) each
             axes.plot(
@@ -130,7 +134,11 @@ def _spreads(axes: Axes, course: Course) -> None:
     axes.set_xlabel("epoch (0: start)")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="upper left")
+    if few:
+        axes.legend(loc="upper left")
+    else:
+        bar = axes.figure.colorbar(ScalarMappable(depth, DEPTH_COLOURS), ax=axes)
+        bar.set_label("layer, from the first on")
 
 
 def _figure(rows: int, columns: int, *, extra_in: float = 0.0) -> Figure:
@@ -152,11 +160,17 @@ def _show(axes: Axes, values: np.ndarray, scale: CenteredNorm) -> None:
 
 
 def _label(name: str) -> str:
-    return name.replace("decoder.aspp.wide.", "decoder.aspp.\nwide.")
+    """Break a long name after the dot nearest to its middle."""
+    name = name.removeprefix("backbone.")
+    dots = [at for at, letter in enumerate(name) if letter == "."]
+    if len(name) <= LABEL_LETTERS or not dots:
+        return name
+    middle = 1 + min(dots, key=lambda at: abs(at - len(name) / 2))
+    return f"{name[:middle]}\n{name[middle:]}"
 
 
 def _finish(figure: FigureBase, grid: np.ndarray, scale: CenteredNorm, title: str) -> None:
     figure.suptitle(title, fontsize=10)
     bar = figure.colorbar(ScalarMappable(scale, COLOURS), ax=grid.ravel().tolist(), shrink=0.9)
     bar.ax.axhline(START, color="black", linewidth=0.8)
-    bar.set_label("value; all maps start at 1")
+    bar.set_label("value (1: the published start)")
