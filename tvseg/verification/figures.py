@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
 from tvseg.evaluation.plot_style import STYLE, WIDTH_IN
 from tvseg.evaluation.variants import variant_colours
@@ -35,6 +35,8 @@ def roc_figure(pairs: Mapping[str, Sequence[pd.DataFrame]]) -> Figure:
     chance = np.geomspace(least, 1, 50)
     axes.plot(chance, chance, ":", color="#808080", linewidth=1.0, label="chance")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(least, 1)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("false accept rate")
@@ -116,8 +118,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
         own = rows[rows["line"].astype(str) == name]
         across = own["value"].astype(float) if numbers else [values.index(v) for v in own["value"]]
         axes.errorbar(
-            across, own["accuracy"], yerr=own["error"].fillna(0), color=colour, label=name,
-            fmt="-" + MARKS[number % len(MARKS)], markersize=4, capsize=2,
+            across, own["accuracy"], yerr=own["error"], color=colour, label=name,
+            fmt=("-" if numbers else "") + MARKS[number % len(MARKS)], markersize=4, capsize=2,
         )  # fmt: skip
     if not numbers:
         axes.set_xticks(range(len(values)), [str(value) for value in values])
