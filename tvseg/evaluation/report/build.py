@@ -20,6 +20,7 @@ from tvseg.evaluation.report.sections import (
     training_section,
 )
 from tvseg.evaluation.schema import MEAN_MASK
+from tvseg.settings import SegmentationSettings
 
 ENOUGH_SEEDS = 3
 
@@ -67,9 +68,26 @@ def facts(group: Group) -> dict[str, str]:
         ),
         "Training": f"encoder {settings.encoder}, {settings.image_size} px, augmentation "
         f"{settings.augment}, {plan.epochs} epochs of {plan.steps_per_epoch} steps of "
-        f"{plan.images_per_centre} images a centre, learning rate {plan.learning_rate:g}",
+        f"{plan.images_per_centre} images a centre, learning rate {plan.learning_rate:g}"
+        f"{keys_beyond_the_published(settings)}",
         "Data fingerprint": str(group.runs[0].info()["fingerprint"]),
     }
+
+
+def keys_beyond_the_published(settings: SegmentationSettings) -> str:
+    """Return the keys of a training that leave the published one, each after a comma.
+
+    Example:
+        >>> keys_beyond_the_published(SegmentationSettings(mix="fourier"))
+        ', mix=fourier'
+    """
+    beyond = {"mix": True, "mixstyle": True, "tvconv": True, "train": {"loss", "average"}}
+    changed = settings.model_dump(include=beyond, exclude_defaults=True)
+    sections = {"train": changed.pop("train", {}), "tvconv": changed.pop("tvconv", {})}
+    changed |= {
+        f"{name}.{key}": v for name, section in sections.items() for key, v in section.items()
+    }
+    return "".join(f", {key}={value}" for key, value in changed.items())
 
 
 def warnings(group: Group) -> list[str]:
