@@ -81,13 +81,12 @@ def keys_beyond_the_published(settings: SegmentationSettings) -> str:
         >>> keys_beyond_the_published(SegmentationSettings(mix="fourier"))
         ', mix=fourier'
     """
-    beyond = {"mix": True, "mixstyle": True, "tvconv": True, "train": {"loss", "average"}}
-    changed = settings.model_dump(include=beyond, exclude_defaults=True)
-    sections = {"train": changed.pop("train", {}), "tvconv": changed.pop("tvconv", {})}
-    changed |= {
-        f"{name}.{key}": v for name, section in sections.items() for key, v in section.items()
-    }
-    return "".join(f", {key}={value}" for key, value in changed.items())
+    changed = settings.model_dump(exclude_defaults=True)
+    train = changed.get("train", {})
+    beyond: dict[str, object] = {key: changed[key] for key in ("mix", "mixstyle") if key in changed}
+    beyond |= {f"train.{key}": train[key] for key in ("loss", "average") if key in train}
+    beyond |= {f"tvconv.{key}": value for key, value in changed.get("tvconv", {}).items()}
+    return "".join(f", {key}={value}" for key, value in beyond.items())
 
 
 def warnings(group: Group) -> list[str]:
