@@ -1,5 +1,6 @@
 """Cases: a photograph and its mask on disk, found in the DoFE folder layout."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,11 @@ class Case:
     def id(self) -> str:
         """E.g. ``A/test/drishtiGS_001``, unique in a data root."""
         return f"{self.centre.letter}/{self.split}/{self.name}"
+
+    @property
+    def root(self) -> Path:
+        """The data root."""
+        return self.image_path.parents[len(Path(self.centre.folder).parts) + 3]
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Decode the case.
@@ -202,3 +208,11 @@ def _pictures(folder: Path) -> tuple[dict[str, Path], list[tuple[Path, Path]]]:
 
 def _size(size: tuple[int, ...]) -> str:
     return f"{size[1]} x {size[0]} px"
+
+
+def by_centre(cases: Sequence[Case]) -> list[list[Case]]:
+    """Group cases by their centres, those of each by their ids."""
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.centre.letter, []).append(case)
+    return [sorted(group, key=lambda case: case.id) for group in groups.values()]

@@ -12,8 +12,9 @@ from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
 from tvseg.data.augment import Augmentation, Mixture
-from tvseg.data.cases import DECODING_THREADS, Case
-from tvseg.data.fingerprint import Identities, Identity, identify
+from tvseg.data.cache.decoded import Decoded, cached_arrays, cached_digests
+from tvseg.data.cases import DECODING_THREADS, Case, by_centre
+from tvseg.data.fingerprint import Identities, Identity, identify, identities_of
 from tvseg.data.images import resize_image, resize_masks
 from tvseg.data.phantoms.random.draw import draw_random_roi
 from tvseg.errors import UserError
@@ -41,7 +42,9 @@ class LoadedCases:
 
 
 def load_cases(cases: Sequence[Case], *, image_size: int) -> tuple[LoadedCases, Identities]:
-    """Decode, check, pad to square and resize cases, each once.
+    """Decode, check, pad to square and resize cases, each once on this machine.
+
+    What was decoded before is taken from the cache, see :mod:`tvseg.data.cache.decoded`.
 
     Args:
         cases: At least one case.
@@ -53,7 +56,23 @@ def load_cases(cases: Sequence[Case], *, image_size: int) -> tuple[LoadedCases, 
     Raises:
         ValueError: A case that cannot be read or breaks its centre's encoding.
     """
+    place_of = {case.id: place for place, case in enumerate(cases)}
+    identities: Identities = {}
+    arrays: tuple[np.ndarray, ...] = ()
+    for group in by_centre(cases):
+        found = cached_arrays(group, image_size, partial(_decode, group, image_size))
+        parts = found.images, found.masks
+        if not arrays:
+            arrays = tuple(np.empty((len(cases), *part.shape[1:]), np.uint8) for part in parts)
+        places = [place_of[case.id] for case in group]
+        for array, part in zip(arrays, parts, strict=True):
+            array[places] = part
+        digests = cached_digests(group, partial(list, found.digests))  # for who needs no pixels
+        identities |= identities_of(group, digests)
+    return LoadedCases(tuple(cases), *arrays), {case.id: identities[case.id] for case in cases}
 
+
+def _decode(cases: Sequence[Case], image_size: int) -> Decoded:
     def load(case: Case) -> tuple[np.ndarray, np.ndarray, Identity]:
         image, masks = case.read()
         small = np.stack(list(resize_masks(masks, image_size)), axis=-1)
@@ -63,9 +82,7 @@ def load_cases(cases: Sequence[Case], *, image_size: int) -> tuple[LoadedCases, 
         steps = pool.map(load, cases)
         loaded = list(tqdm(steps, "reading photographs", len(cases), leave=False))
     images, masks, identities = zip(*loaded, strict=True)
-    names = [case.id for case in cases]
-    loaded_cases = LoadedCases(tuple(cases), np.stack(images), np.stack(masks))
-    return loaded_cases, dict(zip(names, identities, strict=True))
+    return Decoded(np.stack(images), np.stack(masks), [one.digests for one in identities])
 
 
 class Draw(NamedTuple):

@@ -4,12 +4,14 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from tvseg.data.cases import DECODING_THREADS, Case
+from tvseg.data.cache.decoded import cached_digests
+from tvseg.data.cases import DECODING_THREADS, Case, by_centre
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,11 @@ class Identity:
     image: str
     masks: str
     perceptual: bytes
+
+    @property
+    def digests(self) -> list[str]:
+        """All three as texts."""
+        return [self.image, self.masks, self.perceptual.hex()]
 
 
 Identities = dict[str, Identity]
@@ -80,12 +87,28 @@ def fingerprint(identities: Identities) -> str:
 
 
 def identify_all(cases: Sequence[Case]) -> Identities:
-    """Decode cases for their identities alone.
+    """Decode cases for their identities alone; those that the cache knows are not decoded.
 
     Raises:
         UserError: A case that cannot be read or breaks its centre's encoding.
     """
+    identities: Identities = {}
+    for group in by_centre(cases):
+        digests = cached_digests(group, partial(_digests_of, group))
+        identities |= identities_of(group, digests)
+    return {case.id: identities[case.id] for case in cases}
+
+
+def identities_of(cases: Sequence[Case], digests: Sequence[Sequence[str]]) -> Identities:
+    """Return the identities of cases, given as texts in order."""
+    return {
+        case.id: Identity(image, masks, bytes.fromhex(perceptual))
+        for case, (image, masks, perceptual) in zip(cases, digests, strict=True)
+    }
+
+
+def _digests_of(cases: Sequence[Case]) -> list[list[str]]:
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
         steps = pool.map(lambda case: identify(*case.read()), cases)
         found = list(tqdm(steps, "comparing data", len(cases), leave=False))
-    return {case.id: identity for case, identity in zip(cases, found, strict=True)}
+    return [identity.digests for identity in found]

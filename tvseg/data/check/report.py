@@ -74,7 +74,8 @@ def check_data(root: Path, centres: Mapping[str, Centre]) -> Report:
     order = list(KINDS)
     report.findings.sort(key=lambda finding: order.index(finding.kind))
     folders = {Path(centre.folder).parts[0] for centre in centres.values()}
-    others = [path.name for path in sorted(root.iterdir()) if path.is_dir()]
+    folders_there = (path.name for path in sorted(root.iterdir()) if path.is_dir())
+    others = [name for name in folders_there if not name.startswith(".")]
     report.left_alone = [name for name in others if name not in folders]
     return report
 

@@ -1,0 +1,1 @@
+"""Decoded photographs kept on disk."""
