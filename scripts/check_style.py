@@ -30,8 +30,8 @@ FLOORS = [
     {"training"},
     {"runs"},
     {"data", "models"},
-    {"config", "csv_files", "device", "extras", "pages", "plugins"},
-    {"documents", "files", "settings", "metrics", "ops"},
+    {"config", "csv_files", "device", "pages", "plugins", "ray_cluster", "remote_files"},
+    {"documents", "extras", "files", "settings", "metrics", "ops"},
     {"errors"},
 ]
 HEIGHTS = {name: -floor for floor, names in enumerate(FLOORS) for name in names}

@@ -14,6 +14,8 @@ EXTRAS = {
     "pytorch_metric_learning": "faces",
     "ray": "ray",
     "submitit": "slurm",
+    "pyarrow": "parquet",
+    "fsspec": "remote",
     "onnx": "onnx",
     "onnxscript": "onnx",
     "onnxruntime": "onnx",

@@ -60,7 +60,20 @@ def read_image(path: Path) -> np.ndarray:
         UserError: Not a picture, a damaged or inordinately large one, or several photographs.
         OSError: The file does not exist or cannot be read.
     """
-    samples, bits = _decode(path)
+    return decode_image(read_bytes(path, limit=MAX_FILE_BYTES), path)
+
+
+def decode_image(content: bytes, path: object) -> np.ndarray:
+    """Decode a photograph as :func:`read_image` does.
+
+    Args:
+        content: Of the file.
+        path: Named in errors.
+
+    Raises:
+        UserError: Not a picture, a damaged or inordinately large one, or several photographs.
+    """
+    samples, bits = _decode(content, path)
     if samples.dtype.kind == "f":
         raise UserError(f"{path}: samples must be whole numbers, this picture has fractions")
     if samples.dtype != np.uint8:
@@ -82,7 +95,8 @@ def read_labels(path: Path) -> np.ndarray:
             only the alpha channel shows.
         OSError: The file does not exist or cannot be read.
     """
-    samples, _ = _decode(path, labels=True)
+    content = read_bytes(path, limit=MAX_FILE_BYTES)
+    samples, _ = _decode(content, path, labels=True)
     if samples.dtype != np.uint8:
         raise UserError(f"{path}: masks must have 8 bits a sample, this one has {samples.dtype}")
     if samples.ndim == 2:
@@ -166,7 +180,7 @@ def to_eight_bits(samples: np.ndarray, bits: int) -> np.ndarray:
     return eight
 
 
-def check_size(path: Path, width: int, height: int) -> None:
+def check_size(path: object, width: int, height: int) -> None:
     """Raise UserError for a picture that is too large to be decoded and padded to a square."""
     if max(width, height) > MAX_SIDE_PX:
         raise UserError(
@@ -184,12 +198,11 @@ def read_size(path: Path) -> tuple[int, int]:
         return picture.size
 
 
-def _decode(path: Path, *, labels: bool = False) -> tuple[np.ndarray, int]:
+def _decode(content: bytes, path: object, *, labels: bool = False) -> tuple[np.ndarray, int]:
     """Return samples, (H, W) or (H, W, C), upright, and the bits a sample that the file states.
 
     Photographs of 8 bits come as RGB; label images of colours as RGB or RGBA.
     """
-    content = read_bytes(path, limit=MAX_FILE_BYTES)  # an OSError here is about the file
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             page = _choose_page(path, picture)
@@ -214,7 +227,7 @@ def _decode(path: Path, *, labels: bool = False) -> tuple[np.ndarray, int]:
         ) from error
 
 
-def _choose_page(path: Path, picture: Image.Image) -> int:
+def _choose_page(path: object, picture: Image.Image) -> int:
     """Seek the largest page of a TIFF; raise UserError where a file holds several photographs."""
     sizes = [picture.size]
     if picture.format == "TIFF":
@@ -251,7 +264,7 @@ def _samples_of(picture: Image.Image, *, labels: bool) -> np.ndarray:
     if picture.mode == "F" or picture.mode.startswith("I"):
         return np.array(picture)
     if not labels:
-        return np.array(picture.convert("RGB"))
+        return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
     if picture.mode in ("1", "L"):
         return np.array(picture.convert("L"))
     if picture.mode == "P":
@@ -273,7 +286,7 @@ def _decode_deep_colour(picture: Image.Image, content: bytes, page: int) -> np.n
     return np.asarray(pages[0])[..., 2::-1]  # BGR or BGRA -> RGB
 
 
-def _depth_of(path: Path, samples: np.ndarray) -> int:
+def _depth_of(path: object, samples: np.ndarray) -> int:
     low, high = int(samples.min()), int(samples.max())
     if low < 0 or high >= 2**16:
         raise UserError(f"{path}: samples must lie in 0 to 65535, got {low} to {high}")

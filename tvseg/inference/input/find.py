@@ -12,15 +12,18 @@ from tvseg.csv_files import check_row, find_listed, read_csv
 from tvseg.data.images import IMAGE_SUFFIXES
 from tvseg.data.laterality import Laterality, parse_laterality
 from tvseg.errors import UserError
+from tvseg.inference.input.parquet_list import read_parquet
+from tvseg.remote_files import File, RemoteFile, check_stores, is_url
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 SUFFIXES = (*IMAGE_SUFFIXES, *DICOM_SUFFIXES)
+LISTS = (".csv", ".parquet")
 COLUMNS = ("id", "path", "laterality", "um_per_px")
 UM_PER_PX = (0.01, 10_000.0)
 MAX_ID_BYTES = 240  # leaves room for the suffixes of output files
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Photograph:
     """One picture to predict, before it is read.
 
@@ -32,7 +35,7 @@ class Photograph:
     """
 
     id: str
-    path: Path
+    path: File
     laterality: Laterality = "unknown"
     um_per_px: float | None = None
 
@@ -68,7 +71,7 @@ def find_photographs(
     for given in inputs:
         if not given.exists():
             raise UserError(f"photographs must be files or folders; {given} does not exist")
-        if given.suffix.lower() == ".csv" and given.is_file():
+        if given.suffix.lower() in LISTS and given.is_file():
             listed += _read_list(given, um_per_px)
         elif given.is_dir():
             pictures = _walk(given, recursive, left_out)
@@ -81,10 +84,12 @@ def find_photographs(
     return listed + [Photograph(name, path, um_per_px=um_per_px) for name, path in unlisted]
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its suffix or, without any, by its content."""
+def is_dicom(path: File) -> bool:
+    """Whether a file is DICOM by its suffix or, without any and on this machine, by its content."""
     if path.suffix.lower() in DICOM_SUFFIXES:
         return True
+    if isinstance(path, RemoteFile):
+        return False
     if (path.suffix and not re.fullmatch(r"\.\d+", path.suffix)) or not path.is_file():  # 1.2.840
         return False
     try:
@@ -163,7 +168,8 @@ def _twice(names: Iterable[str]) -> list[str]:
 
 
 def _read_list(path: Path, um_per_px: float | None) -> list[Photograph]:
-    table = read_csv(path)
+    is_csv = path.suffix.lower() == ".csv"
+    table = read_csv(path) if is_csv else read_parquet(path)
     if set(table.columns) - set(COLUMNS) or not {"id", "path"} <= set(table.columns):
         raise UserError(
             f"{path} must have the columns id and path and may have laterality and um_per_px, "
@@ -176,18 +182,23 @@ def _read_list(path: Path, um_per_px: float | None) -> list[Photograph]:
             photographs.append(
                 Photograph(
                     id=_file_name(row["id"]),
-                    path=find_listed(path.parent, row["path"]),
+                    path=_file(path.parent, row["path"]),
                     laterality=parse_laterality(row.get("laterality", "")),
                     um_per_px=_scale(row.get("um_per_px", ""), um_per_px),
                 )
             )
         except UserError as error:
-            raise UserError(f"{path}, line {line}: {error}") from error
+            raise UserError(f"{path}, {'line' if is_csv else 'row'} {line}: {error}") from error
     if twice := _twice(photograph.id for photograph in photographs):
         raise UserError(f"{path} must name each photograph once; {twice[0]!r} is there twice")
     if not photographs:
         raise UserError(f"{path} lists no photographs")
+    check_stores([one.path for one in photographs if isinstance(one.path, RemoteFile)])
     return photographs
+
+
+def _file(folder: Path, name: str) -> File:
+    return RemoteFile(name) if is_url(name) else find_listed(folder, name)
 
 
 def _file_name(name: str) -> str:

@@ -3,39 +3,46 @@
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tvseg.data.images import MAX_FILE_BYTES, check_size, read_image, read_size, to_eight_bits
+from tvseg.data.images import (
+    MAX_FILE_BYTES,
+    check_size,
+    decode_image,
+    read_size,
+    to_eight_bits,
+)
 from tvseg.data.laterality import Laterality, parse_laterality
 from tvseg.errors import UserError
 from tvseg.extras import require
-from tvseg.files import read_bytes
 from tvseg.inference.input.find import Photograph, is_dicom
+from tvseg.remote_files import File, RemoteFile, read_file
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+TYPICAL_PIXELS = 4_000_000
+"""Of a remote photograph, whose header costs as much as the file."""
 
 Pixels = tuple[np.ndarray, Laterality]
 """A photograph, uint8 (H, W, 3), RGB, upright, and the eye that it shows."""
 
 
-def read_photograph(path: Path) -> Pixels:
+def read_photograph(path: File) -> Pixels:
     """Read a picture file, or a DICOM photograph (``.dcm``, ``.dicom``).
 
     Raises:
         UserError: No picture, a damaged or inordinately large one, or DICOM without pydicom.
         OSError: The file does not exist or cannot be read.
     """
+    content = read_file(path, limit=MAX_FILE_BYTES)
     if not is_dicom(path):
-        return read_image(path), "unknown"
-    content = io.BytesIO(read_bytes(path, limit=MAX_FILE_BYTES))
+        return decode_image(content, path), "unknown"
     pydicom = _import_pydicom()
     try:
-        return _read_dicom(path, pydicom.dcmread(content))
+        return _read_dicom(path, pydicom.dcmread(io.BytesIO(content)))
     except UserError:
         raise
     except pydicom.errors.InvalidDicomError as error:
@@ -52,12 +59,14 @@ def read_readable(photographs: Iterable[Photograph]) -> Iterator[np.ndarray]:
             yield read_photograph(photograph.path)[0]
 
 
-def count_pixels(path: Path) -> int:
+def count_pixels(path: File) -> int:
     """Return about how many pixels reading a photograph takes by its header, 0 if that is unread.
 
     A strip, which is padded to a square, counts as a quarter of the square.
     """
     try:
+        if isinstance(path, RemoteFile):
+            return TYPICAL_PIXELS
         if not path.is_file():
             return 0
         if is_dicom(path):
@@ -77,7 +86,7 @@ def _import_pydicom() -> Any:
     return pydicom
 
 
-def _read_dicom(path: Path, content: "Dataset") -> Pixels:
+def _read_dicom(path: File, content: "Dataset") -> Pixels:
     if "Rows" not in content or "Columns" not in content or "PixelData" not in content:
         raise UserError(f"{path}: must be a DICOM photograph, this one has no picture")
     check_size(path, int(content.Columns), int(content.Rows))

@@ -10,6 +10,7 @@ from tvseg.errors import UserError
 from tvseg.files import write_text
 from tvseg.inference.input.find import Photograph
 from tvseg.inference.prediction import Measurements
+from tvseg.remote_files import RemoteFile
 
 FOLDER = ".progress"
 Signature = tuple[int, int, str, float | None]
@@ -87,6 +88,8 @@ class BatchRecords:
 
 def signature(photograph: Photograph) -> Signature | None:
     """What must not change for a prediction to stay good; ``None`` when there is no file."""
+    if isinstance(photograph.path, RemoteFile):
+        return 0, 0, photograph.laterality, photograph.um_per_px  # taken as unchanged
     try:
         status = photograph.path.stat()
     except OSError:

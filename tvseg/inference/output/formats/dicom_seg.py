@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tvseg
+from tvseg.data.images import MAX_FILE_BYTES
 from tvseg.errors import UserError
 from tvseg.extras import require
 from tvseg.inference.input.find import is_dicom
 from tvseg.inference.prediction import Prediction
+from tvseg.remote_files import read_file
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -46,7 +48,8 @@ def dicom_seg(prediction: Prediction) -> bytes:
     found = {name: mask for name, mask in prediction.masks.items() if mask.any()}
     if not found:
         raise UserError("format dicom-seg has nothing to hold: no structure was found")
-    source = pydicom.dcmread(path, stop_before_pixels=True)
+    content = io.BytesIO(read_file(path, limit=MAX_FILE_BYTES))
+    source = pydicom.dcmread(content, stop_before_pixels=True)
     masks = np.stack(list(found.values()), axis=-1)  # (H, W, S)
     try:
         made = _segmentation(source, masks, list(found))

@@ -7,6 +7,7 @@ LabelMe, and make COCO's segmentation a run-length encoding, since COCO's polygo
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ def geojson(prediction: Prediction) -> bytes:
 
 def labelme(prediction: Prediction) -> bytes:
     """Return LabelMe's file, to open beside the photograph and correct by hand."""
+    path = prediction.photograph.path
     height, width = prediction.pixels.shape[:2]
     shapes: list[dict[str, Any]] = [
         {
@@ -60,7 +62,7 @@ def labelme(prediction: Prediction) -> bytes:
             "version": "5.5.0",
             "flags": {},
             "shapes": shapes,
-            "imagePath": str(prediction.photograph.path.resolve()),
+            "imagePath": str(path.resolve() if isinstance(path, Path) else path),
             "imageData": None,
             "imageHeight": height,
             "imageWidth": width,

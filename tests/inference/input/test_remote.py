@@ -1,0 +1,103 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from pyarrow.parquet import write_table
+
+from tests.inference.drawn import draw_picture
+from tests.inference.predicted import read_rows, run
+from tvseg import remote_files
+from tvseg.errors import UserError
+from tvseg.inference.input.find import find_photographs
+from tvseg.inference.input.read import read_photograph
+from tvseg.remote_files import RemoteFile, check_stores
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[fsspec.AbstractFileSystem]:
+    """Two pictures and a text, in memory."""
+    Image.fromarray(draw_picture(90, 120)).save(tmp_path / "one.png")
+    store = fsspec.filesystem("memory")
+    for name in ("one.png", "b/two.png"):
+        store.pipe(f"/photos/{name}", (tmp_path / "one.png").read_bytes())
+    store.pipe("/photos/text.png", b"a text")
+    yield store
+    store.rm("/photos", recursive=True)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_lists_name_photographs_of_any_store(
+    store: fsspec.AbstractFileSystem, tmp_path: Path, suffix: str
+) -> None:
+    columns = {
+        "id": ["one", "two", "three", "text", "gone"],
+        "path": ["one.png", "memory://photos/b/two.png", f"file://{tmp_path}/one.png",
+                 "memory://photos/text.png", "memory://photos/gone.png"],
+        "um_per_px": [2.5, None, None, None, None],
+    }  # fmt: skip
+    path = tmp_path / f"list{suffix}"
+    if suffix == ".csv":
+        rows = zip(*columns.values(), strict=True)
+        lines = [",".join("" if cell is None else str(cell) for cell in row) for row in rows]
+        path.write_text("\n".join([",".join(columns), *lines]))
+    else:
+        write_table(pa.table(columns), path)
+    photographs = find_photographs([path])
+    assert [photograph.um_per_px for photograph in photographs] == [2.5, *[None] * 4]
+    tally = run(photographs, tmp_path / "out", formats=["mask", "overlay", "labelme", "coco"])
+    assert (tally.predicted, tally.failed) == (3, 2)
+    rows = {row["id"]: row for row in read_rows(tmp_path / "out" / "measurements.csv")}
+    assert len({row["disc_area_px"] for row in rows.values()}) == 1
+    assert rows["two"]["path"] == "memory://photos/b/two.png"
+    reasons = {row["id"]: row["reason"] for row in read_rows(tmp_path / "out" / "failures.csv")}
+    assert "cannot be read as a picture" in reasons["text"]
+    assert reasons["gone"] == "does not exist"
+    assert run(photographs, tmp_path / "out", formats=["mask", "overlay", "labelme", "coco"],
+               resume=True).predicted == 3  # fmt: skip
+
+
+def test_a_remote_photograph_has_the_pixels_of_the_file(
+    store: fsspec.AbstractFileSystem, tmp_path: Path
+) -> None:
+    pixels, eye = read_photograph(RemoteFile("memory://photos/one.png"))
+    assert np.array_equal(pixels, read_photograph(tmp_path / "one.png")[0])
+    assert eye == "unknown"
+
+
+def test_a_store_that_does_not_answer_is_another_matter_than_a_missing_file(
+    store: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = RemoteFile("memory://photos/one.png")
+    with pytest.raises(UserError, match="must have at most 10 bytes"):
+        file.read(limit=10)
+
+    def fail(self: object, path: str) -> bytes:
+        raise ConnectionResetError("the line is cut")
+
+    monkeypatch.setattr(type(store), "cat_file", fail)
+    with pytest.raises(OSError, match="cannot be reached: the line is cut"):
+        file.read(limit=10**9)
+
+
+def test_unknown_stores_and_missing_packages_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="no files of the kind nowhere://"):
+        check_stores([RemoteFile("nowhere://a/b.png")])
+
+    def missing(kind: str) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
+    with pytest.raises(UserError, match=r'Install s3fs.*pip install "tvseg\[remote\]"'):
+        check_stores([RemoteFile("s3://a/b.png")])
+    assert remote_files.is_url("s3://a/b")
+    assert not remote_files.is_url("C:/a/b")
+
+
+def test_a_list_that_is_no_parquet_file(tmp_path: Path) -> None:
+    (tmp_path / "list.parquet").write_bytes(b"id,path\n")
+    with pytest.raises(UserError, match="must be a Parquet file"):
+        find_photographs([tmp_path / "list.parquet"])

@@ -1,0 +1,116 @@
+"""Files of object stores and web servers, read through fsspec."""
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from tvseg.errors import UserError
+from tvseg.extras import require
+from tvseg.files import read_bytes
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file with a URL such as ``s3://bucket/photograph.jpg``.
+
+    Attributes:
+        url: Of the file.
+    """
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def suffix(self) -> str:
+        """Of the file's name, as of a path."""
+        return PurePosixPath(urlsplit(self.url).path).suffix
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its suffix, as of a path."""
+        return PurePosixPath(urlsplit(self.url).path).stem
+
+    def read(self, *, limit: int) -> bytes:
+        """Return the content.
+
+        Raises:
+            UserError: There is no such file, it may not be read, or it is larger than ``limit``.
+            OSError: It cannot be read now.
+        """
+        import fsspec
+
+        try:
+            store, path = fsspec.core.url_to_fs(self.url)
+            size = store.size(path)
+            if size is not None and size > limit:
+                raise UserError(f"{self}: must have at most {limit} bytes, has {size}")
+            content: bytes = store.cat_file(path)
+        except FileNotFoundError as error:
+            raise UserError(f"{self}: does not exist") from error
+        except PermissionError as error:
+            raise UserError(f"{self}: may not be read") from error
+        except UserError:
+            raise
+        except Exception as error:  # of each store's own kind
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise OSError(f"{self}: cannot be reached: {reason:.150}") from error
+        return content
+
+
+File = Path | RemoteFile
+"""A file of this machine, or another one."""
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL rather than a path."""
+    return bool(_URL.match(text))
+
+
+def as_file(source: str | os.PathLike[str] | RemoteFile) -> File:
+    """Return the file of a path or a URL."""
+    if isinstance(source, RemoteFile):
+        return source
+    return RemoteFile(source) if isinstance(source, str) and is_url(source) else Path(source)
+
+
+def read_file(file: File, *, limit: int) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        UserError: A device, pipe or folder, or a file of more than ``limit`` bytes; a remote one
+            that does not exist or may not be read.
+        OSError: The file cannot be read.
+    """
+    return file.read(limit=limit) if isinstance(file, RemoteFile) else read_bytes(file, limit=limit)
+
+
+def check_stores(files: Collection[RemoteFile]) -> None:
+    """Raise UserError unless what reads the files is installed.
+
+    Raises:
+        UserError: An unknown kind of URL, or a package that is missing.
+    """
+    kinds = {file.url.partition("://")[0].lower(): file for file in reversed(list(files))}
+    if not kinds:
+        return
+    require("fsspec")
+    import fsspec
+
+    for kind, file in kinds.items():
+        try:
+            fsspec.get_filesystem_class(kind)
+        except ImportError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"{file} needs a package that is not installed ({reason}): run pip install "
+                '"tvseg[remote]"'
+            ) from error
+        except ValueError as error:
+            raise UserError(f"{file}: fsspec knows no files of the kind {kind}://") from error
