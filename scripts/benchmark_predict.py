@@ -1,6 +1,6 @@
 """Photographs a second, memory over time, and where the time goes in ``tvseg predict``.
 
-    python scripts/benchmark_predict.py PHOTOGRAPHS --model RUN [--count 200] [--roi auto]
+    python scripts/benchmark_predict.py PHOTOGRAPHS [--model RUN] [--count 200] [--roi auto]
 
 Copies the pictures of a folder, each a little brighter or darker than the last, until there are
 enough, predicts them in a process of its own, and then times every stage by itself, one thread.
@@ -62,7 +62,8 @@ def time_whole(folder: Path, options: argparse.Namespace, out: Path) -> None:
     """Run the command and print its speed and memory."""
     command = [
         *(sys.executable, "-m", "tvseg", "predict", str(folder), "--out", str(out)),
-        *("--model", options.model, "--roi", options.roi, "--formats", options.formats),
+        *(("--model", options.model) if options.model else ()),
+        *("--roi", options.roi, "--formats", options.formats),
         *("--workers", str(options.workers), "--batch-size", str(options.batch_size)),
     ]
     begun = time.monotonic()
@@ -133,11 +134,11 @@ def main() -> None:
     """Read the options and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("photographs", type=Path)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model", help="by default the starter weights")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--roi", default="auto")
     parser.add_argument("--formats", default="overlay,mask")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="threads")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--scratch", type=Path, help="where copies and outputs go; removed after")
     options = parser.parse_args()

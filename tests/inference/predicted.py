@@ -10,7 +10,8 @@ from PIL import Image
 from tests.inference.drawn import draw_field, make_pipeline
 from tvseg.inference import predict
 from tvseg.inference.input.find import Photograph, find_photographs
-from tvseg.inference.output.folder import OutputFolder, Tally
+from tvseg.inference.output.folder import OutputFolder
+from tvseg.inference.output.tables import Tally
 from tvseg.inference.pipeline import Pipeline
 
 

@@ -10,9 +10,9 @@ from pycocotools.coco import COCO
 
 from tests.inference.drawn import draw_picture, make_pipeline
 from tests.inference.predicted import draw_fields, read_rows, read_tree, run
-from tvseg.inference import predict
 from tvseg.inference.input.find import Photograph
 from tvseg.inference.output import folder as outputs
+from tvseg.inference.stream import batches, line
 from tvseg.localizer.locate import Location
 
 
@@ -142,17 +142,23 @@ def test_results_depend_on_neither_threads_nor_limits(
     (tmp_path / "in").mkdir()
     photographs = draw_fields(tmp_path / "in", 7)
     run(photographs, tmp_path / "one", batch_size=2)
-    monkeypatch.setattr(predict, "MAX_HELD_PIXELS", 1)  # nothing ahead
+    monkeypatch.setattr(line, "MAX_HELD_PIXELS", 1)  # nothing ahead
     run(photographs, tmp_path / "other", batch_size=2)
     assert read_tree(tmp_path / "one") == read_tree(tmp_path / "other")
+    monkeypatch.undo()
+    pipeline = make_pipeline()
+    for network in pipeline.ensemble.networks:
+        network.alone = False  # as on a GPU: a batch at a time, by one thread
+    run(photographs, tmp_path / "batches", batch_size=2, pipeline=pipeline)
+    assert read_tree(tmp_path / "one") == read_tree(tmp_path / "batches")
 
 
 def test_large_photographs_go_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photographs = draw_fields(tmp_path, 5)
-    monkeypatch.setattr(predict, "MAX_BATCH_PIXELS", 2 * 102**2)
-    sizes = [len(batch.photographs) for batch in predict.batches(photographs, 3)]
+    monkeypatch.setattr(batches, "MAX_BATCH_PIXELS", 2 * 102**2)
+    sizes = [len(batch.photographs) for batch in batches.batches(photographs, 3)]
     assert sizes == [2, 1, 1, 1]
-    numbers = [batch.number for batch in predict.batches(photographs, 3)]
+    numbers = [batch.number for batch in batches.batches(photographs, 3)]
     assert numbers == [0, 1, 2, 3]
 
 

@@ -18,6 +18,7 @@ from tvseg.inference.pipeline import Ensemble, Pipeline, Segmentation
 from tvseg.inference.prediction import Prediction
 from tvseg.inference.regions import Locator, fixed_window, parse_window, whole_pictures
 from tvseg.localizer.locate import Localizer
+from tvseg.remote_files import RemoteFile, as_file
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.hub import WEIGHTS, local_copy
 from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from tvseg.inference.torch_network import TorchNetwork
     from tvseg.runs.cards import SegmentationCard
 
-Source = str | os.PathLike[str] | Image.Image | np.ndarray
-"""A photograph: its file, a picture of Pillow, or uint8 (H, W, 3)."""
+Source = str | os.PathLike[str] | RemoteFile | Image.Image | np.ndarray
+"""A photograph: its file or URL, a picture of Pillow, or uint8 (H, W, 3)."""
 
 
 class Model:
@@ -63,7 +64,7 @@ class Model:
         """Predict a photograph, or several as one batch.
 
         Args:
-            photographs: A file, a picture of Pillow, or uint8 (H, W, 3); or a list of these.
+            photographs: A file or URL, a picture of Pillow, or uint8 (H, W, 3); or a list of these.
 
         Returns:
             A prediction, or a list of them in order.
@@ -89,6 +90,7 @@ def load(
     checkpoint: str = "best",
     roi: str = "auto",
     tta: bool = False,
+    threads: int | None = None,
 ) -> Model:
     """Load one model, or several whose probabilities are averaged.
 
@@ -101,6 +103,8 @@ def load(
         roi: Region of interest: ``auto``, found by the localizer of the first run that has one,
             else every picture is one; ``none``, every picture is one; ``ROW,COL,SIZE``.
         tta: Average with the answers to mirror images.
+        threads: Of the CPU for each call of a network, also those that torch uses elsewhere in this
+            process; ``None`` leaves them as they are. Callers with several threads want 1.
 
     Raises:
         UserError: A file that is no checkpoint, models that do not agree, or a wrong ``roi``.
@@ -110,14 +114,14 @@ def load(
     named = [models] if isinstance(models, str | Path) else models
     paths = [local_copy(one) for one in named]
     files = [find_checkpoint(path, checkpoint) for path in paths]
-    loaded = [_load_network(file, device) for file in files]
+    loaded = [_load_network(file, device, threads) for file in files]
     ensemble = Ensemble([network for network, _ in loaded], mirror=tta)
     localizer = find_localizer(paths) if roi == "auto" else None
     locate: Locator = whole_pictures
     if given is not None:
         locate = fixed_window(given)
     elif localizer is not None:
-        locate = load_localizer(localizer, device).locate
+        locate = load_localizer(localizer, device, threads=threads).locate
     about = {
         "models": [
             {
@@ -172,14 +176,14 @@ def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
 
 
 def _load_network(
-    file: Path, device: str | None
+    file: Path, device: str | None, threads: int | None
 ) -> tuple["TorchNetwork | OnnxNetwork", "SegmentationCard"]:
     if file.suffix == ".onnx":
-        exported = OnnxNetwork(file, device)
+        exported = OnnxNetwork(file, device, threads=threads)
         return exported, exported.card
     from tvseg.inference.torch_network import TorchNetwork
 
-    return TorchNetwork.from_checkpoint(file, device)
+    return TorchNetwork.from_checkpoint(file, device, threads=threads)
 
 
 def find_localizer(models: Sequence[Path]) -> Path | None:
@@ -193,10 +197,10 @@ def find_localizer(models: Sequence[Path]) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def load_localizer(file: Path, device: str | None) -> Localizer:
+def load_localizer(file: Path, device: str | None, *, threads: int | None = None) -> Localizer:
     """Load the localizer of a run folder, of an exported folder, or of the starter weights."""
     if file.suffix == ".onnx":
-        return load_onnx_localizer(file, device)
+        return load_onnx_localizer(file, device, threads=threads)
     if file == STARTER_LOCALIZER:
         return Localizer.from_file(file, device)
     return Localizer.from_run(file.parent, device)
@@ -208,8 +212,8 @@ def _sha256(path: Path) -> str:
 
 
 def _read(source: Source, number: int) -> tuple[Photograph, Pixels]:
-    if isinstance(source, str | os.PathLike):
-        path = Path(source)
+    if isinstance(source, str | os.PathLike | RemoteFile):
+        path = as_file(source)
         return Photograph(path.stem, path), read_photograph(path)
     pixels = np.asarray(source.convert("RGB") if isinstance(source, Image.Image) else source)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:

@@ -29,21 +29,31 @@ class OnnxGraph(Generic[CardT]):
         source: The file, or its content.
         kind: Class of the card that is in the file.
         device: cpu or cuda; ``None`` for cpu.
+        threads: Of the CPU for each call; ``None`` for all.
 
     Attributes:
         card: Of the network.
         device: Where it computes.
+        alone: Whether each image is computed by itself, as on a CPU.
 
     Raises:
         UserError: Not such a file, a damaged one, or a device that ONNX Runtime lacks.
     """
 
-    def __init__(self, source: Path | bytes, kind: type[CardT], device: str | None = None) -> None:
+    def __init__(
+        self,
+        source: Path | bytes,
+        kind: type[CardT],
+        device: str | None = None,
+        *,
+        threads: int | None = None,
+    ) -> None:
         path = source if isinstance(source, Path) else Path("the new graph")
         require("onnxruntime")
         import onnxruntime
 
         self.device = device or "cpu"
+        self.alone = self.device == "cpu"
         able = onnxruntime.get_available_providers()
         if PROVIDERS.get(self.device) not in able:
             there = [name for name, provider in PROVIDERS.items() if provider in able]
@@ -54,6 +64,7 @@ class OnnxGraph(Generic[CardT]):
         self.engine = {"onnxruntime": onnxruntime.__version__}
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors
+        options.intra_op_num_threads = threads or 0
         # by default idle threads spin, which takes the cores from others
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
@@ -70,6 +81,11 @@ class OnnxGraph(Generic[CardT]):
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return logits, float32 (B, K, S', S'), of images, uint8 (B, S, S, 3)."""
+        if self.alone:
+            return np.concatenate([self._compute(image[None]) for image in images])
+        return self._compute(images)
+
+    def _compute(self, images: np.ndarray) -> np.ndarray:
         (logits,) = self.session.run(None, {"images": np.ascontiguousarray(images)})
         found: np.ndarray = logits
         return found
@@ -81,25 +97,30 @@ class OnnxNetwork(OnnxGraph[SegmentationCard]):
     Args:
         path: The file.
         device: cpu or cuda; ``None`` for cpu.
+        threads: Of the CPU for each call; ``None`` for all.
 
     Raises:
         UserError: Not such a file, a damaged one, or a device that ONNX Runtime lacks.
     """
 
-    def __init__(self, path: Path, device: str | None = None) -> None:
-        super().__init__(path, SegmentationCard, device)
+    def __init__(
+        self, path: Path, device: str | None = None, *, threads: int | None = None
+    ) -> None:
+        super().__init__(path, SegmentationCard, device, threads=threads)
         self.image_size = self.card.settings.image_size
         self.encoding = output_encoding(self.card.settings)
         _check_form(self, path, side_px=self.image_size, channels=len(self.encoding.structures))
 
 
-def load_onnx_localizer(path: Path, device: str | None = None) -> Localizer:
+def load_onnx_localizer(
+    path: Path, device: str | None = None, *, threads: int | None = None
+) -> Localizer:
     """Return the localizer of an exported file.
 
     Raises:
         UserError: Not such a file, a damaged one, or a device that ONNX Runtime lacks.
     """
-    graph = OnnxGraph(path, LocalizerCard, device)
+    graph = OnnxGraph(path, LocalizerCard, device, threads=threads)
     _check_form(graph, path, side_px=graph.card.image_size, channels=1)
     return Localizer(graph, graph.card)
 

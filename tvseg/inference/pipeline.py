@@ -30,10 +30,13 @@ class Network(Protocol):
     Attributes:
         image_size: Side S in px.
         encoding: Of the label images to write; names the structures.
+        alone: Whether logits of an image do not depend on what else is in the batch, and threads
+            may call at the same time.
     """
 
     image_size: int
     encoding: MaskEncoding
+    alone: bool
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return logits of images."""
@@ -125,6 +128,11 @@ class Pipeline:
     locate: Locator
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     grid_px: int | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether results do not depend on the batch, and threads may call at the same time."""
+        return all(network.alone for network in self.ensemble.networks)
 
     @property
     def encoding(self) -> MaskEncoding:

@@ -17,6 +17,7 @@ from tvseg.inference.measure.measurements import in_micrometres, measure
 from tvseg.inference.pipeline import Segmentation
 from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.upsampling import Square, enlarge
+from tvseg.localizer.locate import Location
 
 Measurements = dict[str, str | int | float]
 
@@ -149,3 +150,17 @@ class Prediction:
         if spread is None or window is None or not area_px:
             return float("nan")
         return float(spread.max(axis=0).mean()) * window.side**2 / area_px
+
+
+def measurement_types(encoding: MaskEncoding) -> dict[str, type]:
+    """Return the columns of the row of a photograph and their types.
+
+    Whole numbers of the region of interest are nan where there is none.
+    """
+    masks = np.zeros((len(encoding.structures), 0, 0), bool)
+    pixels = np.zeros((1, 1, 3), np.uint8)
+    placed = PlacedMasks(masks, Box.of(masks), 1, 1)
+    nothing = Segmentation(Location(None, 0.0, "field"), placed, None, None)
+    row = Prediction(Photograph("", Path()), pixels, "unknown", nothing, encoding).measurements
+    whole = dict.fromkeys(("roi_row", "roi_col", "roi_side"), int)
+    return {name: type(value) for name, value in row.items()} | whole

@@ -3,6 +3,7 @@
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from tvseg.data.centres import MaskEncoding, output_encoding
@@ -43,13 +44,20 @@ class TorchNetwork(ArrayNetwork):
 
     @staticmethod
     def from_checkpoint(
-        path: Path, device: str | None = None
+        path: Path, device: str | None = None, *, threads: int | None = None
     ) -> tuple["TorchNetwork", SegmentationCard]:
         """Rebuild a network from a checkpoint file.
+
+        Args:
+            path: Of the file.
+            device: Name of a torch device; ``None`` chooses.
+            threads: That torch uses in each operator on a CPU from now on; ``None`` for no change.
 
         Raises:
             UserError: Not a sound checkpoint, or no such device.
         """
+        if threads is not None:
+            torch.set_num_threads(threads)
         network, card = load_network(path)
         built = TorchNetwork(
             network,

@@ -23,7 +23,7 @@ from tvseg.inference.output.formats.png import grey_png
 from tvseg.inference.pipeline import Ensemble, Pipeline, Segmentation
 from tvseg.inference.regions import Locator, whole_pictures
 from tvseg.localizer.locate import Localizer, Location
-from tvseg.models import freeze
+from tvseg.models.inference_form import prepare_for_inference
 from tvseg.runs.cards import SegmentationCard, read_card
 
 CARD = Path("configs", "card.json")
@@ -44,9 +44,9 @@ def load_weights(network: nn.Module, weights: str | Path) -> nn.Module:
 
 
 def ready(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return a network moved to a device, in eval mode and frozen, as predictors run it."""
+    """Return a network moved to a device, in the form in which predictors run it, for good."""
     network.to(device).to(memory_format=torch.channels_last).eval()
-    freeze(network)
+    prepare_for_inference(network)
     return network
 
 
@@ -103,6 +103,8 @@ class Photographd(MapTransform):  # type: ignore[misc]
 
 class _Answered:
     """A network whose answer is known."""
+
+    alone = True
 
     def __init__(self, logits: np.ndarray, encoding: MaskEncoding) -> None:
         self.logits, self.encoding, self.image_size = logits, encoding, logits.shape[-1]

@@ -27,6 +27,7 @@ class _Recorder:
         self.network = network
         self.image_size = network.image_size
         self.encoding = network.encoding
+        self.alone = network.alone
         self.seen: list[np.ndarray] = []
 
     def __call__(self, images: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A network as a function of numpy arrays, as predictors call it."""
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -9,20 +10,28 @@ from torch import nn
 from tvseg.device import exact_fp32
 from tvseg.models import freeze
 from tvseg.models.batch_norm import refresh_batch_norm
+from tvseg.models.inference_form import prepare_for_inference
 
 ADAPTED_TOGETHER = 16
 """Images of a batch, at most, when statistics are taken from images."""
 
 
 class ArrayNetwork:
-    """A frozen network that takes and returns numpy arrays.
+    """A network that takes and returns numpy arrays.
 
-    Computes in fp32 proper, without TF32, wherever it runs: what is scored is what is deployed.
+    Computes in fp32 proper, without TF32, wherever it runs: what is scored is what is deployed. On
+    a CPU each image is computed by itself, so that logits do not depend on what else is in a batch.
 
     Args:
-        network: (B, 3, S, S) -> logits (B, K, S', S'); frozen and moved to ``device`` here.
+        network: (B, 3, S, S) -> logits (B, K, S', S'); moved to ``device`` here.
         normalisation: uint8 (B, 3, S, S) -> the network's input.
         device: Where to compute.
+
+    Attributes:
+        prepared: A copy of the network in the form of
+            :func:`~tvseg.models.inference_form.prepare_for_inference`, which is called; made
+            anew when the network adapts.
+        alone: Whether each image is computed by itself.
     """
 
     def __init__(
@@ -33,18 +42,16 @@ class ArrayNetwork:
         device: torch.device,
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last).eval()
-        freeze(self.network)
+        self.prepared = self._prepare()
         self.normalisation = normalisation
         self.device = device
+        self.alone = device.type == "cpu"
 
-    @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return logits, float32 (B, K, S', S'), of images, uint8 (B, S, S, 3)."""
-        batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)  # (B, 3, S, S)
-        with exact_fp32():
-            logits = self.network(self.normalisation(batch.to(self.device)))
-        found: np.ndarray = logits.float().cpu().numpy()
-        return found
+        if not self.alone:
+            return self._compute(images)
+        return np.concatenate([self._compute(image[None]) for image in images])
 
     def adapt(self, images: np.ndarray) -> None:
         """Take the statistics of batch norm from images instead of those of training.
@@ -54,5 +61,20 @@ class ArrayNetwork:
         """
         parts = np.array_split(images, -(-len(images) // ADAPTED_TOGETHER))
         batches = (torch.from_numpy(part).permute(0, 3, 1, 2).to(self.device) for part in parts)
+        freeze(self.network)
         with exact_fp32():
             refresh_batch_norm(self.network, map(self.normalisation, batches))
+        self.prepared = self._prepare()
+
+    def _prepare(self) -> nn.Module:
+        prepared = copy.deepcopy(self.network)
+        prepare_for_inference(prepared)
+        return prepared
+
+    @torch.inference_mode()
+    def _compute(self, images: np.ndarray) -> np.ndarray:
+        batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)  # (B, 3, S, S)
+        with exact_fp32():
+            logits = self.prepared(self.normalisation(batch.to(self.device)))
+        found: np.ndarray = logits.float().cpu().numpy()
+        return found

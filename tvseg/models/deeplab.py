@@ -16,6 +16,7 @@ from torchvision.ops.misc import Conv2dNormActivation
 from tvseg.errors import UsageError
 from tvseg.models.aspp import ASPP, Branch, make_branch
 from tvseg.models.encoder import make_encoder
+from tvseg.models.enlarged_convolution import convolve_enlarged
 from tvseg.models.hub_model import HubModel
 
 LOW_LEVEL_CHANNELS = 48  # of the stride-4 map after its 1x1 convolution
@@ -30,7 +31,13 @@ class Decoder(nn.Module):
         branch: Makes one wide ASPP branch.
         rates: Atrous rates of the wide branches.
         dropout: Dropout behind the ASPP.
+
+    Attributes:
+        mixes_first: Whether the maps of the ASPP are convolved before they are enlarged, which
+            gives the same up to rounding in a tenth of the multiplications; for inference.
     """
+
+    mixes_first = False
 
     def __init__(
         self,
@@ -52,8 +59,19 @@ class Decoder(nn.Module):
         """Maps (B, C_i, H / s_i, W / s_i), finest first -> (B, channels, H / 4, W / 4)."""
         low = self.low_level(features[2])  # (B, 48, H / 4, W / 4)
         wide = self.aspp(features[-1])  # (B, channels, H / 16, W / 16)
+        if self.mixes_first:
+            return self._fuse_mixed(wide, low)
         wide = F.interpolate(wide, size=low.shape[-2:], mode="bilinear", align_corners=False)
         fused: torch.Tensor = self.fuse(torch.cat([wide, low], dim=1))
+        return fused
+
+    def _fuse_mixed(self, wide: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
+        convolution, *others = self.fuse
+        of_wide, of_low = convolution.weight.split([wide.shape[1], low.shape[1]], dim=1)
+        fused = F.conv2d(low, of_low, convolution.bias, padding=1)
+        fused = fused + convolve_enlarged(wide, of_wide, (low.shape[2], low.shape[3]))
+        for layer in others:
+            fused = layer(fused)
         return fused
 
 

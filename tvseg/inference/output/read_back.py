@@ -13,8 +13,9 @@ from tvseg.data.geometry import Box
 from tvseg.data.images import MAX_SIDE_PX, read_labels
 from tvseg.errors import UserError
 from tvseg.files import read_json
-from tvseg.inference.output.folder import FAILURE_COLUMNS, OutputFolder
+from tvseg.inference.output.folder import OutputFolder
 from tvseg.inference.output.formats import COCO, files_of
+from tvseg.inference.output.tables import FAILURE_COLUMNS
 from tvseg.inference.placed_masks import PlacedMasks, sparse_outline
 
 TABLE_COLUMNS = ("id", "path", "width_px", "height_px", "roi_kind", "roi_confidence", "flags")

@@ -1,0 +1,1 @@
+"""Photographs read, predicted and written at the same time."""
