@@ -22,6 +22,7 @@ COMMANDS = {
     "eval": "tvseg.cli.eval:evaluate",
     "report": "tvseg.cli.report:report",
     "predict": "tvseg.cli.predict:predict",
+    "predict-merge": "tvseg.cli.predict_merge:predict_merge",
     "view": "tvseg.cli.view:view",
     "show": "tvseg.cli.show:show",
     "export": "tvseg.cli.export:export",

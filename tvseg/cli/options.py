@@ -53,6 +53,12 @@ adapt = click.option(
 overrides = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
 def find_data(given: Path | None, stored: str | None) -> Path:
     """Return the data root: the option's, else the stored one, else that of ``$TVSEG_DATA``."""
     from tvseg.data.cases import find_root

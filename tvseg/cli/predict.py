@@ -3,19 +3,22 @@
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tvseg.cli import options
-from tvseg.errors import escaped
+from tvseg.errors import UsageError, escaped
+from tvseg.extras import require
 
 if TYPE_CHECKING:
     from tvseg.inference.input.find import Photograph
     from tvseg.inference.load import Model
-    from tvseg.inference.output.folder import Tally
+    from tvseg.inference.output.folder import OutputFolder
+    from tvseg.inference.output.tables import Tally
 
 
 @click.command()
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     "--formats",
     default="overlay,mask",
     help="Out of overlay, mask, nifti, geojson, labelme, refuge, uncertainty, probability, "
-    "dicom-seg, coco.",
+    "dicom-seg, coco; none for the tables alone.",
 )
 @click.option(
     "--roi",
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--um-per-px",
     type=options.FiniteRange(min=0.01, max=10_000),
-    help="Micrometres per pixel, where no CSV gives it; measures in micrometres, too.",
+    help="Micrometres per pixel, where no list gives it; measures in micrometres, too.",
 )
 @click.option("--recursive", is_flag=True, help="Take pictures of sub-folders, too.")
 @click.option("--resume", is_flag=True, help="Continue in OUT; keep what is finished.")
@@ -55,33 +58,46 @@ if TYPE_CHECKING:
     "--batch-size",
     type=options.COUNT,
     default=8,
-    help="Photographs that go through the network together.",
+    help="Photographs that go through the network together on a GPU.",
 )
-@click.option("--workers", type=options.COUNT, default=2, help="Threads that read and write files.")
+@click.option(
+    "--workers",
+    type=options.COUNT,
+    help="Threads that read and write files and, on a CPU, call the network; by default one for "
+    "each core.",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Predict part I of N only (1/N to N/N), by the ids of the photographs; all parts may "
+    "write the same OUT at once. Given again, it continues. 'tvseg predict-merge OUT' makes the "
+    "tables.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    help="Where photographs are predicted: in this process, or by actors of Ray. Given again, ray "
+    "continues.",
+)
+@click.option("--jobs", type=options.COUNT, default=1, help="Actors of Ray, of --workers cores.")
+@click.option("--address", help="Address of a running Ray cluster.")
 @options.checkpoint
 @options.device
 def predict(
-    images: tuple[Path, ...],
-    models: tuple[Path, ...],
-    out: Path,
-    formats: str,
-    roi: str,
-    tta: bool,
-    adapt: str,
-    um_per_px: float | None,
-    recursive: bool,
-    resume: bool,
-    batch_size: int,
-    workers: int,
-    checkpoint: str,
-    device: str | None,
-) -> None:
+    images: tuple[Path, ...], models: tuple[Path, ...], out: Path, formats: str, roi: str,
+    tta: bool, adapt: str, um_per_px: float | None, recursive: bool, resume: bool, batch_size: int,
+    workers: int | None, shard: str | None, engine: str, jobs: int, address: str | None,
+    checkpoint: str, device: str | None,
+) -> None:  # fmt: skip
     """Outline the structures (disc and cup) on fundus photographs, and measure them.
 
-    IMAGES are picture files (PNG, JPEG, TIFF, BMP, DICOM), folders of them, and CSV lists with the
-    columns id, path and, if known, laterality (R, L) and um_per_px. Photographs that cannot be
-    read are listed in failures.csv, the others are predicted (exit code 3).
+    IMAGES are picture files (PNG, JPEG, TIFF, BMP, DICOM), folders of them, and lists: CSV or
+    Parquet files with the columns id, path (a file, or a URL such as s3://BUCKET/NAME) and, if
+    known, laterality (R, L) and um_per_px. Photographs that cannot be read are listed in
+    failures.csv, the others are predicted (exit code 3).
     """
+    _check(shard, engine, resume=resume, adapt=adapt, of_ray=bool(address) or jobs > 1)
     from tvseg.inference.input.find import find_photographs
 
     left_out: Counter[str] = Counter()
@@ -91,30 +107,59 @@ def predict(
     from tvseg.inference.load import load
     from tvseg.inference.output.folder import OutputFolder
     from tvseg.inference.output.formats import check_formats
-    from tvseg.inference.predict import predict as run_prediction
-    from tvseg.runs.provenance import provenance
 
     names = [name.strip() for name in formats.split(",") if name.strip()]
-    check_formats(names)
-    model = load(models or None, device=device, checkpoint=checkpoint, roi=roi, tta=tta)
-    about = {**model.about, "formats": names, "um_per_px": um_per_px}
-    about |= _adapted(model, photographs, adapt)
-    if models:
-        _print_models(model, roi)
+    if names == ["none"]:
+        names = []
     else:
-        click.echo(
-            "No --model: the starter weights, trained on drawn photographs alone; for research, "
-            "not for diagnosis (tvseg/weights/README.md)"
-        )
-    tally = run_prediction(
-        photographs,
-        model.pipeline,
-        OutputFolder(out, formats=names, structures=model.pipeline.encoding.structures),
-        about=about,
-        provenance=provenance(shlex.join(["tvseg", *sys.argv[1:]]), model.about["device"]),
-        batch_size=batch_size, workers=workers, resume=resume,
-    )  # fmt: skip
-    _print_tally(tally, left_out, out)
+        check_formats(names)
+    chosen: dict[str, Any] = {
+        "device": device,
+        "checkpoint": checkpoint,
+        "roi": roi,
+        "tta": tta,
+        "threads": 1,
+    }
+    model = load(models or None, **chosen)
+    _print_models(model, roi, given=bool(models))
+    folder = OutputFolder(out, formats=names, structures=model.pipeline.encoding.structures)
+    job = _Job(
+        photographs, model, folder, {**model.about, "formats": names, "um_per_px": um_per_px}
+    )
+    threads = workers or options.usable_cores()
+    if shard:
+        _predict_shard(job, shard, workers=threads)
+    elif engine == "ray":
+        loaded = {"models": list(models) or None, **chosen}
+        tally = _predict_on_ray(job, loaded, jobs=jobs, workers=workers or 1, address=address)
+        print_tally(tally, left_out, out)
+    else:
+        tally = _predict_here(job, batch_size=batch_size, workers=threads, resume=resume)
+        print_tally(tally, left_out, out)
+
+
+def _check(
+    shard: str | None, engine: str, *, resume: bool, adapt: str, of_ray: bool
+) -> None:
+    """Raise UserError unless options belong together and what they need is installed."""
+    if shard and engine == "ray":
+        raise UsageError("give --shard or --engine ray; Ray shares photographs out by itself")
+    if resume and (shard or engine == "ray"):
+        raise UsageError("--shard and --engine ray continue by themselves; leave --resume out")
+    if adapt != "none" and engine == "ray":
+        raise UsageError("--adapt is not of --engine ray, whose actors see their photographs alone")
+    if of_ray and engine != "ray":
+        raise UsageError("--jobs and --address are of --engine ray")
+    if shard or engine == "ray":
+        require("pyarrow")
+
+
+@dataclass(frozen=True)
+class _Job:
+    photographs: "Sequence[Photograph]"
+    model: "Model"
+    folder: "OutputFolder"
+    about: Mapping[str, Any]
 
 
 def _adapted(model: "Model", photographs: "Sequence[Photograph]", kind: str) -> dict[str, Any]:
@@ -132,7 +177,70 @@ def _adapted(model: "Model", photographs: "Sequence[Photograph]", kind: str) -> 
     return {"adapt": {kind: count}}
 
 
-def _print_models(model: "Model", roi: str) -> None:
+def _predict_here(job: _Job, *, batch_size: int, workers: int, resume: bool) -> "Tally":
+    from tvseg.inference.predict import predict as run_prediction
+    from tvseg.runs.provenance import provenance
+
+    return run_prediction(
+        job.photographs,
+        job.model.pipeline,
+        job.folder,
+        about=job.about,
+        provenance=provenance(shlex.join(["tvseg", *sys.argv[1:]]), job.model.about["device"]),
+        batch_size=batch_size,
+        workers=workers,
+        resume=resume,
+    )
+
+
+def _predict_shard(job: _Job, shard: str, *, workers: int) -> None:
+    from tvseg.inference.shards.run import predict_shard
+    from tvseg.inference.shards.shard import PhotographSet, Shard
+
+    tally, before = predict_shard(
+        PhotographSet(job.photographs),
+        Shard.parse(shard),
+        job.model.pipeline,
+        job.folder,
+        about=job.about,
+        workers=workers,
+    )
+    total = tally.predicted + tally.failed
+    click.echo(
+        f"Predicted {tally.predicted} of {total} photographs of shard {shard}, {before} were "
+        f"finished before: {job.folder.path}"
+    )
+    if tally.failed:
+        _print_failures(tally)
+        click.echo(f"{tally.failed} failed; tvseg predict-merge lists them", err=True)
+        sys.exit(3)
+
+
+def _predict_on_ray(
+    job: _Job, loaded: Mapping[str, Any], *, jobs: int, workers: int, address: str | None
+) -> "Tally":
+    from tvseg.inference.shards.ray_engine import predict_on_ray
+    from tvseg.inference.shards.shard import PhotographSet
+
+    return predict_on_ray(
+        PhotographSet(job.photographs),
+        job.model.pipeline,
+        job.folder,
+        about=job.about,
+        load_options=loaded,
+        jobs=jobs,
+        workers=workers,
+        address=address,
+    )
+
+
+def _print_models(model: "Model", roi: str, *, given: bool) -> None:
+    if not given:
+        click.echo(
+            "No --model: the starter weights, trained on drawn photographs alone; for research, "
+            "not for diagnosis (tvseg/weights/README.md)"
+        )
+        return
     for card in model.cards:
         click.echo(f"Model of epoch {card.epoch} ({card.chosen}), centre held out: {card.holdout}")
     if roi == "auto" and model.localizer is None:
@@ -142,7 +250,8 @@ def _print_models(model: "Model", roi: str) -> None:
         )
 
 
-def _print_tally(tally: "Tally", left_out: Counter[str], out: Path) -> None:
+def print_tally(tally: "Tally", left_out: Counter[str], out: Path) -> None:
+    """Print what became of photographs; exit with 3 when some failed."""
     total = tally.predicted + tally.failed
     click.echo(f"Predicted {tally.predicted} of {total} photographs: {out}")
     for flag, count in sorted(tally.flags.items()):
@@ -151,7 +260,11 @@ def _print_tally(tally: "Tally", left_out: Counter[str], out: Path) -> None:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
         click.echo(escaped(f"  left out, not pictures by their names: {kinds}"))
     if tally.failed:
-        for row in tally.first_failures:
-            click.echo(escaped(f"  {row['path']}: {row['reason']}"), err=True)
+        _print_failures(tally)
         click.echo(f"{tally.failed} failed, listed in {out / 'failures.csv'}", err=True)
         sys.exit(3)
+
+
+def _print_failures(tally: "Tally") -> None:
+    for row in tally.first_failures:
+        click.echo(escaped(f"  {row['path']}: {row['reason']}"), err=True)

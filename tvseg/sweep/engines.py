@@ -1,6 +1,5 @@
 """Where cells run: on this machine, on a Ray cluster, under SLURM."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from tvseg.extras import require
+from tvseg.ray_cluster import ray_cluster
 from tvseg.sweep.cells import CellRecord, SweepFolder, run_cell
 from tvseg.sweep.plan import SweepCell, SweepPlan
 
@@ -54,19 +54,9 @@ def ray(
     plan: SweepPlan, cells: Sequence[SweepCell], folder: SweepFolder, resources: Resources
 ) -> Iterator[Done]:
     """Run each cell as one remote task of Ray core."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    require("ray")
-    import ray as core
+    with ray_cluster(resources.address, cpus=resources.jobs * resources.cpus):
+        import ray as core
 
-    if resources.address:
-        core.init(address=resources.address, log_to_driver=False)
-    else:
-        core.init(
-            num_cpus=resources.jobs * resources.cpus, include_dashboard=False, log_to_driver=False,
-            configure_logging=False,
-        )  # fmt: skip
-    try:
         runs = {
             cell: partial(run_cell, plan, cell, folder, threads=resources.cpus) for cell in cells
         }
@@ -77,8 +67,6 @@ def ray(
         while waiting:
             (done,), _ = core.wait(list(waiting), num_returns=1)
             yield waiting.pop(done), core.get(done)
-    finally:
-        core.shutdown()
 
 
 def slurm(

@@ -1,0 +1,230 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from pyarrow.parquet import read_table
+
+from tests.inference.drawn import make_pipeline
+from tests.inference.predicted import draw_fields, run
+from tvseg.cli import cli
+from tvseg.errors import UsageError, UserError
+from tvseg.inference.input.find import Photograph
+from tvseg.inference.output.folder import OutputFolder
+from tvseg.inference.output.tables import Tally
+from tvseg.inference.pipeline import Pipeline, Segmentation
+from tvseg.inference.shards import run as runs
+from tvseg.inference.shards.merge import merge
+from tvseg.inference.shards.run import predict_shard
+from tvseg.inference.shards.shard import PhotographSet, Shard
+from tvseg.localizer.locate import Location
+
+FORMATS = ["mask", "coco"]
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Photograph]:
+    """Twelve photographs, one of them broken, one missing, one without a disc."""
+    monkeypatch.setattr(runs, "ROWS", 3)
+    monkeypatch.setattr(runs, "BATCH", 2)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    found = draw_fields(folder, 12)
+    (folder / "03.png").write_bytes(b"broken")
+    (folder / "05.png").unlink()
+    return found
+
+
+def _pipeline() -> Pipeline:
+    whole = make_pipeline().locate
+
+    def locate(images: Sequence[np.ndarray]) -> list[Location]:
+        return [
+            Location(None, 0.25, "field") if len(image) == 107 else whole([image])[0]
+            for image in images
+        ]
+
+    return make_pipeline(locate)
+
+
+def _predict(
+    photographs: Sequence[Photograph],
+    out: Path,
+    part: str = "1/1",
+    *,
+    pipeline: Pipeline | None = None,
+    **about: Any,
+) -> tuple[Tally, int]:
+    pipeline = pipeline or _pipeline()
+    encoding = pipeline.encoding
+    folder = OutputFolder(out, formats=FORMATS, structures=encoding.structures)
+    known = {
+        "formats": FORMATS,
+        "structures": list(encoding.structures),
+        "encoding": {str(value): list(names) for value, names in encoding.values.items()},
+    }
+    return predict_shard(
+        PhotographSet(photographs), Shard.parse(part), pipeline, folder,
+        about=known | about, workers=2,
+    )  # fmt: skip
+
+
+def _tables(out: Path) -> dict[str, bytes]:
+    files = [*out.glob("*.csv"), out / "coco.json", *(out / "masks").iterdir()]
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}
+
+
+def test_merged_shards_are_the_tables_of_one_process(
+    photographs: list[Photograph], tmp_path: Path
+) -> None:
+    run(photographs, tmp_path / "whole", formats=FORMATS, pipeline=_pipeline())
+    out = tmp_path / "out"
+    tallies = [_predict(photographs, out, f"{index}/3")[0] for index in (3, 1, 2)]
+    assert sum(tally.predicted for tally in tallies) == 10
+    assert all(tally.predicted + tally.failed >= 2 for tally in tallies)
+    tally = merge([out], out)
+    assert (tally.predicted, tally.failed, tally.flags["no disc"]) == (10, 2, 1)
+    assert _tables(out) == _tables(tmp_path / "whole")
+    rows = read_table(out / "rows").sort_by("number").to_pylist()
+    assert [row["id"] for row in rows] == [f"{index:02d}" for index in range(12)]
+    assert "cannot be read" in rows[3]["reason"]
+    assert json.loads(rows[0]["annotations"])[0]["segmentation"]
+    assert rows[7]["roi_row"] is None
+
+
+def test_folders_of_several_machines_are_merged_into_another(
+    photographs: list[Photograph], tmp_path: Path
+) -> None:
+    for index in (1, 2):
+        _predict(photographs, tmp_path / f"out{index}", f"{index}/2")
+    _predict(photographs, tmp_path / "out1", "1/3")  # some photographs are in both
+    merge([tmp_path / "out1", tmp_path / "out2"], tmp_path / "merged")
+    run(photographs, tmp_path / "whole", formats=FORMATS, pipeline=_pipeline())
+    for name in ("measurements.csv", "failures.csv", "coco.json"):
+        assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_restart_leaves_finished_photographs_alone(
+    photographs: list[Photograph], tmp_path: Path
+) -> None:
+    seen: list[int] = []
+
+    class Counted(Pipeline):
+        def __call__(self, images: Sequence[np.ndarray]) -> list[Segmentation | UserError]:
+            seen.extend(len(image) for image in images)
+            if len(seen) == 7:
+                raise KeyboardInterrupt
+            return super().__call__(images)
+
+    pipeline = _pipeline()
+    counted = Counted(pipeline.ensemble, pipeline.locate)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        _predict(photographs, out, pipeline=counted)
+    done = {row["id"] for row in read_table(out / "rows").to_pylist()}
+    assert 3 <= len(done) < 12
+    seen[:] = range(100, 120)
+    tally, before = _predict(photographs, out, pipeline=counted)
+    assert before == len(done)
+    assert tally.predicted + tally.failed == 12 - before
+    assert _predict(photographs, out)[1] == 12
+    merge([out], out)
+    run(photographs, tmp_path / "whole", formats=FORMATS, pipeline=_pipeline())
+    assert _tables(out) == _tables(tmp_path / "whole")
+
+
+def test_outputs_that_could_not_be_written_are_tried_again(
+    photographs: list[Photograph], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    write = OutputFolder.write
+
+    def full(self: OutputFolder, photograph: Photograph, files: Any) -> None:
+        if photograph.id == "04":
+            raise OSError(28, "No space left on device")
+        write(self, photograph, files)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OutputFolder, "write", full)
+        assert _predict(photographs, out)[0].failed == 3
+    with pytest.raises(UserError, match="1 of 12 photographs are missing"):
+        merge([out], out)
+    assert merge([out], out, incomplete=True).predicted == 9
+    assert _predict(photographs, out)[0].predicted == 1
+    assert merge([out], out).predicted == 10
+
+
+def test_other_predictions_are_not_mixed_in(photographs: list[Photograph], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _predict(photographs, out, "1/2", model="one")
+    with pytest.raises(UserError, match="model changed from one to other"):
+        _predict(photographs, out, "2/2", model="other")
+    with pytest.raises(UserError, match="photographs changed"):
+        _predict(photographs[:5], out, "2/2", model="one")
+    _predict(photographs, tmp_path / "others", "2/2", model="other")
+    with pytest.raises(UserError, match="model is one in"):
+        merge([out, tmp_path / "others"], tmp_path / "merged")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="must be a folder of tvseg predict --shard"):
+        merge([tmp_path / "empty"], tmp_path / "merged")
+
+
+def test_damaged_rows_are_named(photographs: list[Photograph], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    _predict(photographs, out)
+    path = next((out / "rows").iterdir())
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match=rf"{path.name} is damaged"):
+        _predict(photographs, out)
+    path.unlink()
+    assert _predict(photographs, out)[1] < 12
+    assert merge([out], out).predicted == 10
+
+
+def test_a_part_is_written_by_one_process_at_a_time(
+    photographs: list[Photograph], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    _predict(photographs, out, "1/2")
+    folder = OutputFolder(out, formats=FORMATS, structures=("cup", "disc"))
+    with folder.lock("shard-1-of-2.lock"):
+        with pytest.raises(UserError, match=r"shard 1/2 of .* is being written"):
+            _predict(photographs, out, "1/2")
+        _predict(photographs, out, "2/2")
+
+
+def test_parts_depend_on_ids_alone() -> None:
+    ids = [f"photograph-{number}" for number in range(1000)]
+    parts = [[name for name in ids if Shard(index, 7).holds(name)] for index in range(1, 8)]
+    assert sorted(name for part in parts for name in part) == sorted(ids)
+    assert all(110 < len(part) < 180 for part in parts)
+    # the same in all versions and on all machines
+    assert [name for name in ids[:12] if Shard(1, 4).holds(name)] == [
+        "photograph-2",
+        "photograph-5",
+        "photograph-7",
+        "photograph-9",
+    ]
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "-1/2", "1/0", "1/2/3", "1 / 2"])
+def test_only_parts_that_exist_are_taken(text: str) -> None:
+    with pytest.raises(UsageError, match="shard must be I/N"):
+        Shard.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--shard", "1/2", "--engine", "ray"], "give --shard or --engine ray"),
+        (["--shard", "1/2", "--resume"], "leave --resume out"),
+        (["--jobs", "2"], "--jobs and --address are of --engine ray"),
+    ],
+)
+def test_options_that_exclude_each_other(words: list[str], message: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["predict", str(tmp_path), "--out", str(tmp_path / "o"), *words])
+    assert done.exit_code == 2
+    assert message in done.output

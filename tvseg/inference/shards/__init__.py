@@ -1,0 +1,1 @@
+"""Large sets of photographs, shared out to processes and machines."""
