@@ -1,6 +1,7 @@
 """Decoded cases kept on disk, so that trainings, scorings and sweeps decode each only once."""
 
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -101,7 +102,7 @@ def _replace(entry: Path, family: str, made: T, write: Callable[[Path, T], None]
 def _read_sound(entry: Path, read: Callable[[Path], T]) -> T | None:
     """Return what an entry holds, ``None`` where it is missing or damaged."""
     if entry.is_dir():
-        with suppress(UserError, OSError, ValueError, KeyError):
+        with suppress(UserError, OSError, ValueError, KeyError, TypeError):
             return read(entry)
         _log.warning("%s is damaged and is made anew", entry)
     return None
@@ -129,25 +130,20 @@ def _plain(letter: str) -> str:
 
 
 def _write_arrays(entry: Path, decoded: Decoded) -> None:
-    sums = {}
     for name in ("images", "masks"):
-        array = getattr(decoded, name)
         with (entry / f"{name}.npy").open("xb") as file:
-            np.save(file, array)
+            np.save(file, getattr(decoded, name))
             file.flush()
             os.fsync(file.fileno())
-        sums[name] = _sum_of(array)
-    write_json(entry / "about.json", {"sums": sums, "digests": decoded.digests})
+    _write_sums(entry, decoded.digests, [_sum_of(decoded.images), _sum_of(decoded.masks)])
 
 
 def _read_arrays(entry: Path) -> Decoded:
-    about = read_json(entry / "about.json")
-    arrays = {}
-    for name in ("images", "masks"):
-        arrays[name] = np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        if _sum_of(arrays[name]) != about["sums"][name]:
-            raise ValueError(f"{entry / name}.npy must be as it was written")
-    return Decoded(**arrays, digests=about["digests"])
+    images, masks = (
+        np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in ("images", "masks")
+    )
+    return Decoded(images, masks, _read_sums(entry, [_sum_of(images), _sum_of(masks)]))
 
 
 def _sum_of(array: np.ndarray) -> str:
@@ -155,9 +151,26 @@ def _sum_of(array: np.ndarray) -> str:
 
 
 def _write_digests(entry: Path, digests: list[list[str]]) -> None:
-    write_json(entry / "digests.json", digests)
+    _write_sums(entry, digests, [])
 
 
 def _read_digests(entry: Path) -> list[list[str]]:
-    digests: list[list[str]] = read_json(entry / "digests.json")
+    return _read_sums(entry, [])
+
+
+def _write_sums(entry: Path, digests: list[list[str]], sums: list[str]) -> None:
+    """Write the digests of cases, and a digest of these and the arrays."""
+    write_json(entry / "digests.json", {"cases": digests, "sum": _sum_of_texts(digests, sums)})
+
+
+def _read_sums(entry: Path, sums: list[str]) -> list[list[str]]:
+    """Return the digests of cases; raise ValueError unless all is as it was written."""
+    about = read_json(entry / "digests.json")
+    digests: list[list[str]] = about["cases"]
+    if _sum_of_texts(digests, sums) != about["sum"]:
+        raise ValueError(f"{entry} must be as it was written")
     return digests
+
+
+def _sum_of_texts(*texts: object) -> str:
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
