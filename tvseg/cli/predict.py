@@ -138,9 +138,7 @@ def predict(
         print_tally(tally, left_out, out)
 
 
-def _check(
-    shard: str | None, engine: str, *, resume: bool, adapt: str, of_ray: bool
-) -> None:
+def _check(shard: str | None, engine: str, *, resume: bool, adapt: str, of_ray: bool) -> None:
     """Raise UserError unless options belong together and what they need is installed."""
     if shard and engine == "ray":
         raise UsageError("give --shard or --engine ray; Ray shares photographs out by itself")

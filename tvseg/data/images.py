@@ -119,7 +119,8 @@ def read_opaque(path: Path) -> np.ndarray:
         UserError: Not a picture, or one without clear and opaque pixels.
         OSError: The file does not exist or cannot be read.
     """
-    samples, _ = _decode(path, labels=True)
+    content = read_bytes(path, limit=MAX_FILE_BYTES)
+    samples, _ = _decode(content, path, labels=True)
     opaque = (
         samples[..., 3] > 127 if samples.shape[2:] == (4,) else np.ones(samples.shape[:2], bool)
     )
