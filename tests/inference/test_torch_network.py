@@ -23,9 +23,8 @@ MODULES = [
 
 
 def test_a_network_takes_and_returns_arrays_and_is_frozen() -> None:
-    layer = TVConv2d(2, 64)
-    network = make_network(nn.Sequential(nn.Conv2d(3, 2, 1), layer))
-    assert layer.frozen
+    network = make_network(nn.Sequential(nn.Conv2d(3, 2, 1), TVConv2d(2, 64)))
+    assert all(layer.frozen for layer in network.prepared.modules() if isinstance(layer, TVConv2d))
     logits = network(draw_picture(64, 64)[None])
     assert logits.dtype == np.float32
     assert logits.shape == (1, 2, 64, 64)

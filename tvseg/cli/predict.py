@@ -123,9 +123,8 @@ def predict(
     model = load(models or None, **chosen)
     _print_models(model, roi, given=bool(models))
     folder = OutputFolder(out, formats=names, structures=model.pipeline.encoding.structures)
-    job = _Job(
-        photographs, model, folder, {**model.about, "formats": names, "um_per_px": um_per_px}
-    )
+    about = {**model.about, "formats": names, "um_per_px": um_per_px}
+    job = _Job(photographs, model, folder, about | _adapted(model, photographs, adapt))
     threads = workers or options.usable_cores()
     if shard:
         _predict_shard(job, shard, workers=threads)
