@@ -138,12 +138,16 @@ def evaluate(
     runs: tuple[Path, ...], data: Path, names: str, protocol: str, checkpoint: str,
     device: str | None,
 ) -> None:  # fmt: skip
-    """Score RUNS on sets of pairs: accuracy over ten folds, TAR at FAR, AUC, EER."""
+    """Score RUNS on sets of pairs: accuracy over ten folds, TAR at FAR, AUC, EER.
+
+    RUNS are run folders of 'tvseg faces train' or folders of them.
+    """
     from tvseg.cli.tables import print_table
     from tvseg.errors import UsageError
     from tvseg.verification.data import VALIDATION, pair_files, read_pair_set
     from tvseg.verification.evaluate import evaluate_faces
     from tvseg.verification.network import side_of
+    from tvseg.verification.scored_runs import find_face_runs
     from tvseg.verification.tables import score_tables
 
     files = pair_files(data)
@@ -153,9 +157,10 @@ def evaluate(
             f"--sets must be among {', '.join(files) or 'the sets of pairs (there is none)'} of "
             f"{data}, got {', '.join(chosen) or 'none'}"
         )
-    side = side_of(runs)
+    found = find_face_runs(runs)
+    side = side_of(found)
     sets = [read_pair_set(files[name], side_px=side, name=name) for name in chosen]
-    rows = evaluate_faces(runs, sets, protocol=protocol, checkpoint=checkpoint, device=device)
+    rows = evaluate_faces(found, sets, protocol=protocol, checkpoint=checkpoint, device=device)
     for table in score_tables(rows, protocol=protocol):
         print_table(table)
 
