@@ -158,6 +158,11 @@ class _Job:
     folder: "OutputFolder"
     about: Mapping[str, Any]
 
+    def provenance(self) -> dict[str, Any]:
+        from tvseg.runs.provenance import provenance
+
+        return provenance(shlex.join(["tvseg", *sys.argv[1:]]), self.model.about["device"])
+
 
 def _adapted(model: "Model", photographs: "Sequence[Photograph]", kind: str) -> dict[str, Any]:
     """Adapt a model to the photographs that can be read; return what ``run.json`` says of it."""
@@ -176,14 +181,13 @@ def _adapted(model: "Model", photographs: "Sequence[Photograph]", kind: str) -> 
 
 def _predict_here(job: _Job, *, batch_size: int, workers: int, resume: bool) -> "Tally":
     from tvseg.inference.predict import predict as run_prediction
-    from tvseg.runs.provenance import provenance
 
     return run_prediction(
         job.photographs,
         job.model.pipeline,
         job.folder,
         about=job.about,
-        provenance=provenance(shlex.join(["tvseg", *sys.argv[1:]]), job.model.about["device"]),
+        provenance=job.provenance(),
         batch_size=batch_size,
         workers=workers,
         resume=resume,
@@ -200,6 +204,7 @@ def _predict_shard(job: _Job, shard: str, *, workers: int) -> None:
         job.model.pipeline,
         job.folder,
         about=job.about,
+        provenance=job.provenance(),
         workers=workers,
     )
     total = tally.predicted + tally.failed
@@ -224,6 +229,7 @@ def _predict_on_ray(
         job.model.pipeline,
         job.folder,
         about=job.about,
+        provenance=job.provenance(),
         load_options=loaded,
         jobs=jobs,
         workers=workers,

@@ -68,7 +68,7 @@ def _predict(
     }
     return predict_shard(
         PhotographSet(photographs), Shard.parse(part), pipeline, folder,
-        about=known | about, workers=2,
+        about=known | about, provenance={"command": "tvseg predict"}, workers=2,
     )  # fmt: skip
 
 

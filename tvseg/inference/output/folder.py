@@ -76,11 +76,12 @@ class OutputFolder:
         self.record.update(about=dict(about))
         self._make_folders()
 
-    def join(self, about: Mapping[str, Any]) -> None:
+    def join(self, about: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
         """Take the folder beside other runs, which write other photographs of the same set.
 
         Args:
             about: What decides the output, and the set.
+            provenance: The circumstances; those of the first run are kept.
 
         Raises:
             UserError: The folder holds other predictions.
@@ -91,7 +92,7 @@ class OutputFolder:
                 self.record.check_same(info["about"], about)
             else:
                 self.check_free(resume=False)
-                self.record.update(about=dict(about))
+                self.record.update(about=dict(about), **provenance)
         self._make_folders()
 
     def _make_folders(self) -> None:

@@ -46,7 +46,8 @@ def merge(folders: Sequence[Path], out: Path, *, incomplete: bool = False) -> Ta
     types = measurement_types(encoding)
     target = OutputFolder(out, formats=about["formats"], structures=about["structures"])
     if out not in folders:
-        target.join(about)
+        known = OutputFolder(folders[0], formats=(), structures=()).info()
+        target.join(about, {key: known[key] for key in known if key != "about"})
     tally = write_tables(
         out, lambda: _records(table, types), categories=about["structures"] if coco else None
     )

@@ -27,6 +27,7 @@ def predict_on_ray(
     out: OutputFolder,
     *,
     about: Mapping[str, Any],
+    provenance: Mapping[str, Any],
     load_options: Mapping[str, Any],
     jobs: int,
     workers: int,
@@ -42,6 +43,7 @@ def predict_on_ray(
         pipeline: The model, as loaded here: names structures and encoding.
         out: Folder to write, on a file system that all machines share.
         about: What decides the output; kept in ``run.json``.
+        provenance: The circumstances; kept there.
         load_options: Arguments of :func:`tvseg.inference.load.load` for the actors.
         jobs: Actors.
         workers: CPUs and threads of each.
@@ -56,7 +58,7 @@ def predict_on_ray(
         OSError: ``out`` cannot be written.
     """
     parts = Parts(out.path, pipeline.encoding)
-    out.join({**about, "photographs": photographs.about})
+    out.join({**about, "photographs": photographs.about}, provenance)
     with out.lock("ray.lock"):
         finished = parts.finished()
         waiting = {n: p for n, p in photographs.numbered().items() if p.id not in finished}

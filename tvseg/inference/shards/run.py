@@ -27,6 +27,7 @@ def predict_shard(
     out: OutputFolder,
     *,
     about: Mapping[str, Any],
+    provenance: Mapping[str, Any],
     workers: int,
 ) -> tuple[Tally, int]:
     """Predict one part of a set of photographs; those that have a row already are left alone.
@@ -37,6 +38,7 @@ def predict_shard(
         pipeline: How.
         out: Folder to write, which the processes of other parts may write, too.
         about: What decides the output; kept in ``run.json``.
+        provenance: The circumstances; kept there by the first process.
         workers: Threads.
 
     Returns:
@@ -47,7 +49,7 @@ def predict_shard(
         OSError: ``out`` cannot be written.
     """
     parts = Parts(out.path, pipeline.encoding)
-    out.join({**about, "photographs": photographs.about})
+    out.join({**about, "photographs": photographs.about}, provenance)
     numbered = photographs.numbered(shard)
     try:
         with out.lock(f"shard-{shard.index}-of-{shard.count}.lock"):
