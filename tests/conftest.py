@@ -59,6 +59,13 @@ def memory_is_given_back_by_modules() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def narrow_tvconv() -> Iterator[None]:
     """TVConv whose weight generators have 4 hidden channels: a tenth of the network's memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_narrow_tvconv(patch)
+        yield
+
+
+def use_narrow_tvconv(patch: pytest.MonkeyPatch) -> None:
+    """Give networks the layers of the fixture ``narrow_tvconv``."""
     from tvseg.models.spatial import SPATIAL
     from tvseg.ops import TVConv2d
 
@@ -68,9 +75,7 @@ def narrow_tvconv() -> Iterator[None]:
             channels, output_size, stride=stride, resize="bilinear", hidden_channels=4, **rest
         )
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SPATIAL, "tvconv", narrow)
-        yield
+    patch.setitem(SPATIAL, "tvconv", narrow)
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

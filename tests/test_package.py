@@ -50,6 +50,8 @@ def test_every_import_is_required(module: str) -> None:
 
 @pytest.mark.parametrize(("module", "extra"), EXTRAS.items())
 def test_extras_install_their_packages(module: str, extra: str) -> None:
+    if module == "mlflow" and module not in DISTRIBUTIONS:
+        pytest.skip("mlflow is too large for the extra test")
     assert {canonicalize_name(name) for name in DISTRIBUTIONS[module]} & OF_EXTRAS[extra].keys()
     assert module not in DISTRIBUTIONS or not set(DISTRIBUTIONS[module]) & BASE.keys()
 

@@ -7,6 +7,7 @@ from tvseg.errors import UserError
 EXTRAS = {
     "ignite": "train",
     "tensorboard": "train",
+    "mlflow": "tracking",
     "matplotlib": "report",
     "jinja2": "report",
     "pydicom": "dicom",

@@ -97,6 +97,7 @@ class RunSettings(_Frozen):
 
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$", max_length=100)
     data: str | None = Field(default=None, min_length=1)
+    tracking: str | None = Field(default=None, min_length=1)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     train: ScheduleSettings = ScheduleSettings()

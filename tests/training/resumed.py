@@ -45,20 +45,20 @@ def check_same(one: RunFolder, other: RunFolder, *, same_card: bool = True) -> N
         assert {**row, "seconds": ""} == {**again, "seconds": ""}
 
 
-def _command(root: Path, runs: Path, way: list[str]) -> list[str]:
+def command_of(root: Path, runs: Path, way: list[str]) -> list[str]:
     words = ["train", "--holdout", "A", "--data", str(root), "--out", str(runs), "--resume"]
     return [sys.executable, "-m", "tvseg", *words, "--device", "cpu", *TINY, *way]
 
 
 def kill_and_resume(way: list[str], root: Path, runs: Path, seed: int) -> RunFolder:
     """Kill training at a random moment after its first checkpoint, then run it to its end."""
-    process = subprocess.Popen(_command(root, runs, way), stderr=subprocess.PIPE)
+    process = subprocess.Popen(command_of(root, runs, way), stderr=subprocess.PIPE)
     end = time.monotonic() + 300
     while not list(runs.glob("*/checkpoints/last.pt")) and time.monotonic() < end:
         time.sleep(0.005)
     time.sleep(random.Random(seed).uniform(0, 0.5))
     process.kill()
     process.communicate()
-    done = subprocess.run(_command(root, runs, way), capture_output=True, text=True, check=False)
+    done = subprocess.run(command_of(root, runs, way), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return RunFolder(next(runs.iterdir()))

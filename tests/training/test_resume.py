@@ -17,8 +17,9 @@ from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import SEGMENTATION, network_of
 from tvseg.settings import SegmentationSettings
 from tvseg.training.fit import make_optimizer
-from tvseg.training.loop import TrainingLoop, TrainingStopped
+from tvseg.training.loop import TrainingLoop
 from tvseg.training.state import read_last, restore
+from tvseg.training.stop import TrainingStopped
 
 pytestmark = pytest.mark.usefixtures("narrow_tvconv")
 

@@ -87,6 +87,7 @@ def cli(verbose: bool, quiet: bool) -> None:
     # Read when torch loads OpenMP. By default idle threads spin, which on a busy machine takes the
     # cores from those that they wait for: see docs/operator.md, "Busy machines".
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
     terminal = sys.stderr is not None and sys.stderr.isatty()
     if quiet or not terminal:
         os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported, by a sub-command

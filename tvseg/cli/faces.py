@@ -105,6 +105,7 @@ def train(
     require("pytorch_metric_learning", "ignite", "tensorboard")
     from tvseg.config import load_settings
     from tvseg.device import keep_freed_memory
+    from tvseg.training.distributed import is_first
     from tvseg.verification.settings import FaceSettings
     from tvseg.verification.train import train_faces
 
@@ -114,6 +115,8 @@ def train(
         settings, root=data, runs=out, device=device, resume=resume, overwrite=overwrite,
         command=shlex.join(["tvseg", *sys.argv[1:]]),
     )  # fmt: skip
+    if not is_first():
+        return
     info = run.info()
     click.echo(
         f"Trained {run.path} in {info['train_seconds'] / 60:.1f} min: best epoch "

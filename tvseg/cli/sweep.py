@@ -4,7 +4,7 @@ import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "slurm_options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Option of submitit, e.g. slurm_partition=gpu; may be given again.",
+    help="Option of submitit, e.g. timeout_min=240 or slurm_partition=gpu; may be given again.",
 )
 @click.option("--retry-failed", is_flag=True, help="Run failed cells again.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and the time left, run nothing.")
@@ -53,10 +53,10 @@ def sweep(
     """Train and score every cell of the sweep FILE that is not finished yet.
 
     FILE names variants, holdouts or sources, seeds, and a grid of any keys; docs/how-to/sweeps.md
-    has an example.
-    Each cell is a training in a process of its own, with its own log; one that is killed is tried
-    again from its last checkpoint, one that fails never stops the others. Interrupted sweeps
-    continue when the command is given again; a changed FILE runs only what is new.
+    has an example. Each cell is a training in a process of its own, with its own log; one that is
+    killed is tried again from its last checkpoint, one that fails never stops the others.
+    Interrupted sweeps continue when the command is given again; a changed FILE runs only what is
+    new.
 
     Exit code 3 when some cells failed; sweep.md lists them.
     """
@@ -77,8 +77,7 @@ def sweep(
 
     if plan.file.sources:
         require("matplotlib")
-    submitit = dict(item.partition("=")[::2] for item in slurm_options)
-    resources = Resources(jobs, cpus, gpus, address, submitit)
+    resources = Resources(jobs, cpus, gpus, address, _slurm_options(slurm_options))
     skip = {"finished"} if retry_failed else {"finished", "failed"}
     waiting = [cell for cell in plan.cells if folder.state(cell) not in skip]
     _run(plan, waiting, folder, ENGINES[engine], resources)
@@ -93,6 +92,16 @@ def _draw_cross(plan: "SweepPlan", folder: "SweepFolder") -> None:
     path = folder.path / "cross.png"
     write_bytes(path, to_png(cross_figure(cross_table(plan, folder).numbers)))
     click.echo(f"figure: {path}")
+
+
+def _slurm_options(items: tuple[str, ...]) -> dict[str, Any]:
+    """Return ``KEY=VALUE`` items as a dictionary, the values read as YAML."""
+    from tvseg.documents import parse_yaml
+
+    pairs = [item.partition("=") for item in items]
+    if wrong := [key for key, equals, _ in pairs if not (key and equals)]:
+        raise click.BadParameter(f"must read KEY=VALUE, got {wrong[0]!r}", param_hint="--slurm")
+    return {key: parse_yaml(value, f"--slurm {key}") for key, _, value in pairs}
 
 
 def _run(

@@ -67,6 +67,7 @@ def train(
     check_holdout(str(holdout), settings.centres)
     root = None if settings.phantoms == 1 else options.find_data(data, settings.data)
     from tvseg.device import keep_freed_memory
+    from tvseg.training.distributed import is_first
     from tvseg.training.train import train as run_training
 
     keep_freed_memory()
@@ -80,6 +81,8 @@ def train(
         overwrite=overwrite,
         command=shlex.join(["tvseg", *sys.argv[1:]]),
     )
+    if not is_first():
+        return
     info = run.info()
     following = shlex.join(["tvseg", "eval", str(run.path), "--data", str(root or "ROOT")])
     click.echo(

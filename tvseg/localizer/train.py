@@ -32,6 +32,7 @@ from tvseg.runs.segmentation import load_network
 from tvseg.settings import ScheduleSettings, run_name
 from tvseg.training import fit
 from tvseg.training.data import read_data
+from tvseg.training.distributed import check_alone
 from tvseg.training.fit import Numerics
 
 DRAWN_FRAMING = 2.0
@@ -94,6 +95,7 @@ def train_localizer(
     Raises:
         ValueError: No such run, or other data than it was trained on.
     """
+    check_alone("tvseg train-localizer")
     segmenter, model = load_network(run.best)
     tempfile.TemporaryFile(dir=run.path).close()  # a folder that cannot be written fails now
     chosen = choose_device(device)

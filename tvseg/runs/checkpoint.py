@@ -1,6 +1,7 @@
 """Checkpoints of every task: weights and a card, from which a network is rebuilt or refused."""
 
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,6 +19,9 @@ from tvseg.files import open_atomically, parse_json, write_bytes
 from tvseg.runs.cards import METADATA_KEYS, Card, CardT, read_card
 
 State = Mapping[str, Tensor]
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types that floating-point weights may be stored in."""
 
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
@@ -82,10 +86,11 @@ def check_weights(wanted: State, state: State, path: Path) -> None:
             raise UserError(
                 f"{path}: weights {name} must have shape {tuple(right.shape)}, got {got}"
             )
-        if value.dtype != right.dtype and not (
-            value.is_floating_point() and right.is_floating_point()
-        ):
-            raise UserError(f"{path}: weights {name} must be {right.dtype}, got {value.dtype}")
+        dtypes = FLOATS if right.dtype in FLOATS else (right.dtype,)
+        dense = value.layout == torch.strided and value.device.type == "cpu"
+        if value.dtype not in dtypes or not dense:
+            found = value.dtype if dense else f"{value.layout} on {value.device}"
+            raise UserError(f"{path}: weights {name} must be {right.dtype}, got {found}")
     bad = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
     if bad:
         tensors = "1 tensor holds" if len(bad) == 1 else f"{len(bad)} tensors hold"
@@ -141,9 +146,10 @@ def save_training(
         state: Everything else.
         previous: Gets what ``path`` held until now, once the new content is written.
     """
+    content = io.BytesIO()  # torch's writer hides why a file cannot be written
+    torch.save({"card": card.model_dump_json(), "network": network.state_dict(), **state}, content)
     with open_atomically(path) as file:
-        content = {"card": card.model_dump_json(), "network": network.state_dict(), **state}
-        torch.save(content, file)
+        file.write(content.getbuffer())
         file.flush()
         if path.exists():
             path.replace(previous)

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock
+from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import BaseModel, model_validator
 
 from tvseg.config import dump_settings, read_settings
 from tvseg.csv_files import read_csv, write_csv
 from tvseg.errors import UserError
-from tvseg.files import write_json, write_text
+from tvseg.files import remove_temporaries, write_json, write_text
 from tvseg.runs.record import RunRecord
 from tvseg.settings import RunSettings, SegmentationSettings, run_name
 
@@ -169,6 +169,32 @@ class RunFolder:
                 "--overwrite"
             )
 
+    def is_done(self, settings: RunSettings, *, resume: bool, overwrite: bool) -> bool:
+        """Check as :meth:`check_free` does, and return whether nothing is left to be trained."""
+        self.check_free(settings, resume=resume, overwrite=overwrite)
+        return resume and not overwrite and self.is_trained()
+
+    def is_trained(self) -> bool:
+        """Return whether there is a run, and its training came to its end."""
+        return self._record.path.exists() and self.is_finished()
+
+    @contextmanager
+    def open(self, settings: RunSettings, *, resume: bool, overwrite: bool) -> Iterator[None]:
+        """Hold the folder for a training, without what an older or a killed one has left.
+
+        Raises:
+            UserError: Another training holds it, or as :meth:`check_free`.
+        """
+        try:
+            with self.lock():
+                self.check_free(settings, resume=resume, overwrite=overwrite)
+                if overwrite:
+                    self.clear()
+                remove_temporaries(self.path)
+                yield
+        except Timeout as error:
+            raise UserError(f"{self.path} is being written by another training") from error
+
     def checkpoints(self) -> list[Path]:
         """Return the checkpoints that training can continue from, newest first."""
         return [path for path in (self.last, self.previous) if path.exists()]
@@ -215,7 +241,7 @@ class RunFolder:
             UserError: The data, the precision or another of ``expected`` is not as at the start, or
                 ``metrics.csv`` is damaged.
         """
-        info = self.info()
+        info = {"processes": 1} | self.info()  # which earlier versions did not write
         self._record.check_same({key: info.get(key) for key in expected}, expected)
         self.read_metrics()  # damaged ones are refused before anything is computed
         self.write_info(resumed=[*info.get("resumed", []), started])
@@ -252,5 +278,10 @@ class RunFolder:
 def _identity(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that decide results; the precision is compared as it was resolved."""
     return settings.model_dump(
-        exclude={"data": True, "precision": True, "train": {"log_affinity", "workers"}}
+        exclude={
+            "data": True,
+            "tracking": True,
+            "precision": True,
+            "train": {"log_affinity", "workers"},
+        }
     )

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from tvseg.errors import UsageError, one_line
 from tvseg.extras import require
 from tvseg.ray_cluster import ray_cluster
 from tvseg.sweep.cells import CellRecord, SweepFolder, run_cell
@@ -44,7 +45,8 @@ def local(
         }
         try:
             for done in as_completed(waiting):
-                yield waiting[done], done.result()
+                cell = waiting[done]
+                yield cell, _record_of(cell, folder, done.result)
         except BaseException:  # an interrupt: cells that have not begun must not begin
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -66,7 +68,9 @@ def ray(
         waiting = {task.remote(run): cell for cell, run in runs.items()}
         while waiting:
             (done,), _ = core.wait(list(waiting), num_returns=1)
-            yield waiting.pop(done), core.get(done)
+            cell = waiting.pop(done)
+            result: Callable[[], Any] = partial(core.get, done)
+            yield cell, _record_of(cell, folder, result)
 
 
 def slurm(
@@ -77,10 +81,17 @@ def slurm(
     import submitit
 
     options = dict(resources.slurm or {})
-    executor = submitit.AutoExecutor(folder.path / "slurm", cluster=options.pop("cluster", None))
-    executor.update_parameters(
-        cpus_per_task=resources.cpus, gpus_per_node=int(resources.gpus), **options
-    )
+    if resources.gpus % 1:
+        raise UsageError(f"--gpus must be a whole number under SLURM, got {resources.gpus}")
+    try:
+        executor = submitit.AutoExecutor(
+            folder.path / "slurm", cluster=options.pop("cluster", "slurm")
+        )
+        executor.update_parameters(
+            cpus_per_task=resources.cpus, gpus_per_node=int(resources.gpus), **options
+        )
+    except (NameError, ValueError, AssertionError, RuntimeError) as error:
+        raise UsageError(f"--slurm: {one_line(error)}") from error
     if executor.cluster == "slurm":
         executor.update_parameters(slurm_array_parallelism=resources.jobs)
     with executor.batch():
@@ -88,8 +99,21 @@ def slurm(
             executor.submit(run_cell, plan, cell, folder, threads=resources.cpus): cell
             for cell in cells
         }
-    for job in submitit.helpers.as_completed(list(jobs)):
-        yield jobs[job], job.result()
+    for job in submitit.helpers.as_completed(list(jobs), poll_frequency=2):
+        yield jobs[job], _record_of(jobs[job], folder, job.result)
+
+
+def _record_of(
+    cell: SweepCell, folder: SweepFolder, result: Callable[[], CellRecord]
+) -> CellRecord:
+    """Return the record of a cell that has ended; one whose machine was lost has failed."""
+    try:
+        return result()
+    except Exception as error:  # engines have errors of many classes
+        before = folder.record(cell) or CellRecord(cell.fingerprint, "failed")
+        record = replace(before, state="failed", reason=f"lost: {one_line(error)[:300]}")
+        folder.write(cell, record)
+        return record
 
 
 def _call(run: Callable[[], CellRecord]) -> CellRecord:

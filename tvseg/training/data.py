@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from tvseg.data.augment import Augmentation, Mixture
 from tvseg.data.cases import Case, find_cases
@@ -16,6 +16,7 @@ from tvseg.data.dataset import (
     BalancedDraws,
     LoadedCases,
     TrainingSet,
+    ValidationSet,
     drawn_example,
     load_cases,
 )
@@ -23,6 +24,7 @@ from tvseg.data.fingerprint import fingerprint
 from tvseg.data.folds import Fold, check_leaks, make_fold
 from tvseg.errors import UserError
 from tvseg.settings import SegmentationSettings
+from tvseg.training.distributed import OwnShare, own_places, processes
 from tvseg.training.selection import CHOSEN, Selection, make_selection
 
 SELECTION_PHANTOMS = 96
@@ -96,12 +98,35 @@ def images_per_step(settings: SegmentationSettings, fold: Fold) -> int:
     return photographs + phantoms_per_step(settings, fold)
 
 
+def check_shares(settings: SegmentationSettings, data: Data) -> None:
+    """Raise UserError unless a step can be computed in its parts, and by all processes alike."""
+    plan, images = settings.train, images_per_step(settings, data.fold)
+    parts = plan.micro_batches * processes()
+    if images // parts < 2:
+        raise UserError(
+            "a step, or each of its train.micro_batches in each process, must hold at least 2 "
+            "images: raise train.images_per_centre"
+        )
+    if processes() > 1 and (plan.images_per_centre % parts or images % parts):
+        raise UserError(
+            f"{processes()} processes x train.micro_batches={plan.micro_batches} must divide the "
+            f"{plan.images_per_centre} images of each centre and all {images} of a step: change "
+            "train.images_per_centre, or torchrun's --nproc-per-node"
+        )
+    if len(data.validation.cases) < processes():
+        raise UserError(
+            f"each process must have an image to select the epoch on, got "
+            f"{len(data.validation.cases)} for {processes()}: start fewer processes"
+        )
+
+
 def make_loader(
     data: Data, settings: SegmentationSettings, *, first_step: int, pin_memory: bool = False
 ) -> "DataLoader[dict[str, object]]":
-    """Return the batches of a training from the step ``first_step``, counted from 0, to its end.
+    """Return a training's batches from the step ``first_step``, counted from 0, to its end.
 
-    The source centres have as many images each in a batch; phantoms, if any, come last.
+    Of each, this process's share. The source centres have as many images each in a batch; phantoms,
+    if any, come last.
     """
     plan = settings.train
     if plan.workers:
@@ -122,11 +147,22 @@ def make_loader(
             seed=settings.seed,
             structures=settings.structures,
         ),
-        batch_sampler=draws,
+        batch_sampler=OwnShare(draws),
         num_workers=plan.workers,
         worker_init_fn=_outlive_sigterm,
         pin_memory=pin_memory,
         generator=torch.Generator(),  # else it draws from dropout's, and a resumed run differs
+    )
+
+
+def make_validation_loader(data: Data, *, pin_memory: bool) -> "DataLoader[dict[str, object]]":
+    """Return this process's share of the images that the epoch is selected on, in batches."""
+    images = ValidationSet(data.validation)
+    return DataLoader(
+        Subset(images, own_places(len(images))),
+        batch_size=16,
+        pin_memory=pin_memory,
+        generator=torch.Generator(),
     )
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from tvseg.models.operators.dynamic_conv import set_temperature
 from tvseg.ops import shared_weights
 from tvseg.runs.affinity import tv_conv_layers
 from tvseg.settings import ScheduleSettings
+from tvseg.training.distributed import gathered, mean_of, unsynchronised
 
 THRESHOLD = 0.5  # on probabilities, when epochs are compared
 
@@ -137,11 +139,12 @@ def make_trainer(
 ) -> SupervisedTrainer:
     """Return an engine that fits a network.
 
-    ``state.output`` holds ``loss`` (a 0-d tensor) and ``id`` (the cases of the step). The loss is
-    there, and not yet in the weights, at ``IterationEvents.LOSS_COMPLETED``.
+    ``state.output`` holds ``loss`` (a 0-d tensor, the mean over processes) and ``id`` (the cases of
+    this process). The loss is there, and not yet in the weights, at
+    ``IterationEvents.LOSS_COMPLETED``.
 
     Args:
-        network: On the device.
+        network: On the device, as :func:`tvseg.training.distributed.parallel` returns it.
         loader: Batches of the whole training, not of one epoch.
         loss: Of the network's outputs and the labels.
         optimizer: Of the network's parameters.
@@ -157,15 +160,8 @@ def make_trainer(
         engine.network.train()
         engine.optimizer.zero_grad(set_to_none=True)
         inputs, labels = engine.prepare_batch(batch, engine.state.device, engine.non_blocking)
-        losses = []
-        with shared_weights(engine.network):
-            for part in range(micro_batches):
-                with autocast(numerics.device, numerics.autocast):
-                    outputs = engine.inferer(inputs[part::micro_batches], engine.network)
-                value = engine.loss_function(outputs.float(), labels[part::micro_batches])
-                (value / micro_batches).backward()
-                losses.append(value.detach())
-        engine.state.output = {"loss": torch.stack(losses).mean(), "id": batch["id"]}
+        loss = _compute_gradients(engine, inputs, labels, numerics, micro_batches)
+        engine.state.output = {"loss": loss, "id": batch["id"]}
         engine.fire_event(IterationEvents.LOSS_COMPLETED)  # before a bad loss reaches the weights
         engine.optimizer.step()
         return dict(engine.state.output)
@@ -191,13 +187,35 @@ def make_trainer(
     return trainer
 
 
+def _compute_gradients(
+    engine: SupervisedTrainer,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    numerics: Numerics,
+    micro_batches: int,
+) -> torch.Tensor:
+    """Add up the gradients of a step's parts, and return the step's loss."""
+    losses = []
+    with shared_weights(engine.network):  # its own backward follows the last part's
+        for part in range(micro_batches):
+            last = part == micro_batches - 1
+            with nullcontext() if last else unsynchronised(engine.network):
+                with autocast(numerics.device, numerics.autocast):
+                    outputs = engine.inferer(inputs[part::micro_batches], engine.network)
+                value = engine.loss_function(outputs.float(), labels[part::micro_batches])
+                (value / micro_batches).backward()
+            losses.append(value.detach())
+    return mean_of(torch.stack(losses).mean())
+
+
 def check_loss(engine: Engine) -> None:
     """Raise TrainingDiverged unless the loss of a step is finite."""
     state = engine.state
     if not state.output["loss"].isfinite():
+        images = gathered(state.output["id"])
         raise TrainingDiverged(
             f"loss must stay finite, got {state.output['loss'].item()} in step {state.iteration} "
-            f"of {state.max_epochs * state.epoch_length} on images {', '.join(state.output['id'])}"
+            f"of {state.max_epochs * state.epoch_length} on images {', '.join(images)}"
         )
 
 

@@ -1,28 +1,37 @@
 """The training loop of every task: checkpoints, exact resume, logs and an orderly stop."""
 
 import logging
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents, SupervisedEvaluator, SupervisedTrainer
-from monai.handlers import TensorBoardStatsHandler, ValidationHandler
+from monai.handlers import ValidationHandler
 from torch import nn
 from tqdm import tqdm
 
-from tvseg.errors import UserError
 from tvseg.runs.affinity import affinity_maps, record_affinity
 from tvseg.runs.cards import Card
 from tvseg.runs.checkpoint import save_training, save_weights
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import now
-from tvseg.settings import ScheduleSettings
+from tvseg.settings import RunSettings, ScheduleSettings
 from tvseg.training.averaging import LatestWeights
+from tvseg.training.curves import attach_curves
+from tvseg.training.distributed import (
+    any_of,
+    copy_buffers,
+    first_then_others,
+    on_first,
+    once,
+    parallel,
+    processes,
+    rank,
+    seed_step,
+)
 from tvseg.training.fit import (
     Batch,
     Loss,
@@ -34,6 +43,7 @@ from tvseg.training.fit import (
     make_trainer,
 )
 from tvseg.training.state import Kept, Progress, restore, state_of
+from tvseg.training.stop import TrainingStopped, stop_on_sigterm
 
 STEPS_PER_LINE = 10
 """Steps from one line of a verbose log to the next."""
@@ -41,28 +51,10 @@ STEPS_PER_LINE = 10
 _log = logging.getLogger("tvseg.training")
 
 
-class TrainingStopped(UserError):  # noqa: N818  (a state of the training, and reads as one)
-    """The process was asked to end (SIGTERM); ``--resume`` continues bit for bit."""
-
-    exit_code = 4
-
-
-@contextmanager
-def stop_on_sigterm() -> Iterator[threading.Event]:
-    """Set an event at SIGTERM instead of ending the process, in the main thread."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
 class TrainingLoop:
     """Fits a network, validates it after each epoch, and keeps the best and the last epoch.
+
+    Where several processes train together, all validate their shares, and the first one writes.
 
     Args:
         run: The folder to write, locked.
@@ -76,6 +68,7 @@ class TrainingLoop:
         validator: Computes the key metric and others of the network; its best epoch is kept.
         card: Of checkpoints, but for ``epoch`` and ``chosen``, which are those of the last epoch.
         chosen: How the best epoch is chosen, in words.
+        settings: Of the run: its seed, and where its curves go.
         before_step: Called with the number of each step, from 0, before it.
         weights: Those that are validated and kept as the best; by default the latest.
     """
@@ -94,13 +87,15 @@ class TrainingLoop:
         validator: SupervisedEvaluator,
         card: Card,
         chosen: str,
+        settings: RunSettings,
         before_step: Callable[[int], None] = lambda step: None,
         weights: LatestWeights | None = None,
     ) -> None:
         self.run, self.network, self.plan, self.loss = run, network, plan, loss
         self.optimizer, self.rate, self.before_step = optimizer, rate, before_step
         self.numerics, self.make_loader, self.validator = numerics, make_loader, validator
-        self.card, self.chosen, self.weights = card, chosen, weights or LatestWeights(network)
+        self.card, self.chosen, self.settings = card, chosen, settings
+        self.weights = weights or LatestWeights(network)
         self.steps = plan.epochs * plan.steps_per_epoch
         self.losses: list[torch.Tensor] = []  # of the epoch
         self.seconds = 0.0  # of the epoch, before this process took it up
@@ -119,18 +114,21 @@ class TrainingLoop:
             TrainingDiverged: The loss or the weights are not finite; the last checkpoint stays.
             TrainingStopped: SIGTERM arrived; the step was finished and saved.
         """
-        first_step = 0 if kept is None else self._restore(kept)
+        first_step = 0 if kept is None else first_then_others(lambda: self._restore(kept))
         if first_step == 0:
-            self._log_affinity(0)
+            on_first(lambda: self._log_affinity(0))
         trainer = self._make_trainer(first_step)
-        with (
-            stop_on_sigterm() as self.stop,
-            tqdm(total=self.steps, initial=first_step, desc=self.run.path.name, unit="step") as bar,
-        ):
+        quiet: dict[str, Any] = {"disable": True} if rank() else {}
+        name = self.run.path.name
+        bar = tqdm(total=self.steps, initial=first_step, desc=name, unit="step", **quiet)
+        with stop_on_sigterm() as self.stop, bar:
             trainer.add_event_handler(Events.ITERATION_COMPLETED, self._show, bar)
             trainer.add_event_handler(Events.ITERATION_COMPLETED, self._stop_in_epoch)
             if first_step < self.steps:
                 trainer.run()
+        on_first(self._close)
+
+    def _close(self) -> None:
         self.run.write_info(
             finished=now(),
             train_seconds=sum(float(row["seconds"]) for row in self.run.read_metrics()),
@@ -144,7 +142,7 @@ class TrainingLoop:
         plan = self.plan
         schedule = make_schedule(self.optimizer, self.rate, first_step=first_step)
         trainer = make_trainer(
-            self.network,
+            parallel(self.network),
             self.make_loader(first_step),
             loss=self.loss,
             optimizer=self.optimizer,
@@ -157,24 +155,18 @@ class TrainingLoop:
         trainer.state.iteration = first_step
         trainer.state.epoch = first_step // plan.steps_per_epoch
         trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
-        trainer.add_event_handler(
-            Events.ITERATION_STARTED, lambda engine: self.before_step(engine.state.iteration - 1)
-        )
+        trainer.add_event_handler(Events.ITERATION_STARTED, self._start_step)
         trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, self._check_loss)
         trainer.add_event_handler(
             Events.ITERATION_COMPLETED, lambda engine: self.weights.update(engine.state.iteration)
         )
+        trainer.add_event_handler(
+            Events.EPOCH_COMPLETED, lambda: copy_buffers(self.weights.network)
+        )
         ValidationHandler(1, self.validator).attach(trainer)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)  # after the validation
-        folder = str(self.run.tensorboard)
-        TensorBoardStatsHandler(
-            log_dir=folder, epoch_log=False, output_transform=lambda output: output["loss"]
-        ).attach(trainer)
-        TensorBoardStatsHandler(
-            log_dir=folder,
-            iteration_log=False,
-            global_epoch_transform=lambda _: trainer.state.epoch,
-        ).attach(self.validator)
+        if rank() == 0:
+            attach_curves(trainer, self.validator, run=self.run, settings=self.settings)
         return trainer
 
     def _start_epoch(self, engine: Engine) -> None:
@@ -182,13 +174,18 @@ class TrainingLoop:
             self.losses, self.seconds = [], 0.0
         self.started = time.monotonic()
 
+    def _start_step(self, engine: Engine) -> None:
+        step = engine.state.iteration - 1
+        seed_step(self.settings.seed, step)
+        self.before_step(step)
+
     def _check_loss(self, engine: Engine) -> None:
         self.losses.append(engine.state.output["loss"])
         self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         try:
             check_loss(engine)
         except TrainingDiverged as error:
-            raise TrainingDiverged(f"{error}; {self._advice()}") from error
+            raise once(TrainingDiverged(f"{error}; {self._advice()}")) from error
 
     def _check_weights(self, engine: Engine) -> None:
         bad = [name for name, p in self.network.named_parameters() if not p.isfinite().all()]
@@ -210,7 +207,7 @@ class TrainingLoop:
     def _show(self, engine: Engine, bar: "tqdm[Any]") -> None:
         bar.update()
         if not bar.disable:
-            images = len(engine.state.output["id"])
+            images = len(engine.state.output["id"]) * processes()
             rate = bar.format_dict["rate"] or 0.0
             bar.set_postfix_str(
                 f"loss {engine.state.output['loss'].item():.4f}, lr {self.learning_rate:.1e}, "
@@ -223,17 +220,23 @@ class TrainingLoop:
 
     def _stop_in_epoch(self, engine: Engine) -> None:
         inside = engine.state.iteration % self.plan.steps_per_epoch != 0
-        if self.stop.is_set() and inside:  # else the epoch ends, and is saved, with this step
-            self._save(engine)
+        if inside and any_of(self.stop.is_set()):  # else the epoch's end saves this step
+            on_first(lambda: self._save(engine))
             self._raise_stopped(engine)
 
     def _raise_stopped(self, engine: Engine) -> None:
-        raise TrainingStopped(
+        error = TrainingStopped(
             f"stopped by SIGTERM after step {engine.state.iteration} of {self.steps}; continue "
             f"{self.run.path} with --resume"
         )
+        raise once(error)
 
     def _end_epoch(self, engine: Engine) -> None:
+        on_first(lambda: self._keep_epoch(engine))
+        if any_of(self.stop.is_set()) and engine.state.epoch < self.plan.epochs:
+            self._raise_stopped(engine)
+
+    def _keep_epoch(self, engine: Engine) -> None:
         self._check_weights(engine)
         epoch, scores = engine.state.epoch, self.validator.state
         row = {
@@ -249,9 +252,7 @@ class TrainingLoop:
             best = self.card.model_copy(update={"epoch": epoch, "chosen": self.chosen})
             save_weights(self.run.best, self.weights.network, best)
         self._save(engine)
-        self._log_epoch(row, len(engine.state.output["id"]))
-        if self.stop.is_set() and epoch < self.plan.epochs:
-            self._raise_stopped(engine)
+        self._log_epoch(row, len(engine.state.output["id"]) * processes())
 
     def _log_epoch(self, row: Mapping[str, Any], images: int) -> None:
         epochs, seconds = self.plan.epochs, max(row["seconds"], 0.01)

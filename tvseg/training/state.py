@@ -17,6 +17,7 @@ from tvseg.runs.cards import read_card
 from tvseg.runs.checkpoint import Task, check_weights, load_training
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import now
+from tvseg.settings import RunSettings
 
 _log = logging.getLogger("tvseg")
 
@@ -53,22 +54,36 @@ def read_last(run: RunFolder, task: Task[Any, Any]) -> Kept | None:
     return None
 
 
-def take_up(run: RunFolder, task: Task[Any, Any], **same: Any) -> Kept | None:
-    """Return the checkpoint that a training continues from, ``None`` where it begins.
+def take_up(
+    run: RunFolder,
+    task: Task[Any, Any],
+    settings: RunSettings,
+    splits: Mapping[str, list[str]],
+    about: Mapping[str, Any],
+    **same: Any,
+) -> Kept | None:
+    """Return the checkpoint that a training continues from.
+
+    Where it begins there is none, and what is known before the first step is written.
 
     Args:
-        run: The folder, locked.
+        run: The folder, open.
         task: Of the run.
+        settings: Of the training.
+        splits: Cases by the name of their split.
+        about: Other keys of ``run.json``.
         same: Keys of ``run.json`` that must be as at the beginning.
 
     Raises:
         UserError: There are only damaged checkpoints, or the circumstances have changed.
     """
     kept = read_last(run, task)
-    if kept:
-        run.continue_with(started=now(), **same)
-        if kept.path == run.previous:  # the last one is gone or damaged, and must not replace it
-            run.previous.replace(run.last)
+    if kept is None:
+        run.begin(settings, splits, **about, **same)
+        return None
+    run.continue_with(started=now(), **same)
+    if kept.path == run.previous:  # the last one is gone or damaged, and must not replace it
+        run.previous.replace(run.last)
     return kept
 
 

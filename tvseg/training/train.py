@@ -2,23 +2,19 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import Timeout
 from torch import nn
 from torch.utils.data import DataLoader
 
-from tvseg.data.dataset import ValidationSet
 from tvseg.data.normalisation import Normalisation
-from tvseg.device import choose_device, choose_precision
+from tvseg.device import choose_precision
 from tvseg.errors import UserError
 from tvseg.extras import require
-from tvseg.files import remove_temporaries
 from tvseg.models.mix_style import add_mix_style
 from tvseg.runs.affinity import affinity_maps
 from tvseg.runs.cards import SegmentationCard, read_card
@@ -28,7 +24,21 @@ from tvseg.runs.segmentation import SEGMENTATION, network_of, normalisation_of, 
 from tvseg.settings import SegmentationSettings
 from tvseg.training.affinity_start import start_affinity
 from tvseg.training.averaging import kept_weights
-from tvseg.training.data import Data, images_per_step, make_loader, read_data
+from tvseg.training.curves import packages_for
+from tvseg.training.data import (
+    Data,
+    check_shares,
+    make_loader,
+    make_validation_loader,
+    read_data,
+)
+from tvseg.training.distributed import (
+    first_only,
+    first_then_others,
+    joined,
+    on_first,
+    processes,
+)
 from tvseg.training.fit import Numerics, drop_once, make_optimizer, make_validator
 from tvseg.training.lodo import cross_validate
 from tvseg.training.loop import TrainingLoop
@@ -49,14 +59,14 @@ def train(
     overwrite: bool = False,
     command: str = "",
 ) -> RunFolder:
-    """Train one network on all centres but one.
+    """Train one network on all centres but one, in all processes that torchrun has started.
 
     Args:
         settings: What to train.
         holdout: Letter of the centre to hold out, or ``none``.
         root: Data root, one sub-folder a centre; ``None`` where all is drawn.
         runs: Folder that gets the run folder.
-        device: Name of a torch device; ``None`` chooses.
+        device: Name of a torch device; ``None`` chooses. Under torchrun ``cuda`` or ``cpu``.
         resume: Continue an unfinished training of the same settings, bit for bit.
         overwrite: Replace a run of the name, whatever it holds.
         command: The command line, for the record.
@@ -69,81 +79,60 @@ def train(
         TrainingDiverged: The loss is not finite; the last epoch's checkpoint stays.
         TrainingStopped: SIGTERM arrived; the step was finished and saved.
     """
-    require("tensorboard")
+    require(*packages_for(settings))
     run = RunFolder.of(runs, settings, holdout)
-    run.check_free(settings, resume=resume, overwrite=overwrite)
-    if resume and not overwrite and (run.path / "run.json").exists() and run.is_finished():
-        return run
-    kept_epoch = settings.train.epochs if settings.selection == "last" else None
-    if settings.selection == "lodo":
-        if overwrite:
-            with _locked(run):
-                run.clear()
-            overwrite = False  # what is written from here on is kept
+    with joined(device) as chosen:
+        if on_first(lambda: run.is_done(settings, resume=resume, overwrite=overwrite)):
+            return run
+        kept_epoch = settings.train.epochs if settings.selection == "last" else None
+        if settings.selection == "lodo":
+            if overwrite:
+                with first_only(run.open(settings, resume=resume, overwrite=True)):
+                    overwrite = False  # what is written from here on is kept
 
-        def inner(settings: SegmentationSettings, source: str) -> RunFolder:
-            return train(
-                settings, holdout=source, root=root, runs=run.inner,
-                device=device, resume=True, command=command,
-            )  # fmt: skip
+            def inner(settings: SegmentationSettings, source: str) -> RunFolder:
+                return train(
+                    settings, holdout=source, root=root, runs=run.inner,
+                    device=device, resume=True, command=command,
+                )  # fmt: skip
 
-        kept_epoch = cross_validate(settings, holdout, inner)
-    _train_run(
-        run, settings, holdout, root,
-        device=device, resume=resume, overwrite=overwrite, command=command, kept_epoch=kept_epoch,
-    )  # fmt: skip
+            kept_epoch = cross_validate(settings, holdout, inner)
+        begins = overwrite or not run.checkpoints()
+        network, data, numerics = first_then_others(
+            lambda: _prepare(settings, holdout, root, chosen, begins=begins)
+        )
+        about = provenance(command, str(chosen)) | {"data": root and str(root.resolve())}
+        with (
+            first_only(run.open(settings, resume=resume, overwrite=overwrite)),
+            first_only(run.log()),
+        ):
+            _train(run, settings, holdout, data, network, numerics, about, kept_epoch)
     return run
 
 
-@contextmanager
-def _locked(run: RunFolder) -> Iterator[None]:
-    try:
-        with run.lock():
-            yield
-    except Timeout as error:
-        raise UserError(f"{run.path} is being written by another training") from error
-
-
-def _train_run(
-    run: RunFolder,
+def _prepare(
     settings: SegmentationSettings,
     holdout: str,
     root: Path | None,
+    device: torch.device,
     *,
-    device: str | None,
-    resume: bool,
-    overwrite: bool,
-    command: str,
-    kept_epoch: int | None,
-) -> None:
-    """Build the network, read the data, and train in the locked folder."""
-    chosen = choose_device(device)
-    precision = choose_precision(settings.precision, chosen)
+    begins: bool,
+) -> tuple[nn.Module, Data, Numerics]:
+    """Build the network, with its first weights where training begins, and read the data."""
+    precision = choose_precision(settings.precision, device)
     torch.manual_seed(settings.seed)
-    begins = overwrite or not run.checkpoints()
     network = network_of(settings, pretrained=begins and not settings.init)
     normalisation = normalisation_of(settings) if begins else Normalisation()
-    numerics = Numerics(chosen, precision, normalisation)
     if settings.mixstyle:
         add_mix_style(network.encoder, settings.mixstyle)
     if settings.train.log_affinity and not affinity_maps(network):
         raise UserError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
     data = read_data(root, settings, holdout, selection=settings.selection)
-    if images_per_step(settings, data.fold) // settings.train.micro_batches < 2:
-        raise UserError(
-            "a step, or each of its train.micro_batches, must hold at least 2 images: raise "
-            "train.images_per_centre"
-        )
+    check_shares(settings, data)
     if begins:
         _first_values(network, settings, data)
-    network.to(chosen, memory_format=torch.channels_last)
-    with _locked(run):
-        run.check_free(settings, resume=resume, overwrite=overwrite)
-        if overwrite:
-            run.clear()
-        remove_temporaries(run.path)
-        about = provenance(command, str(chosen)) | {"data": root and str(root.resolve())}
-        _train(run, settings, holdout, data, network, numerics, about, kept_epoch)
+    network.to(device, memory_format=torch.channels_last)
+    return network, data, Numerics(device, precision, normalisation)
 
 
 def _first_values(network: nn.Module, settings: SegmentationSettings, data: Data) -> None:
@@ -168,14 +157,16 @@ def _train(
     kept_epoch: int | None,
 ) -> None:
     """Fit the network and write the run, from the newest checkpoint in it."""
-    same = {"fingerprint": data.fingerprint, "precision": numerics.precision}
-    kept = take_up(run, SEGMENTATION, **same)
+    about |= {"holdout": holdout, "seed": settings.seed}
+    same = {
+        "fingerprint": data.fingerprint,
+        "precision": numerics.precision,
+        "processes": processes(),
+    }
+    kept = on_first(lambda: take_up(run, SEGMENTATION, settings, data.fold.names(), about, **same))
     if kept:
         before = read_card(SegmentationCard, kept.content["card"], kept.path)
         numerics = replace(numerics, normalisation=before.normalisation)
-    else:
-        about |= {"holdout": holdout, "seed": settings.seed}
-        run.begin(settings, data.fold.names(), **about, **same)
     card = SegmentationCard(
         settings=settings,
         holdout=holdout,
@@ -184,8 +175,7 @@ def _train(
         chosen="last epoch",
         normalisation=numerics.normalisation,
     )
-    with run.log():
-        _make_loop(run, data, network, numerics, card, kept_epoch).run_to_end(kept)
+    _make_loop(run, data, network, numerics, card, kept_epoch).run_to_end(kept)
 
 
 def _make_loop(
@@ -207,12 +197,6 @@ def _make_loop(
             yield numerics.prepare(batch, numerics.device, numerics.pins_memory)[0]
 
     weights = kept_weights(plan.average, network, plan=plan, batches=inputs)
-    validation = DataLoader(
-        ValidationSet(data.validation),
-        batch_size=16,
-        pin_memory=numerics.pins_memory,
-        generator=torch.Generator(),
-    )
     return TrainingLoop(
         run,
         network,
@@ -229,12 +213,13 @@ def _make_loop(
         make_loader=batches,
         validator=make_validator(
             weights.network,
-            validation,
+            make_validation_loader(data, pin_memory=numerics.pins_memory),
             structures=settings.structures,
             numerics=numerics,
             kept_epoch=kept_epoch,
         ),
         card=card,
         chosen=data.selection.words,
+        settings=settings,
         weights=weights,
     )

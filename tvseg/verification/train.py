@@ -5,20 +5,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import Timeout
-from ignite.metrics import Metric
-from monai.engines import SupervisedEvaluator
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
 from tvseg.data.normalisation import Normalisation
-from tvseg.device import autocast, choose_device, choose_precision
+from tvseg.device import choose_precision
 from tvseg.errors import UserError
-from tvseg.files import remove_temporaries, write_text
+from tvseg.extras import require
+from tvseg.files import write_text
 from tvseg.runs.affinity import affinity_maps
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import now, provenance
-from tvseg.training.fit import Batch, Numerics
+from tvseg.training.curves import packages_for
+from tvseg.training.distributed import (
+    OwnShare,
+    first_only,
+    first_then_others,
+    joined,
+    on_first,
+    processes,
+)
+from tvseg.training.fit import Numerics
 from tvseg.training.loop import TrainingLoop
 from tvseg.training.state import take_up
 from tvseg.verification.affinity_start import picture_statistics, start_affinity
@@ -27,37 +33,10 @@ from tvseg.verification.data import Faces, PairSet, pair_files, read_faces, read
 from tvseg.verification.distances import VALIDATION_FILE, distances_of
 from tvseg.verification.embedder import FaceEmbedder
 from tvseg.verification.network import VERIFICATION, FaceCard, FaceNetwork
-from tvseg.verification.scoring import honest
+from tvseg.verification.pair_validator import make_pair_validator
 from tvseg.verification.settings import FaceSchedule, FaceSettings
 
 CHOSEN = "selected on validation pairs"
-
-
-class PairAccuracy(Metric):  # type: ignore[misc]  # ignite has no types
-    """Accuracy over folds of the pairs of a set, from the embeddings of all its pictures.
-
-    Args:
-        pairs: The set; its pictures come in order.
-    """
-
-    def __init__(self, pairs: PairSet) -> None:
-        self.pairs = pairs
-        super().__init__(lambda output: output["pred"])
-
-    def reset(self) -> None:
-        """Forget all embeddings."""
-        self.embedded: list[torch.Tensor] = []
-
-    def update(self, output: torch.Tensor) -> None:
-        """Keep the embeddings of a batch."""
-        self.embedded.append(output.cpu())
-
-    def compute(self) -> float:
-        """Return the accuracy, 0 to 1."""
-        features = torch.cat(self.embedded).double().numpy()
-        pairs = self.pairs
-        left, right = features[pairs.left], features[pairs.right]
-        return honest(left, right, pairs.same, pairs.fold).mean
 
 
 def train_faces(
@@ -89,38 +68,49 @@ def train_faces(
             set, or a run folder in the way.
         TrainingDiverged: The loss is not finite; the last epoch's checkpoint stays.
     """
+    require(*packages_for(settings))
     run = RunFolder(runs / f"{settings.display_name}-seed{settings.seed}", FaceSettings)
-    run.check_free(settings, resume=resume, overwrite=overwrite)
-    if resume and not overwrite and _is_complete(run):
-        return run
-    chosen = choose_device(device)
-    numerics = Numerics(chosen, choose_precision(settings.precision, chosen), Normalisation())
+    how = {"resume": resume, "overwrite": overwrite}
+    with joined(device) as chosen:
+        if on_first(lambda: run.is_done(settings, **how) and (run.path / VALIDATION_FILE).exists()):
+            return run
+        network, faces, validation = first_then_others(lambda: _prepare(settings, root, chosen))
+        precision = choose_precision(settings.precision, chosen)
+        numerics = Numerics(chosen, precision, Normalisation())
+        about = provenance(command, str(chosen)) | {"data": str(root.resolve())}
+        with first_only(run.open(settings, **how)), first_only(run.log()):
+            _train(run, settings, faces, validation, network, numerics, about)
+            on_first(lambda: _keep_distances(run, validation, device))
+    return run
+
+
+def _prepare(
+    settings: FaceSettings, root: Path, device: torch.device
+) -> tuple[FaceNetwork, Faces, PairSet]:
+    """Build the network, and read and check the pictures."""
     faces = read_faces(root, side_px=settings.image_size)
     validation = _validation(root, settings, faces)
-    steps = len(faces.names) // settings.train.batch
-    if steps < 1:
+    batch, parts = settings.train.batch, settings.train.micro_batches * processes()
+    if len(faces.names) < batch:
         raise UserError(
             f"{root} has {len(faces.names)} training pictures, fewer than one batch: lower "
-            f"train.batch ({settings.train.batch})"
+            f"train.batch ({batch})"
         )
-    plan = settings.train.model_copy(update={"steps_per_epoch": steps})
+    if processes() > 1 and batch % parts:
+        raise UserError(
+            f"{processes()} processes x train.micro_batches={settings.train.micro_batches} must "
+            f"divide train.batch ({batch})"
+        )
     torch.manual_seed(settings.seed)
     network = _network_for(settings, faces)
-    network.to(chosen).to(memory_format=torch.channels_last)
-    try:
-        with run.lock():
-            run.check_free(settings, resume=resume, overwrite=overwrite)
-            if overwrite:
-                run.clear()
-            remove_temporaries(run.path)
-            about = provenance(command, str(chosen)) | {"data": str(root.resolve())}
-            _train(run, settings, plan, faces, validation, network, numerics, about)
-            best = FaceEmbedder(run.path, device=device)
-            distances = distances_of(validation, best(validation.pixels))
-            write_text(run.path / VALIDATION_FILE, distances.to_csv(index=False))
-    except Timeout as error:
-        raise UserError(f"{run.path} is being written by another training") from error
-    return run
+    network.to(device).to(memory_format=torch.channels_last)
+    return network, faces, validation
+
+
+def _keep_distances(run: RunFolder, validation: PairSet, device: str | None) -> None:
+    """Write the distances of the validation pairs, which thresholds are chosen on."""
+    distances = distances_of(validation, FaceEmbedder(run.path, device=device)(validation.pixels))
+    write_text(run.path / VALIDATION_FILE, distances.to_csv(index=False))
 
 
 def _network_for(settings: FaceSettings, faces: Faces) -> FaceNetwork:
@@ -133,15 +123,6 @@ def _network_for(settings: FaceSettings, faces: Faces) -> FaceNetwork:
     if settings.generator.start == "pictures":
         start_affinity(network, picture_statistics(faces.pixels))
     return network
-
-
-def _is_complete(run: RunFolder) -> bool:
-    """Whether nothing is left to do; the validation distances follow after the last epoch."""
-    return _is_trained(run) and (run.path / VALIDATION_FILE).is_file()
-
-
-def _is_trained(run: RunFolder) -> bool:
-    return (run.path / "run.json").exists() and run.is_finished()
 
 
 def _validation(root: Path, settings: FaceSettings, faces: Faces) -> PairSet:
@@ -173,7 +154,6 @@ def _validation(root: Path, settings: FaceSettings, faces: Faces) -> PairSet:
 def _train(
     run: RunFolder,
     settings: FaceSettings,
-    plan: FaceSchedule,
     faces: Faces,
     validation: PairSet,
     network: FaceNetwork,
@@ -181,16 +161,16 @@ def _train(
     about: dict[str, Any],
 ) -> None:
     """Fit the network and write the run, from the newest checkpoint in it."""
+    steps = len(faces.names) // settings.train.batch
+    plan = settings.train.model_copy(update={"steps_per_epoch": steps})
     fingerprint = _fingerprint(faces)
-    same = {"fingerprint": fingerprint, "precision": numerics.precision}
-    if _is_trained(run):  # only the validation distances are missing
-        run.continue_with(started=now(), **same)
+    splits = {"train": list(faces.names), "validation": list(validation.names)}
+    about |= {"holdout": "none", "seed": settings.seed}
+    same = {"fingerprint": fingerprint, "precision": numerics.precision, "processes": processes()}
+    if on_first(run.is_trained):  # only the distances of the validation pairs are missing
+        on_first(lambda: run.continue_with(started=now(), **same))
         return
-    kept = take_up(run, VERIFICATION, **same)
-    if kept is None:
-        splits = {"train": list(faces.names), "validation": list(validation.names)}
-        about |= {"holdout": "none", "seed": settings.seed}
-        run.begin(settings, splits, **about, **same)
+    kept = on_first(lambda: take_up(run, VERIFICATION, settings, splits, about, **same))
     card = FaceCard(
         settings=settings,
         people=len(faces.people),
@@ -199,24 +179,24 @@ def _train(
         chosen="last epoch",
         normalisation=numerics.normalisation,
     )
-    with run.log():
-        TrainingLoop(
-            run,
-            network,
-            plan=plan,
-            loss=network.loss,
-            numerics=numerics,
-            optimizer=torch.optim.SGD(
-                network.parameters(), plan.learning_rate, momentum=plan.momentum,
-                weight_decay=plan.weight_decay,
-            ),
-            rate=lambda step: _rate(plan, step),
-            make_loader=lambda step: _make_loader(faces, settings, plan, numerics, first_step=step),
-            validator=make_pair_validator(network, validation, numerics=numerics),
-            card=card,
-            chosen=CHOSEN,
-            before_step=lambda step: _warm_up(network, settings.margin, plan, step),
-        ).run_to_end(kept)  # fmt: skip
+    TrainingLoop(
+        run,
+        network,
+        plan=plan,
+        loss=network.loss,
+        numerics=numerics,
+        optimizer=torch.optim.SGD(
+            network.parameters(), plan.learning_rate, momentum=plan.momentum,
+            weight_decay=plan.weight_decay,
+        ),
+        rate=lambda step: _rate(plan, step),
+        make_loader=lambda step: _make_loader(faces, settings, plan, numerics, first_step=step),
+        validator=make_pair_validator(network, validation, numerics=numerics),
+        card=card,
+        chosen=CHOSEN,
+        settings=settings,
+        before_step=lambda step: _warm_up(network, settings.margin, plan, step),
+    ).run_to_end(kept)  # fmt: skip
 
 
 def _rate(plan: FaceSchedule, step: int) -> float:
@@ -244,40 +224,10 @@ def _make_loader(
     )  # fmt: skip
     return DataLoader(
         FaceSet(faces, seed=settings.seed, flip=settings.flip, jitter=settings.jitter),
-        batch_sampler=batches,
+        batch_sampler=OwnShare(batches),
         num_workers=plan.workers,
         pin_memory=numerics.pins_memory,
         generator=torch.Generator(),
-    )
-
-
-def make_pair_validator(
-    network: nn.Module, pairs: PairSet, *, numerics: Numerics
-) -> SupervisedEvaluator:
-    """Return an engine that computes ``accuracy``, the mean over folds of a set of pairs.
-
-    Args:
-        network: Pictures -> embeddings.
-        pairs: The set.
-        numerics: Device, autocast type, normalisation.
-    """
-    pictures = torch.from_numpy(pairs.pixels).permute(0, 3, 1, 2)  # (N, 3, S, S)
-
-    def update(engine: SupervisedEvaluator, batch: Any) -> Batch:
-        engine.network.eval()
-        images = numerics.normalisation(batch[0].to(numerics.device))
-        with torch.inference_mode(), autocast(numerics.device, numerics.autocast):
-            return {"pred": engine.inferer(images, engine.network).float()}
-
-    return SupervisedEvaluator(
-        device=numerics.device,
-        val_data_loader=DataLoader(
-            TensorDataset(pictures), batch_size=256, generator=torch.Generator()
-        ),
-        network=network,
-        iteration_update=update,
-        key_val_metric={"accuracy": PairAccuracy(pairs)},
-        decollate=False,
     )
 
 
