@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from tvseg.data.cache.folder import FOLDER, VARIABLE, cache_folder, say_once
 from tvseg.data.cases import Case, find_cases
@@ -136,15 +137,19 @@ def test_a_root_that_cannot_be_written_keeps_its_cache_elsewhere(
     assert [record.message.count("cannot be written") for record in caplog.records] == [1]
 
 
+@pytest.mark.parametrize("step", [(np, "save"), (FileLock, "acquire")])
 def test_a_full_disk_is_said_once_and_harms_nothing(
-    root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    root: Path,
+    step: tuple[object, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     say_once.cache_clear()
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(*step, full)
     cases = _cases(root)
     assert _same(load_cases(cases, image_size=48), load_cases(cases, image_size=48))
     assert sum("are not kept" in record.message for record in caplog.records) == 1

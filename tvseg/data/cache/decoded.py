@@ -77,7 +77,13 @@ def _cached(
     entry = folder / f"{family}-{_state_of(cases, kind)}"
     if (found := _read_sound(entry, read)) is not None:
         return found
-    with FileLock(folder / f"{family}.lock"):
+    lock = FileLock(folder / f"{family}.lock")
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:  # a full disk, a file system without locks
+        say_once(f"decoded photographs are not kept: {error}")
+        return make()
+    try:
         if (found := _read_sound(entry, read)) is not None:  # another process made it
             return found
         made = make()
@@ -86,6 +92,8 @@ def _cached(
         except OSError as error:
             say_once(f"decoded photographs are not kept: {error}")
         return made
+    finally:
+        lock.release()
 
 
 def _replace(entry: Path, family: str, made: T, write: Callable[[Path, T], None]) -> None:
