@@ -31,7 +31,8 @@ checkpoint: last
 
 def plan_of(text: str, folder: Path) -> SweepPlan:
     (folder / "sweep.yaml").write_text(text)
-    return read_plan(folder / "sweep.yaml", data=folder)
+    (folder / "data").mkdir(exist_ok=True)
+    return read_plan(folder / "sweep.yaml", data=folder / "data")
 
 
 def finish(plan: SweepPlan, folder: SweepFolder) -> None:
@@ -40,7 +41,7 @@ def finish(plan: SweepPlan, folder: SweepFolder) -> None:
 
 
 def score(scored: Path, **means: float) -> None:
-    scored.mkdir(parents=True)
+    scored.mkdir(parents=True, exist_ok=True)
     rows = [
         {"metric": "dice", "structure": "cup", "centre": c, "variant": "x", "mean": mean}
         for c, mean in means.items()
@@ -84,33 +85,88 @@ def test_sources_must_be_centres_and_something_be_held_out(tmp_path: Path) -> No
         plan_of(CROSS.replace("sources: [A, B+C]", ""), tmp_path)
 
 
+def scripted(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Count scorings of ensembles instead of predicting; return the names of those scored."""
+    scored: list[str] = []
+
+    def evaluate(name: str) -> None:
+        scored.append(name)
+        score(folder.runs / name / "eval" / "honest-last", A=80 + len(scored))
+
+    monkeypatch.setattr(ensembles, "_subject", lambda plan, folder, one, *_: one.folder.path.name)
+    monkeypatch.setattr(ensembles, "evaluate_run", evaluate)
+    return scored
+
+
+def rows_of(plan: SweepPlan, folder: SweepFolder) -> dict[str, str]:
+    rows = {row[2].text: row[3].text for row in table_of(plan, folder).rows}
+    return {name: text for name, text in rows.items() if "ensemble" in name}
+
+
 def test_ensembles_are_rows_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, folder = plan_of(TOGETHER, tmp_path), SweepFolder(tmp_path / "sweep")
     found = {one.label: [cell.name for cell in one.cells] for one in ensembles_of(plan, folder)}
     assert found["dense ensemble"] == ["dense-holdout-A-seed0", "dense-holdout-A-seed1"]
     assert len(found["dense+ours ensemble"]) == 4
-    scored: list[str] = []
-
-    def evaluate(subject: str) -> None:
-        scored.append(subject)
-        score(folder.runs / subject / "eval" / "honest-last", A=80 + len(scored))
-
-    monkeypatch.setattr(ensembles, "_subject", lambda plan, folder, one, *_: one.folder.path.name)
-    monkeypatch.setattr(ensembles, "evaluate_run", evaluate)
+    scripted(folder, monkeypatch)
     assert list(score_ensembles(plan, folder)) == []  # no run is finished
     finish(plan, folder)
     names = [f"{name}-holdout-A-ensemble" for name in ("dense", "ours", "dense+ours")]
     assert list(score_ensembles(plan, folder)) == [(name, "") for name in names]
     assert list(score_ensembles(plan, folder)) == []  # nothing is newer
+    rows = {"dense ensemble": "81.00", "ours ensemble": "82.00", "dense+ours ensemble": "83.00"}
+    assert rows_of(plan, folder) == rows
     record = folder.path / "cells" / "ours-holdout-A-seed1.json"
-    os.utime(record, (2**31, 2**31))
-    monkeypatch.setattr(ensembles, "evaluate_run", lambda subject: scored.append(subject))
+    ahead = record.stat().st_mtime + 60
+    os.utime(record, (ahead, ahead))  # it was trained again
+    rows |= {"ours ensemble": "missing", "dense+ours ensemble": "missing"}
+    assert rows_of(plan, folder) == rows
     assert [name for name, _ in score_ensembles(plan, folder)] == names[1:]
-    rows = {row[2].text: row[3].text for row in table_of(plan, folder).rows}
-    assert rows == {
-        "dense": "missing",
-        "ours": "missing",
-        "dense ensemble": "81.00",
-        "ours ensemble": "82.00",
-        "dense+ours ensemble": "83.00",
-    }
+
+
+def test_scores_of_an_ensemble_of_other_members_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, folder = plan_of(TOGETHER, tmp_path), SweepFolder(tmp_path / "sweep")
+    finish(plan, folder)
+    scored = scripted(folder, monkeypatch)
+    assert len(list(score_ensembles(plan, folder))) == 3
+    assert rows_of(plan, folder)["ours ensemble"] == "82.00"
+    other = plan_of("settings: {train.epochs: 3}\n" + TOGETHER, tmp_path)
+    assert set(rows_of(other, folder).values()) == {"missing"}
+    three = TOGETHER.replace("seeds: [0, 1]", "seeds: [0, 1, 2]")
+    finish(larger := plan_of(three, tmp_path), folder)
+    assert len(list(score_ensembles(larger, folder))) == 3
+    assert rows_of(larger, folder)["ours ensemble"] == "85.00"
+    assert set(rows_of(plan, folder).values()) == {"missing"}  # those are of three seeds
+    assert len(list(score_ensembles(plan, folder))) == 3
+    assert (rows_of(plan, folder)["ours ensemble"], len(scored)) == ("88.00", 9)
+
+
+def test_one_variant_has_one_ensemble_and_names_fit_a_file_system(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path / "sweep")
+    one = TOGETHER.replace("dense: {aspp: dense}, ", "")
+    assert [len(e.cells) for e in ensembles_of(plan_of(one, tmp_path), folder)] == [2]
+    many = ", ".join(f"{letter * 90}: {{aspp: dense}}" for letter in "abcd")
+    plan = plan_of(TOGETHER.replace("dense: {aspp: dense}", many), tmp_path)
+    names = [one.folder.path.name for one in ensembles_of(plan, folder)]
+    assert len(set(names)) == 6
+    assert max(map(len, names)) < 240
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("out of memory")])
+def test_an_ensemble_that_fails_does_not_end_the_sweep(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, folder = plan_of(TOGETHER, tmp_path), SweepFolder(tmp_path / "sweep")
+    finish(plan, folder)
+    scripted(folder, monkeypatch)
+
+    def fail(subject: str) -> None:
+        raise error
+
+    monkeypatch.setattr(ensembles, "evaluate_run", fail)
+    reasons = [reason for _, reason in score_ensembles(plan, folder)]
+    assert len(reasons) == 3
+    assert all("No space left" in why or "out of memory" in why for why in reasons)
+    assert set(rows_of(plan, folder).values()) == {"missing"}

@@ -14,6 +14,7 @@ from tvseg.errors import escaped
 if TYPE_CHECKING:
     from tvseg.data.centres import MaskEncoding
     from tvseg.evaluation.scoring.protocols import Protocol, Scoring
+    from tvseg.runs.folder import RunFolder
 
 BENCHMARK = "{0: [cup, disc], 128: [disc], 255: []}"
 
@@ -165,12 +166,8 @@ def _evaluate_runs(
 
     from tvseg.cli.tables import print_table
     from tvseg.evaluation.report.groups import caption, group_runs
-    from tvseg.evaluation.scoring.runs import (
-        evaluate_run,
-        find_runs,
-        members,
-        open_runs,
-    )
+    from tvseg.evaluation.scoring.members import members
+    from tvseg.evaluation.scoring.runs import evaluate_run, find_runs, open_runs
     from tvseg.evaluation.scoring.shifts import evaluate_shifts, summarise_shifts
     from tvseg.evaluation.tables.layout import shift_table
     from tvseg.evaluation.tables.write import check_writable, write_tables
@@ -181,7 +178,7 @@ def _evaluate_runs(
         check_writable(scoring.folder(run))
     for group in groups:
         rows, moved, folders = [], [], []
-        for scored in [[run] for run in group] + members(group, ensembles):
+        for scored in [[run] for run in group] + members(group, ensembles, _name_and_holdout):
             root = options.find_data(data, scored[0].info().get("data"))
             subject = open_runs(
                 scored,
@@ -200,6 +197,10 @@ def _evaluate_runs(
             print_table(shift_table(summarise_shifts(pd.concat(moved))))
         for folder in folders:
             click.echo(folder / "cases.csv")
+
+
+def _name_and_holdout(run: "RunFolder") -> tuple[str, str]:
+    return run.settings().display_name, str(run.info()["holdout"])
 
 
 def _evaluate_folders(

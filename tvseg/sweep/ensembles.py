@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from tvseg.errors import UserError
+from tvseg.errors import UserError, one_line
+from tvseg.evaluation.scoring.members import ensemble_name, members
 from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
 from tvseg.evaluation.scoring.runs import Subject, evaluate_run, open_runs
+from tvseg.files import read_json, write_json
 from tvseg.runs.folder import RunFolder
 from tvseg.sweep.cells import SweepFolder
 from tvseg.sweep.plan import SweepCell, SweepPlan
+
+_MEMBERS = "members.json"
+"""Beside the scores of an ensemble: each of its cells and the cell's fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -30,28 +34,23 @@ class SweepEnsemble:
 
 
 def ensembles_of(plan: SweepPlan, folder: SweepFolder) -> list[SweepEnsemble]:
-    """Return the ensembles that a sweep file asks for, those of seeds first."""
-    found: dict[tuple[str, str], list[SweepCell]] = {}
+    """Return the ensembles that a sweep file asks for, in its order."""
     cells = [c for c in plan.cells if not c.sources and c.holdout not in (None, "none")]
-    variants = "+".join(dict.fromkeys(cell.variant for cell in cells))
-    for kind in plan.file.ensembles:
-        for cell in cells:
-            name = cell.variant if kind == "seeds" else variants
-            found.setdefault((name, str(cell.holdout)), []).append(cell)
     return [
         SweepEnsemble(
-            f"{name} ensemble",
-            holdout,
-            tuple(members),
-            RunFolder(folder.runs / f"{name}-holdout-{holdout}-ensemble"),
+            f"{'+'.join(dict.fromkeys(cell.variant for cell in ones))} ensemble",
+            str(ones[0].holdout),
+            tuple(ones),
+            RunFolder(
+                folder.runs / ensemble_name((c.variant for c in ones), str(ones[0].holdout))
+            ),
         )
-        for (name, holdout), members in found.items()
-        if len(members) > 1
+        for ones in members(cells, plan.file.ensembles, lambda c: (c.variant, str(c.holdout)))
     ]
 
 
 def score_ensembles(plan: SweepPlan, folder: SweepFolder) -> Iterator[tuple[str, str]]:
-    """Score the ensembles whose runs are all finished, unless their scores are newer than these.
+    """Score the ensembles whose runs are all finished, unless their scores are current.
 
     Yields:
         The name of each ensemble that is scored, and why it could not be, empty where it could.
@@ -64,16 +63,40 @@ def score_ensembles(plan: SweepPlan, folder: SweepFolder) -> Iterator[tuple[str,
             Scoring(PROTOCOLS[protocol], checkpoint=plan.file.checkpoint)
             for protocol in plan.file.protocols
         ]
-        newest = max(folder.finished_at(cell) for cell in one.cells)
-        stale = [scoring for scoring in scorings if _time(scoring.folder(one.folder)) < newest]
+        stale = [scoring for scoring in scorings if not is_current(folder, one, scoring)]
         reason = ""
         try:
             for scoring in stale:
                 evaluate_run(_subject(plan, folder, one, scoring, known))
-        except UserError as error:
-            reason = str(error)
+                write_json(scoring.folder(one.folder) / _MEMBERS, _fingerprints(one))
+        except (UserError, OSError, RuntimeError, MemoryError) as error:
+            reason = one_line(error) or type(error).__name__
         if stale:
             yield one.folder.path.name, reason
+
+
+def is_current(folder: SweepFolder, one: SweepEnsemble, scoring: Scoring) -> bool:
+    """Return whether an ensemble's scores are of the runs that the sweep file asks for now.
+
+    Args:
+        folder: Of the sweep.
+        one: The ensemble.
+        scoring: How it is scored.
+    """
+    if any(folder.state(cell) != "finished" for cell in one.cells):
+        return False
+    scored = scoring.folder(one.folder)
+    try:
+        written = (scored / "summary.json").stat().st_mtime
+        of = read_json(scored / _MEMBERS)
+    except (OSError, UserError):  # not scored, or damaged
+        return False
+    newest = max(folder.finished_at(cell) for cell in one.cells)
+    return of == _fingerprints(one) and written >= newest
+
+
+def _fingerprints(one: SweepEnsemble) -> dict[str, str]:
+    return {cell.name: cell.fingerprint for cell in one.cells}
 
 
 def _subject(
@@ -81,8 +104,3 @@ def _subject(
 ) -> Subject:
     runs = [RunFolder(folder.runs / cell.name) for cell in one.cells]
     return open_runs(runs, scoring, root=plan.data, known=known)
-
-
-def _time(scored: Path) -> float:
-    summary = scored / "summary.json"
-    return summary.stat().st_mtime if summary.is_file() else 0.0

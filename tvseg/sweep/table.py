@@ -16,7 +16,7 @@ from tvseg.files import write_json, write_text
 from tvseg.runs.folder import RunFolder
 from tvseg.settings import held_out
 from tvseg.sweep.cells import SweepFolder
-from tvseg.sweep.ensembles import ensembles_of
+from tvseg.sweep.ensembles import ensembles_of, is_current
 from tvseg.sweep.plan import SweepCell, SweepPlan, by_variant
 from tvseg.sweep.progress import progress_of
 
@@ -107,7 +107,8 @@ def _by_variant_and_centre(
                 _scores_of(plan, folder, cell, protocol)
             )
     for one in ensembles_of(plan, folder):
-        scores = _read(plan, one.folder.path, protocol)
+        current = is_current(folder, one, _scoring(plan, protocol))
+        scores = _read(plan, one.folder.path, protocol) if current else {}
         runs.setdefault(one.label, {})[one.holdout] = [scores]
     return runs
 
@@ -160,12 +161,15 @@ def _scores_of(plan: SweepPlan, folder: SweepFolder, cell: SweepCell, protocol: 
 def _read(plan: SweepPlan, run: Path, protocol: str, *, images: str = "test") -> Scores:
     scored = run / "eval" / protocol
     if plan.file.kind.holds_out:
-        scoring = Scoring(PROTOCOLS[protocol], images, plan.file.checkpoint)
-        scored = scoring.folder(RunFolder(run))
+        scored = _scoring(plan, protocol, images=images).folder(RunFolder(run))
     try:
         return _LAYOUTS[plan.file.task].read(scored)
     except (OSError, ValueError, KeyError, TypeError):  # not scored, or damaged: missing
         return {}
+
+
+def _scoring(plan: SweepPlan, protocol: str, *, images: str = "test") -> Scoring:
+    return Scoring(PROTOCOLS[protocol], images, plan.file.checkpoint)
 
 
 def _mean(seeds: Sequence[float | None]) -> float | None:

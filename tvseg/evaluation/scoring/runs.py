@@ -1,6 +1,6 @@
 """Scores finished runs on the centre that each has not seen, as ``tvseg predict`` runs them."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from tvseg.data.images import resize_masks
 from tvseg.errors import UserError
 from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.mean_mask import mean_mask, mean_mask_at
+from tvseg.evaluation.scoring.members import ensemble_name
 from tvseg.evaluation.scoring.protocols import Protocol, Scoring
 from tvseg.evaluation.scoring.rows import Score, score
 from tvseg.evaluation.tables.summary import scores_of, summarise
@@ -148,11 +149,10 @@ def open_runs(
     if scoring.adapt != "none":
         adapt(model.pipeline, (case.read()[0] for case in cases))
     alone = len(runs) == 1
-    name = "+".join(dict.fromkeys(card.settings.display_name for card in model.cards))
+    names = [one.settings.display_name for one in model.cards]
+    name = "+".join(dict.fromkeys(names))
     return Subject(
-        run=run
-        if alone
-        else RunFolder(run.path.parent / f"{name}-holdout-{card.holdout}-ensemble"),
+        run=run if alone else RunFolder(run.path.parent / ensemble_name(names, card.holdout)),
         variant=name if alone else f"{name} ensemble",
         seed=card.settings.seed if alone else 0,
         model=model,
@@ -160,22 +160,6 @@ def open_runs(
         mean_mask=mean_mask(fold.train, side_px=card.settings.image_size) if alone else None,
         scoring=scoring,
     )
-
-
-def members(group: Sequence[RunFolder], kinds: Collection[str]) -> list[list[RunFolder]]:
-    """Return the runs of each ensemble: those of one held-out centre, where there are several.
-
-    Args:
-        group: Runs of one table.
-        kinds: ``seeds`` for an ensemble of each name's runs, ``variants`` for one of all names'.
-    """
-    found: dict[tuple[str, ...], list[RunFolder]] = {}
-    names = {run.settings().display_name for run in group}
-    for kind in kinds:
-        for run in group if kind == "seeds" or len(names) > 1 else ():
-            name = run.settings().display_name if kind == "seeds" else ""
-            found.setdefault((kind, name, str(run.info()["holdout"])), []).append(run)
-    return [runs for runs in found.values() if len(runs) > 1]
 
 
 def evaluate_run(subject: Subject) -> pd.DataFrame:
