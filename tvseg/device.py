@@ -74,6 +74,12 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def exact_fp32() -> AbstractContextManager[object]:
-    """The context in which convolutions on CUDA are computed in fp32 proper, not in TF32."""
+def exact_fp32(device: torch.device) -> AbstractContextManager[object]:
+    """The context in which convolutions on CUDA are computed in fp32 proper, not in TF32.
+
+    Elsewhere it changes nothing: the flags are the process's, and threads that enter and leave in
+    turn would restore each other's.
+    """
+    if device.type != "cuda":
+        return nullcontext()
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)

@@ -30,15 +30,18 @@ def test_statistics_are_those_of_the_regions_and_of_nothing_else() -> None:
     network = make_network(nn.Sequential(layer, nn.Dropout(0.5), nn.Conv2d(3, 2, 1)))
     pipeline = Pipeline(Ensemble([network]), whole_pictures)
     state = torch.get_rng_state()
-    assert adapt(pipeline, [*pictures(20, 200), TINY_PICTURE]) == 20
+    assert adapt(pipeline, [*pictures(20, 200), TINY_PICTURE]).regions == 20
     assert torch.equal(torch.get_rng_state(), state)
     mean = np.mean(pictures(20, 200)) / 127.5 - 1
     assert layer.running_mean is not None
     assert layer.running_mean.tolist() == pytest.approx([mean] * 3, abs=1e-3)
     assert not layer.training
     seen = network(np.stack(pictures(2, 200)))
-    adapt(pipeline, pictures(8, 20))
-    assert not np.allclose(network(np.stack(pictures(2, 200))), seen)
+    other = make_network(nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.5), network.network[2]))
+    adapt(Pipeline(Ensemble([other]), whole_pictures), pictures(8, 20))
+    assert not np.allclose(other(np.stack(pictures(2, 200))), seen)
+    with pytest.raises(UserError, match="adapts before its first call; load it again"):
+        adapt(pipeline, pictures(8, 20))
 
 
 def test_few_photographs_and_exported_networks_are_refused() -> None:
@@ -52,11 +55,14 @@ def test_few_photographs_and_exported_networks_are_refused() -> None:
         def __call__(self, images: np.ndarray) -> np.ndarray:
             return np.zeros((len(images), 2, 64, 64), np.float32)
 
+    pipeline = Pipeline(Ensemble([Exported()]), whole_pictures)
+    unread = iter(pictures(8, 20))
     with pytest.raises(UserError, match="run folders or checkpoints, not ONNX"):
-        adapt(Pipeline(Ensemble([Exported()]), whole_pictures), pictures(8, 20))
+        adapt(pipeline, unread)
+    assert len(list(unread)) == 8
 
 
-def test_predict_says_to_how_many_it_adapted(localised_run: RunFolder, tmp_path: Path) -> None:
+def test_predict_keeps_to_what_it_adapted_to(localised_run: RunFolder, tmp_path: Path) -> None:
     folder = tmp_path / "photographs"
     folder.mkdir()
     for number, pixels in enumerate(pictures(9, 100)):
@@ -64,6 +70,11 @@ def test_predict_says_to_how_many_it_adapted(localised_run: RunFolder, tmp_path:
     (folder / "broken.png").write_bytes(b"no picture")
     out = tmp_path / "out"
     arguments = ["predict", str(folder), "--model", str(localised_run.path), "--roi", "none"]
-    said = CliRunner().invoke(cli, [*arguments, "--out", str(out), "--adapt", "batchnorm"])
+    arguments += ["--out", str(out), "--adapt", "batchnorm"]
+    said = CliRunner().invoke(cli, arguments)
     assert "adapted to 9 of 10 photographs" in said.output
     assert '"batchnorm": 9' in (out / "run.json").read_text()
+    Image.fromarray(pictures(1, 20)[0]).save(folder / "0.png")
+    said = CliRunner().invoke(cli, [*arguments, "--resume"])
+    assert said.exit_code == 1
+    assert "adapt changed" in said.output

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 import tvseg.inference
 from tests.inference.drawn import ENCODING, BrightParts, draw_picture, make_network
 from tvseg.data.normalisation import Normalisation
+from tvseg.device import exact_fp32
 from tvseg.errors import UserError
 from tvseg.inference.torch_network import TorchNetwork
 from tvseg.ops import TVConv2d
@@ -24,24 +26,34 @@ MODULES = [
 
 def test_a_network_takes_and_returns_arrays_and_is_frozen() -> None:
     network = make_network(nn.Sequential(nn.Conv2d(3, 2, 1), TVConv2d(2, 64)))
-    assert all(layer.frozen for layer in network.prepared.modules() if isinstance(layer, TVConv2d))
+    assert all(layer.frozen for layer in network.prepare().modules() if isinstance(layer, TVConv2d))
     logits = network(draw_picture(64, 64)[None])
     assert logits.dtype == np.float32
     assert logits.shape == (1, 2, 64, 64)
 
 
-def test_networks_compute_in_fp32_proper() -> None:
-    allowed: list[bool] = []
-
-    class Watch(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            allowed.append(torch.backends.cudnn.allow_tf32)
-            return x[:, :2]
-
+def test_fp32_proper_leaves_the_flags_of_the_process_alone_on_a_cpu() -> None:
     before = torch.backends.cudnn.allow_tf32
-    make_network(Watch())(draw_picture(64, 64)[None])
-    assert allowed == [False]
+    with exact_fp32(torch.device("cuda")):
+        assert not torch.backends.cudnn.allow_tf32
+    first, second = (exact_fp32(torch.device("cpu")) for _ in range(2))
+    first.__enter__()
+    second.__enter__()  # as two threads do
     assert torch.backends.cudnn.allow_tf32 == before
+    first.__exit__(None, None, None)
+    second.__exit__(None, None, None)
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_calls_at_once_prepare_a_network_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[nn.Module] = []
+    monkeypatch.setattr("tvseg.models.array_network.prepare_for_inference", prepared.append)
+    network = make_network()
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(network, [draw_picture(64, 64)[None]] * 8))
+    assert prepared == [network.network]
+    with pytest.raises(UserError, match="adapts before its first call"):
+        network.adapt(draw_picture(64, 64)[None])
 
 
 @pytest.mark.parametrize("device", ["meta", "toaster", "cuda:99"])

@@ -171,12 +171,12 @@ def _adapted(model: "Model", photographs: "Sequence[Photograph]", kind: str) -> 
     from tvseg.inference.adaptation import adapt
     from tvseg.inference.input.read import read_readable
 
-    count = adapt(model.pipeline, read_readable(photographs))
+    adapted = adapt(model.pipeline, read_readable(photographs))
     click.echo(
-        f"Batch norm adapted to {count} of {len(photographs)} photographs: masks depend on which "
+        f"Batch norm adapted to {adapted.regions} of {len(photographs)} photographs: masks depend on which "
         "photographs are predicted together"
     )
-    return {"adapt": {kind: count}}
+    return {"adapt": {kind: adapted.regions, "sha256": adapted.sha256}}
 
 
 def _predict_here(job: _Job, *, batch_size: int, workers: int, resume: bool) -> "Tally":

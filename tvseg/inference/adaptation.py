@@ -5,9 +5,10 @@ Shift, 2020; Schneider et al., Improving Robustness against Common Corruptions b
 Adaptation, NeurIPS 2020.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -32,7 +33,19 @@ class Adaptable(Protocol):
         """Take the statistics of images, uint8 (N, S, S, 3)."""
 
 
-def adapt(pipeline: Pipeline, photographs: Iterable[np.ndarray]) -> int:
+class Adapted(NamedTuple):
+    """What networks adapted to.
+
+    Attributes:
+        regions: How many regions of interest the statistics are of.
+        sha256: Of the pixels of the photographs.
+    """
+
+    regions: int
+    sha256: str
+
+
+def adapt(pipeline: Pipeline, photographs: Iterable[np.ndarray]) -> Adapted:
     """Adapt every network of a pipeline to photographs without labels.
 
     What is predicted afterwards depends on which photographs these are. The localizer stays.
@@ -42,14 +55,23 @@ def adapt(pipeline: Pipeline, photographs: Iterable[np.ndarray]) -> int:
         photographs: uint8 (H, W, 3) each; those without a region of interest are left out.
 
     Returns:
-        How many regions the statistics are of.
+        What the statistics are of.
 
     Raises:
-        UserError: Fewer than ``MIN_REGIONS`` regions, or an exported network.
+        UserError: Fewer than ``MIN_REGIONS`` regions, an exported network, or one that was called
+            before.
     """
-    networks = pipeline.ensemble.networks
+    given = pipeline.ensemble.networks
+    networks = [network for network in given if isinstance(network, Adaptable)]
+    if len(networks) < len(given):
+        raise UserError("adapting batch norm takes run folders or checkpoints, not ONNX")
+    digest = hashlib.sha256()
     sizes = {network.image_size for network in networks}
-    regions = (region for image in photographs for region in pipeline.regions([image]))
+    regions = (
+        region
+        for image in _noted(photographs, digest.update)
+        for region in pipeline.regions([image])
+    )
     small = [
         {size: resize_image(region, size) for size in sizes}
         for region in islice(regions, MAX_REGIONS)
@@ -57,10 +79,17 @@ def adapt(pipeline: Pipeline, photographs: Iterable[np.ndarray]) -> int:
     if len(small) < MIN_REGIONS:
         raise UserError(
             f"adapting batch norm takes {MIN_REGIONS} photographs or more with a region of "
-            f"interest, got {len(small)}"
+            f"interest, got {len(small)}; give more, or leave --adapt out"
         )
     for network in networks:
-        if not isinstance(network, Adaptable):
-            raise UserError("adapting batch norm takes run folders or checkpoints, not ONNX")
         network.adapt(np.stack([images[network.image_size] for images in small]))
-    return len(small)
+    return Adapted(len(small), digest.hexdigest())
+
+
+def _noted(
+    photographs: Iterable[np.ndarray], note: Callable[[bytes], None]
+) -> Iterator[np.ndarray]:
+    for image in photographs:
+        note(f"{image.shape}".encode())
+        note(image.tobytes())
+        yield image

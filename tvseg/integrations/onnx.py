@@ -29,7 +29,7 @@ class _Graph(nn.Module):
 
     def __init__(self, network: ArrayNetwork) -> None:
         super().__init__()
-        self.network = network.prepared
+        self.network = network.prepare()
         self.normalisation = network.normalisation
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

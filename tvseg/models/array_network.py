@@ -1,6 +1,6 @@
 """A network as a function of numpy arrays, as predictors call it."""
 
-import copy
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tvseg.device import exact_fp32
+from tvseg.errors import UserError
 from tvseg.models import freeze
 from tvseg.models.batch_norm import refresh_batch_norm
 from tvseg.models.inference_form import prepare_for_inference
@@ -23,14 +24,12 @@ class ArrayNetwork:
     a CPU each image is computed by itself, so that logits do not depend on what else is in a batch.
 
     Args:
-        network: (B, 3, S, S) -> logits (B, K, S', S'); moved to ``device`` here.
+        network: (B, 3, S, S) -> logits (B, K, S', S'); moved to ``device`` and, at the first
+            call, rewritten here.
         normalisation: uint8 (B, 3, S, S) -> the network's input.
         device: Where to compute.
 
     Attributes:
-        prepared: A copy of the network in the form of
-            :func:`~tvseg.models.inference_form.prepare_for_inference`, which is called; made
-            anew when the network adapts.
         alone: Whether each image is computed by itself.
     """
 
@@ -42,39 +41,51 @@ class ArrayNetwork:
         device: torch.device,
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last).eval()
-        self.prepared = self._prepare()
         self.normalisation = normalisation
         self.device = device
         self.alone = device.type == "cpu"
+        self._is_prepared = False
+        self._preparing = threading.Lock()
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return logits, float32 (B, K, S', S'), of images, uint8 (B, S, S, 3)."""
+        self.prepare()
         if not self.alone:
             return self._compute(images)
         return np.concatenate([self._compute(image[None]) for image in images])
+
+    def prepare(self) -> nn.Module:
+        """Return the network in the form that is called, which it takes at the first call.
+
+        See :func:`~tvseg.models.inference_form.prepare_for_inference`.
+        """
+        with self._preparing:
+            if not self._is_prepared:
+                prepare_for_inference(self.network)
+                self._is_prepared = True
+        return self.network
 
     def adapt(self, images: np.ndarray) -> None:
         """Take the statistics of batch norm from images instead of those of training.
 
         Args:
             images: uint8 (N, S, S, 3), two or more.
+
+        Raises:
+            UserError: The network was called before; batch norms are then part of convolutions.
         """
+        if self._is_prepared:
+            raise UserError("a network adapts before its first call; load it again")
         parts = np.array_split(images, -(-len(images) // ADAPTED_TOGETHER))
         batches = (torch.from_numpy(part).permute(0, 3, 1, 2).to(self.device) for part in parts)
         freeze(self.network)
-        with exact_fp32():
+        with exact_fp32(self.device):
             refresh_batch_norm(self.network, map(self.normalisation, batches))
-        self.prepared = self._prepare()
-
-    def _prepare(self) -> nn.Module:
-        prepared = copy.deepcopy(self.network)
-        prepare_for_inference(prepared)
-        return prepared
 
     @torch.inference_mode()
     def _compute(self, images: np.ndarray) -> np.ndarray:
         batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)  # (B, 3, S, S)
-        with exact_fp32():
-            logits = self.prepared(self.normalisation(batch.to(self.device)))
+        with exact_fp32(self.device):
+            logits = self.network(self.normalisation(batch.to(self.device)))
         found: np.ndarray = logits.float().cpu().numpy()
         return found

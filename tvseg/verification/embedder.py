@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tvseg.device import choose_device
+from tvseg.device import choose_device, exact_fp32
 from tvseg.errors import UserError
 from tvseg.models.builder import freeze
 from tvseg.runs.folder import RunFolder
@@ -83,10 +83,11 @@ class FaceEmbedder:
             float64 (N, embedding), not scaled to length 1.
         """
         pictures = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-        parts = [
-            embed(self.network, pictures[start : start + BATCH].to(self.device), flip=flip).cpu()
-            for start in range(0, len(pictures), BATCH)
-        ]
+        with exact_fp32(self.device):
+            parts = [
+                embed(self.network, batch.to(self.device), flip=flip).cpu()
+                for batch in pictures.split(BATCH)
+            ]
         return torch.cat(parts).double().numpy()
 
 
