@@ -41,9 +41,7 @@ def ensembles_of(plan: SweepPlan, folder: SweepFolder) -> list[SweepEnsemble]:
             f"{'+'.join(dict.fromkeys(cell.variant for cell in ones))} ensemble",
             str(ones[0].holdout),
             tuple(ones),
-            RunFolder(
-                folder.runs / ensemble_name((c.variant for c in ones), str(ones[0].holdout))
-            ),
+            RunFolder(folder.runs / ensemble_name((c.variant for c in ones), str(ones[0].holdout))),
         )
         for ones in members(cells, plan.file.ensembles, lambda c: (c.variant, str(c.holdout)))
     ]
