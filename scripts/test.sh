@@ -4,5 +4,6 @@
 EXTRAS="[test]" source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 bash scripts/check.sh
-# One thread a process: the suite runs one process a core.
-OMP_NUM_THREADS=1 python -m pytest -n auto -m "not slow" "$@"
+# One thread a process: the suite runs one process a core. A file stays in one process, so that what
+# its tests share is made once.
+OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile -m "not slow" "$@"

@@ -18,7 +18,8 @@ if os.environ.get("TVSEG_TEST_CUDA") != "1":
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the suite is for the CPU; so are its figures
 
 
-MUCH_GARBAGE_MB = 150
+MUCH_GARBAGE_MB = 100
+"""Growth since the last collection that is worth another."""
 _settled_mb = 0.0
 
 
@@ -29,31 +30,30 @@ def _resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def _give_memory_back() -> None:
+def give_memory_back() -> None:
+    """Collect what engines, which hold their networks in circles, have left, where it is much."""
     global _settled_mb
-    gc.collect()
+    if _resident_mb() < _settled_mb + MUCH_GARBAGE_MB:
+        return
+    gc.collect()  # takes half a second
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
     _settled_mb = _resident_mb()
 
 
 @pytest.fixture(autouse=True)
-def memory_is_given_back_by_tests() -> Iterator[None]:
-    """Collect what a test has left, where it is much: engines hold their networks in circles."""
+def memory_is_given_back() -> Iterator[None]:
     yield
-    if _resident_mb() > _settled_mb + MUCH_GARBAGE_MB:
-        _give_memory_back()
+    give_memory_back()
 
 
 @pytest.fixture(autouse=True, scope="module")
-def memory_is_given_back_by_modules() -> Iterator[None]:
-    """Keep a worker of the suite small: drop what a module compiled, return freed memory."""
+def compiled_code_is_dropped() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tvseg.device.keep_freed_memory", lambda: None)  # for whole processes
         yield
     if "torch._dynamo" in sys.modules:
         sys.modules["torch._dynamo"].reset()
-    _give_memory_back()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from tests.conftest import give_memory_back
 from tvseg.cli import cli
 
 PROJECT = Path(__file__).parents[1]
@@ -49,5 +50,6 @@ def run(words: list[str]) -> None:
     }
     extra = short.get(words[0], short.get(" ".join(words[:2]), []))
     result = CliRunner().invoke(cli, [*words, *extra])
+    give_memory_back()
     if result.exit_code:
         pytest.fail(f"tvseg {shlex.join(words)}: exit code {result.exit_code}\n{result.output}")

@@ -21,7 +21,9 @@ PAGES = {
     and page.name not in ("evaluation.md", "own-centre.md", "prepare.md")
 }
 
-LONG = {"start/reproduce-table-2.md", "how-to/sweeps.md"}
+LONG = {"start/reproduce-table-2.md", "how-to/sweeps.md", "how-to/export.md"}
+
+pytestmark = pytest.mark.usefixtures("narrow_tvconv")
 
 
 def _pages_with(language: str) -> list[str]:
@@ -65,6 +67,17 @@ def test_commands_that_need_downloads_parse(
     for folder in ("data", "runs"):
         (tmp_path / folder).mkdir()
     for words in commands(PAGES[name], "sh"):
+        parse(words)
+
+
+@pytest.mark.parametrize("name", sorted(LONG))
+def test_commands_of_long_pages_parse(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in re.findall(r"\b(?:runs/[\w-]+|photos)\b", PAGES[name].read_text()):
+        (tmp_path / path).mkdir(parents=True, exist_ok=True)
+    for words in commands(PAGES[name], "bash"):
         parse(words)
 
 

@@ -1,5 +1,6 @@
 """The wheel, installed in an empty environment outside the clone, does what the README shows."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,6 +19,15 @@ TINY = [
     "encoder_weights=none", "image_size=64", "train.epochs=1", "train.steps_per_epoch=2",
     "train.images_per_centre=2",
 ]  # fmt: skip
+TOGETHER = """
+import json, sys
+
+from tvseg.cli import cli
+
+for words in json.loads(sys.argv[1]):
+    cli(words, standalone_mode=False)
+"""
+"""Runs commands in one process, which loads torch once."""
 
 
 def _run(*words: str | Path, cwd: Path) -> str:
@@ -71,11 +81,11 @@ def test_the_wheel_works_outside_the_clone(wheel: Path, tmp_path: Path) -> None:
 
     tvseg = environment / "bin" / "tvseg"
     _run(tvseg, "data", "synth", "data", "--per-centre", "4", "--size", "96", cwd=tmp_path)
-    _run(
-        tvseg, "train", "--holdout", "A", "--data", "data",
-        "--config", "depthwise", *TINY, cwd=tmp_path,
-    )  # fmt: skip
-    photographs = Path("data/Domain1/test/ROIs/image")
+    photographs = "data/Domain1/test/ROIs/image"
+    training = ["train", "--holdout", "A", "--data", "data", "--config", "depthwise", *TINY]
+    starting = ["predict", photographs, "--out", "at-once"]
+    printed = _run(python, "-c", TOGETHER, json.dumps([training, starting]), cwd=tmp_path)
+    assert "starter weights" in printed
     model = "runs/depthwise-holdout-A-seed0"
     _run(
         python, "-c", WITHOUT_EXTRAS, "predict", photographs, "--model", model, "--out", "outlined",
@@ -83,6 +93,4 @@ def test_the_wheel_works_outside_the_clone(wheel: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     masks = {path.name for path in (tmp_path / "outlined" / "masks").iterdir()}
     assert masks == {path.name for path in (tmp_path / photographs).iterdir()}
-    printed = _run(tvseg, "predict", photographs, "--out", "at-once", cwd=tmp_path)
-    assert "starter weights" in printed
     assert len(list((tmp_path / "at-once" / "overlays").iterdir())) == len(masks)

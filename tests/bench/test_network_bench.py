@@ -14,6 +14,8 @@ from tvseg.ops import kernels
 
 VARIANTS = ["authors", "torch", "compiled", "depthwise"]
 
+pytestmark = pytest.mark.usefixtures("narrow_tvconv")
+
 
 def silent(words: str) -> None:
     del words

@@ -18,6 +18,8 @@ from tvseg.cli import cli
 TINY = ["encoder_weights=none", "image_size=64", "train.epochs=1", "train.steps_per_epoch=2",
         "train.images_per_centre=2"]  # fmt: skip
 
+pytestmark = pytest.mark.usefixtures("narrow_tvconv")
+
 
 def tvseg(*arguments: object, cwd: Path, data: str = "") -> Result:
     environment = {"TVSEG_DATA": data, "COLUMNS": "140"}

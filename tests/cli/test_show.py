@@ -19,6 +19,8 @@ from tvseg.training.train import train
 TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=1",
         "train.steps_per_epoch=1", "train.images_per_centre=1"]  # fmt: skip
 
+pytestmark = pytest.mark.usefixtures("narrow_tvconv")
+
 
 @pytest.fixture(scope="module")
 def watched(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:

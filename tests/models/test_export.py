@@ -14,9 +14,11 @@ from tvseg.ops import TVConv2d
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
+pytestmark = pytest.mark.usefixtures("narrow_tvconv")
+
 
 @pytest.fixture(scope="module")
-def network() -> nn.Module:
+def network(narrow_tvconv: None) -> nn.Module:
     """A frozen network whose affinity maps are uneven, with logits of ordinary size."""
     torch.manual_seed(0)
     built = build_model(aspp="tvconv", image_size=64)

@@ -16,6 +16,8 @@ from tvseg.settings import SegmentationSettings
 from tvseg.training import loop as loop_module
 from tvseg.training.train import train
 
+pytestmark = pytest.mark.usefixtures("narrow_tvconv")
+
 
 def _settings(*overrides: str) -> SegmentationSettings:
     tiny = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=2",

@@ -50,8 +50,8 @@ def command_of(root: Path, runs: Path, way: list[str]) -> list[str]:
     return [sys.executable, "-m", "tvseg", *words, "--device", "cpu", *TINY, *way]
 
 
-def kill_and_resume(way: list[str], root: Path, runs: Path, seed: int) -> RunFolder:
-    """Kill training at a random moment after its first checkpoint, then run it to its end."""
+def kill(way: list[str], root: Path, runs: Path, *, seed: int) -> None:
+    """Start a training and kill it at a random moment after its first checkpoint."""
     process = subprocess.Popen(command_of(root, runs, way), stderr=subprocess.PIPE)
     end = time.monotonic() + 300
     while not list(runs.glob("*/checkpoints/last.pt")) and time.monotonic() < end:
@@ -59,6 +59,11 @@ def kill_and_resume(way: list[str], root: Path, runs: Path, seed: int) -> RunFol
     time.sleep(random.Random(seed).uniform(0, 0.5))
     process.kill()
     process.communicate()
+
+
+def kill_and_resume(way: list[str], root: Path, runs: Path, seed: int) -> RunFolder:
+    """Kill a training, then run it to its end in a process of its own."""
+    kill(way, root, runs, seed=seed)
     done = subprocess.run(command_of(root, runs, way), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return RunFolder(next(runs.iterdir()))

@@ -10,7 +10,7 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
-from tests.training.resumed import WAYS, check_same, kill_and_resume, settings_of, train_run
+from tests.training.resumed import WAYS, check_same, kill, settings_of, train_run
 from tvseg.errors import UserError
 from tvseg.runs.checkpoint import load_training
 from tvseg.runs.folder import RunFolder
@@ -82,7 +82,12 @@ def test_a_crash_within_an_epoch_repeats_it(
         _at_step(5, crash, patch)
         with pytest.raises(KeyboardInterrupt):
             train_run(settings, phantoms, tmp_path)
-    check_same(dense, train_run(settings, phantoms, tmp_path, resume=True))
+    resumed = train_run(settings, phantoms, tmp_path, resume=True)
+    check_same(dense, resumed)
+    info = resumed.info()
+    assert info["best_epoch"] == dense.info()["best_epoch"]
+    assert len(info["resumed"]) == 1
+    assert info["started"] <= info["resumed"][0]
 
 
 @pytest.fixture(scope="module")
@@ -237,4 +242,7 @@ def test_the_log_has_a_line_an_epoch(dense: RunFolder) -> None:
 def test_a_killed_process_leaves_a_run_that_resumes(
     dense: RunFolder, phantoms: Path, tmp_path: Path
 ) -> None:
-    check_same(dense, kill_and_resume(["aspp=dense"], phantoms, tmp_path / "runs", 0))
+    kill(["aspp=dense"], phantoms, tmp_path / "runs", seed=0)
+    check_same(
+        dense, train_run(settings_of("aspp=dense"), phantoms, tmp_path / "runs", resume=True)
+    )

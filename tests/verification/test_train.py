@@ -155,6 +155,7 @@ def test_wrong_settings_are_refused(more: str, message: str, root: Path, tmp_pat
         train_faces(settings(more), root=root, runs=tmp_path / "runs")
 
 
+@pytest.mark.usefixtures("narrow_tvconv")
 def test_tvconv_learns_affinity_maps(root: Path, tmp_path: Path) -> None:
     run = train_faces(
         settings("operator=tvconv", "stages=[6,7]", "train.log_affinity=true", "train.epochs=1",
