@@ -15,6 +15,8 @@ from tvseg.cli import cli
 TINY = ["encoder_weights=none", "image_size=64", "train.epochs=1", "train.steps_per_epoch=3",
         "train.images_per_centre=2", "train.learning_rate=0.01"]  # fmt: skip
 
+pytestmark = pytest.mark.usefixtures("narrow_tvconv")
+
 NESTED = """
 structures: [lesion, organ]
 encoding: {0: [], 1: [organ], 2: [organ, lesion]}

@@ -23,12 +23,13 @@ from tvseg.ops.memory_layout import weight_layout
 
 ROOT = Path(__file__).resolve().parents[3]
 TYPICAL = Case(3, 2, 2, (3, 5, 7, 4))
+OTHER_DTYPES = (torch.float32, torch.float16)
 
 
-def hold_numerics(those: str, **environment: str) -> None:
+def hold_numerics(*chosen: str, **environment: str) -> None:
     """Run some of triton_numerics.py in a process of its own: they must pass, none may skip."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", those,
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *chosen,
          "tests/ops/kernels/triton_numerics.py"],
         cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -38,15 +39,15 @@ def hold_numerics(those: str, **environment: str) -> None:
     assert "skipped" not in last
 
 
-@pytest.mark.parametrize("those", ["cases", "not cases"])  # two processes: one for each core
-def test_numbers_in_triton_s_interpreter(those: str) -> None:
+@pytest.mark.parametrize("tier", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_numbers_in_triton_s_interpreter(tier: str) -> None:
     pytest.importorskip("triton", reason="needs triton, which comes with torch for CUDA")
-    hold_numerics(those, TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="")
+    hold_numerics("-m", tier, TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, and TVSEG_TEST_CUDA=1")
 def test_numbers_on_the_gpu() -> None:
-    hold_numerics("test", TRITON_INTERPRET="0")
+    hold_numerics(TRITON_INTERPRET="0")
 
 
 class Compiler:
@@ -92,8 +93,10 @@ def compilers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Compiler]
     return found
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("stride", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "dtype", [torch.bfloat16, *(pytest.param(d, marks=pytest.mark.slow) for d in OTHER_DTYPES)]
+)
 @pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
 def test_machine_code_without_a_gpu(
     layout: str, dtype: torch.dtype, stride: int, compilers: list[Compiler]
