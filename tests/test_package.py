@@ -83,27 +83,21 @@ from tvseg.cli import cli
 from tvseg.extras import EXTRAS
 
 PathFinder.find_spec = find_spec
-
-cli(sys.argv[1:])
+"""
+TWO_COMMANDS = """
+for words in (["train", "--holdout=A", "--data=."], ["report", ".", "--out=out"]):
+    try:
+        cli(words)
+    except SystemExit as end:
+        assert end.code == 1
 """
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (
-            ["train", "--holdout=A", "--data=."],
-            'ignite is not installed: run pip install "tvseg[train]"',
-        ),
-        (
-            ["report", ".", "--out=out"],
-            'matplotlib is not installed: run pip install "tvseg[report]"',
-        ),
-    ],
-)
-def test_a_missing_extra_is_one_line(words: list[str], message: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_EXTRAS, *words], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr == f"Error: the package {message}\n"
+def test_a_missing_extra_is_one_line() -> None:
+    code = WITHOUT_EXTRAS + TWO_COMMANDS
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [
+        'Error: the package ignite is not installed: run pip install "tvseg[train]"',
+        'Error: the package matplotlib is not installed: run pip install "tvseg[report]"',
+    ]

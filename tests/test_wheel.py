@@ -87,10 +87,9 @@ def test_the_wheel_works_outside_the_clone(wheel: Path, tmp_path: Path) -> None:
     printed = _run(python, "-c", TOGETHER, json.dumps([training, starting]), cwd=tmp_path)
     assert "starter weights" in printed
     model = "runs/depthwise-holdout-A-seed0"
-    _run(
-        python, "-c", WITHOUT_EXTRAS, "predict", photographs, "--model", model, "--out", "outlined",
-        cwd=tmp_path,
-    )  # fmt: skip
+    plain = f"{WITHOUT_EXTRAS}cli(sys.argv[1:])"
+    words = ["predict", photographs, "--model", model, "--out", "outlined"]
+    _run(python, "-c", plain, *words, cwd=tmp_path)
     masks = {path.name for path in (tmp_path / "outlined" / "masks").iterdir()}
     assert masks == {path.name for path in (tmp_path / photographs).iterdir()}
     assert len(list((tmp_path / "at-once" / "overlays").iterdir())) == len(masks)
