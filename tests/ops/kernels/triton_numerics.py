@@ -87,6 +87,7 @@ def test_contiguous_cases_equal_the_reference(case: Case) -> None:
     hold_parity(case, torch.float32, "contiguous")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "layout"), LARGE, ids=str)
 def test_many_tiles_equal_the_reference(case: Case, layout: str) -> None:
     hold_parity(case, torch.float32, layout)
@@ -146,6 +147,7 @@ def apart(tensor: Tensor, axis: int, vast: Tensor) -> Tensor:
     return vast.as_strided(tensor.shape, steps).copy_(tensor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", range(4))
 @pytest.mark.parametrize("name", ["x", "weight", "grad"])
 def test_what_is_read_may_be_longer_than_32_bits_count(name: str, axis: int, vast: Tensor) -> None:
@@ -158,6 +160,7 @@ def test_what_is_read_may_be_longer_than_32_bits_count(name: str, axis: int, vas
     assert_all_close(results(**tensors, case=case), wanted, torch.float16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", range(4))
 def test_what_is_written_may_be_longer_than_32_bits_count(axis: int, vast: Tensor) -> None:
     from tvseg.ops.kernels import triton_tiles
