@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from tests.conftest import give_memory_back
 from tvseg.config import load_settings
 from tvseg.runs.checkpoint import load_training
 from tvseg.runs.folder import RunFolder
@@ -31,7 +32,10 @@ def settings_of(*overrides: str) -> SegmentationSettings:
 
 
 def train_run(settings: SegmentationSettings, root: Path, runs: Path, **how: bool) -> RunFolder:
-    return train(settings, holdout="A", root=root, runs=runs, **how)
+    try:
+        return train(settings, holdout="A", root=root, runs=runs, **how)
+    finally:
+        give_memory_back()
 
 
 def check_same(one: RunFolder, other: RunFolder, *, same_card: bool = True) -> None:
