@@ -35,14 +35,19 @@ def _slow(name: str) -> Any:
     return pytest.param(name, marks=pytest.mark.slow) if name in LONG else name
 
 
+def _write_files(page: Path, folder: Path) -> None:
+    """Write the page's YAML files, whose first lines are comments with their names."""
+    for text in blocks(page, "yaml"):
+        (folder / text.splitlines()[0].removeprefix("# ")).write_text(text)
+
+
 @pytest.mark.parametrize("name", [_slow(name) for name in _pages_with("bash")])
 def test_commands_run(
     name: str, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(phantoms / "FullField" / "image", tmp_path / "photos")
-    for text in blocks(PAGES[name], "yaml"):
-        (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+    _write_files(PAGES[name], tmp_path)
     every_disc_counts_as_found(monkeypatch)
     plan = partial(
         localizer.LocalizerPlan, images_per_centre=1, retinas=2, calibration_steps=4, image_size=64
@@ -77,6 +82,7 @@ def test_commands_of_long_pages_parse(
     monkeypatch.chdir(tmp_path)
     for path in re.findall(r"\b(?:runs/[\w-]+|photos)\b", PAGES[name].read_text()):
         (tmp_path / path).mkdir(parents=True, exist_ok=True)
+    _write_files(PAGES[name], tmp_path)
     for words in commands(PAGES[name], "bash"):
         parse(words)
 

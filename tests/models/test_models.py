@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -254,3 +255,12 @@ def test_statistics_of_images_are_those_that_the_weights_expect(tmp_path: Path) 
     known = {"mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0], "input_range": [0, 255]}
     (tmp_path / "config.json").write_text(json.dumps(known))
     assert pixel_statistics("resnet34", str(weights)) == ((1, 2, 3), (4, 5, 6))
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_model", full)
+    with pytest.raises(UserError, match=r"new cannot be written: .* No space left on device"):
+        build_model(aspp="dense").save_pretrained(tmp_path / "new")

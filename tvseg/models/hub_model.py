@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
+from safetensors import SafetensorError
 from segmentation_models_pytorch.base import SegmentationModel
+
+from tvseg.errors import UserError
 
 LICENCE = "other"
 """Of saved weights unless stated: they derive from photographs whose terms are their owners'."""
@@ -69,19 +72,25 @@ class HubModel(SegmentationModel):  # type: ignore[misc]
 
         Returns:
             Address of the commit where ``push_to_hub`` is set.
+
+        Raises:
+            UserError: The weights cannot be written.
         """
         given = {"license": license, "source": repo_id or str(save_directory)}
         parameters = (self.config if config is None else config) | {
             "encoder_weights": None,  # all weights are in the file: none are to be fetched
             "_model_class": type(self).__name__,
         }
-        address: str | None = super().save_pretrained(
-            save_directory,
-            config=parameters,
-            repo_id=repo_id,
-            model_card_kwargs=given | (model_card_kwargs or {}),
-            **options,
-        )
+        try:
+            address: str | None = super().save_pretrained(
+                save_directory,
+                config=parameters,
+                repo_id=repo_id,
+                model_card_kwargs=given | (model_card_kwargs or {}),
+                **options,
+            )
+        except SafetensorError as error:  # also where the disk is full
+            raise UserError(f"{save_directory} cannot be written: {error}") from error
         return address
 
     def push_to_hub(
