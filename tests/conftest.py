@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,16 +67,11 @@ def narrow_tvconv() -> Iterator[None]:
 
 def use_narrow_tvconv(patch: pytest.MonkeyPatch) -> None:
     """Give networks the layers of the fixture ``narrow_tvconv``."""
-    from tvseg.models.spatial import SPATIAL
-    from tvseg.ops import TVConv2d
+    from tvseg.models.spatial import SPATIAL, tvconv
 
-    def narrow(channels: int, *, size: tuple[int, int], stride: int = 1, **rest: int) -> TVConv2d:
-        output_size = (-(-size[0] // stride), -(-size[1] // stride))
-        return TVConv2d(
-            channels, output_size, stride=stride, resize="bilinear", hidden_channels=4, **rest
-        )
-
-    patch.setitem(SPATIAL, "tvconv", narrow)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SPATIAL, "tvconv", partial(tvconv, hidden_channels=4))
+        yield
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
