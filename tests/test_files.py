@@ -204,6 +204,11 @@ def test_a_full_disk_is_named_with_the_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full_disk)
+
+    def read_only(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "unlink", read_only)
     with pytest.raises(OSError, match="No space left") as caught:
         write_text(tmp_path / "a.txt", "new")
     assert caught.value.filename == str(tmp_path / "a.txt")

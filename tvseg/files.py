@@ -46,7 +46,8 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
                 temporary.chmod(stat.S_IMODE(older.st_mode))
         temporary.replace(target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the first error is the one to read
+            temporary.unlink()
         raise
 
 

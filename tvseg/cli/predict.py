@@ -173,8 +173,8 @@ def _adapted(model: "Model", photographs: "Sequence[Photograph]", kind: str) -> 
 
     adapted = adapt(model.pipeline, read_readable(photographs))
     click.echo(
-        f"Batch norm adapted to {adapted.regions} of {len(photographs)} photographs: masks depend on which "
-        "photographs are predicted together"
+        f"Batch norm adapted to {adapted.regions} of {len(photographs)} photographs: masks depend "
+        "on which photographs are predicted together"
     )
     return {"adapt": {kind: adapted.regions, "sha256": adapted.sha256}}
 
