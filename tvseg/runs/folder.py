@@ -146,6 +146,7 @@ class RunFolder:
         if "config.yaml" not in names:
             if names - {".lock", self.inner.name}:
                 raise UserError(f"{self.path} must be a run folder or empty; it holds other files")
+            self._check_wanted(any(self.inner.glob("*")), resume=resume or overwrite)
             return
         if overwrite:
             return
@@ -156,17 +157,21 @@ class RunFolder:
             )
         results = [*self.checkpoints(), *([self.best] if self.best.exists() else [])]
         finished = "run.json" in names and self.is_finished()
-        if not results and not finished:
+        inner = any(self.inner.glob("*"))
+        if not results and not finished and not inner:
             return  # it ended before its first epoch did: nothing to lose
-        if not resume:
-            raise UserError(
-                f"{self.path} exists; continue it with --resume, replace it with --overwrite, or "
-                "give another name with name=NAME"
-            )
+        self._check_wanted(True, resume=resume)
         if not finished and results == [self.best]:
             raise UserError(
                 f"cannot resume {self.path}: it has no {self.last.name}; train it anew with "
                 "--overwrite"
+            )
+
+    def _check_wanted(self, begun: bool, *, resume: bool) -> None:
+        if begun and not resume:
+            raise UserError(
+                f"{self.path} exists; continue it with --resume, replace it with --overwrite, or "
+                "give another name with name=NAME"
             )
 
     def is_done(self, settings: RunSettings, *, resume: bool, overwrite: bool) -> bool:
@@ -241,10 +246,14 @@ class RunFolder:
             UserError: The data, the precision or another of ``expected`` is not as at the start, or
                 ``metrics.csv`` is damaged.
         """
+        self.check_same(**expected)
+        self.read_metrics()  # damaged ones are refused before anything is computed
+        self.write_info(resumed=[*self.info().get("resumed", []), started])
+
+    def check_same(self, **expected: Any) -> None:
+        """Raise UserError unless the data, the precision and so on are as ``run.json`` has them."""
         info = {"processes": 1} | self.info()  # which earlier versions did not write
         self._record.check_same({key: info.get(key) for key in expected}, expected)
-        self.read_metrics()  # damaged ones are refused before anything is computed
-        self.write_info(resumed=[*info.get("resumed", []), started])
 
     def write_info(self, **changes: Any) -> None:
         """Change keys of ``run.json``, which is written anew as a whole."""

@@ -38,10 +38,6 @@ def cross_validate(settings: SegmentationSettings, holdout: str, train: Train) -
         UserError: Fewer than two sources, or an inner training that fails.
     """
     inner = inner_settings(settings, holdout)
-    if len(inner.centres) < 2:
-        raise UserError(
-            f"selection=lodo needs two source centres or more, got {', '.join(inner.centres)}"
-        )
     runs = []
     for source in inner.centres:
         _log.info("selection=lodo: training without the source %s", source)
@@ -52,11 +48,19 @@ def cross_validate(settings: SegmentationSettings, holdout: str, train: Train) -
 
 
 def inner_settings(settings: SegmentationSettings, holdout: str) -> SegmentationSettings:
-    """Return the settings of trainings that know the source centres alone."""
-    targets = held_out(holdout)
+    """Return the settings of trainings that know the source centres alone.
+
+    Raises:
+        UserError: Fewer than two sources.
+    """
+    sources = {k: v for k, v in settings.centres.items() if k not in held_out(holdout)}
+    if len(sources) < 2:
+        raise UserError(
+            f"selection=lodo needs two source centres or more, got {', '.join(sources)}"
+        )
     return settings.model_copy(
         update={
-            "centres": {k: v for k, v in settings.centres.items() if k not in targets},
+            "centres": sources,
             "selection": "target",  # of an inner training: the source that it holds out
             "train": settings.train.model_copy(update={"log_affinity": False}),
         }

@@ -40,7 +40,7 @@ from tvseg.training.distributed import (
     processes,
 )
 from tvseg.training.fit import Numerics, drop_once, make_optimizer, make_validator
-from tvseg.training.lodo import cross_validate
+from tvseg.training.lodo import cross_validate, inner_settings
 from tvseg.training.loop import TrainingLoop
 from tvseg.training.losses import LOSSES
 from tvseg.training.state import take_up
@@ -84,23 +84,33 @@ def train(
     with joined(device) as chosen:
         if on_first(lambda: run.is_done(settings, resume=resume, overwrite=overwrite)):
             return run
+
+        def prepared() -> tuple[nn.Module, Data, Numerics]:
+            begins = overwrite or not run.checkpoints()
+            return first_then_others(
+                lambda: _prepare(settings, holdout, root, chosen, begins=begins)
+            )
+
         kept_epoch = settings.train.epochs if settings.selection == "last" else None
         if settings.selection == "lodo":
+            on_first(lambda: inner_settings(settings, holdout))
+            prepared()  # what cannot be trained is refused here, before an older run is removed
             if overwrite:
                 with first_only(run.open(settings, resume=resume, overwrite=True)):
-                    overwrite = False  # what is written from here on is kept
+                    pass
 
             def inner(settings: SegmentationSettings, source: str) -> RunFolder:
+                _check_inner(
+                    RunFolder.of(run.inner, settings, source), settings, root, source, chosen
+                )
                 return train(
                     settings, holdout=source, root=root, runs=run.inner,
                     device=device, resume=True, command=command,
                 )  # fmt: skip
 
             kept_epoch = cross_validate(settings, holdout, inner)
-        begins = overwrite or not run.checkpoints()
-        network, data, numerics = first_then_others(
-            lambda: _prepare(settings, holdout, root, chosen, begins=begins)
-        )
+            resume, overwrite = True, False  # what is in the folder now is this training's
+        network, data, numerics = prepared()
         about = provenance(command, str(chosen)) | {"data": root and str(root.resolve())}
         with (
             first_only(run.open(settings, resume=resume, overwrite=overwrite)),
@@ -108,6 +118,32 @@ def train(
         ):
             _train(run, settings, holdout, data, network, numerics, about, kept_epoch)
     return run
+
+
+def _check_inner(
+    run: RunFolder,
+    settings: SegmentationSettings,
+    root: Path | None,
+    holdout: str,
+    device: torch.device,
+) -> None:
+    """Raise UserError where an inner run was finished with other data or circumstances."""
+    if not on_first(lambda: run.is_done(settings, resume=True, overwrite=False)):
+        return
+    data = first_then_others(
+        lambda: read_data(root, settings, holdout, selection=settings.selection)
+    )
+    numerics = Numerics(device, choose_precision(settings.precision, device), Normalisation())
+    on_first(lambda: run.check_same(**_circumstances(data, numerics)))
+
+
+def _circumstances(data: Data, numerics: Numerics) -> dict[str, Any]:
+    """Return the keys of ``run.json`` that stay as they are at the beginning."""
+    return {
+        "fingerprint": data.fingerprint,
+        "precision": numerics.precision,
+        "processes": processes(),
+    }
 
 
 def _prepare(
@@ -158,11 +194,7 @@ def _train(
 ) -> None:
     """Fit the network and write the run, from the newest checkpoint in it."""
     about |= {"holdout": holdout, "seed": settings.seed}
-    same = {
-        "fingerprint": data.fingerprint,
-        "precision": numerics.precision,
-        "processes": processes(),
-    }
+    same = _circumstances(data, numerics)
     kept = on_first(lambda: take_up(run, SEGMENTATION, settings, data.fold.names(), about, **same))
     if kept:
         before = read_card(SegmentationCard, kept.content["card"], kept.path)

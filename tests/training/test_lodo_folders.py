@@ -1,0 +1,85 @@
+"""Inner runs of selection=lodo serve the training that they were made for, and no other."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tvseg.config import load_settings
+from tvseg.errors import UserError
+from tvseg.runs.folder import RunFolder
+from tvseg.settings import SegmentationSettings
+from tvseg.training import train as module
+from tvseg.training.lodo import Train, cross_validate
+from tvseg.training.train import train
+
+KEYS = ["aspp=dense", "encoder_weights=none", "image_size=32", "precision=fp32", "train.epochs=1",
+        "train.steps_per_epoch=1", "train.images_per_centre=2", "selection=lodo"]  # fmt: skip
+SETTINGS = load_settings(None, KEYS)
+
+
+@pytest.fixture(scope="module")
+def interrupted(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs, one with its inner runs finished and nothing more."""
+    runs = tmp_path_factory.mktemp("lodo")
+
+    def stop(settings: SegmentationSettings, holdout: str, inner: Train) -> int:
+        cross_validate(settings, holdout, inner)
+        raise InterruptedError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "cross_validate", stop)
+        with pytest.raises(InterruptedError):
+            train(SETTINGS, holdout="A+B", root=phantoms, runs=runs)
+    return runs
+
+
+def _inner(runs: Path) -> RunFolder:
+    return RunFolder(runs / "dense-holdout-A+B-seed0" / "lodo" / "dense-holdout-C-seed0")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.name != ".lock")
+
+
+def test_inner_runs_of_other_masks_are_not_reused(
+    interrupted: Path, phantoms: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"exists; continue it with --resume"):
+        train(SETTINGS, holdout="A+B", root=phantoms, runs=interrupted)
+    data = Path(shutil.copytree(phantoms, tmp_path / "data"))
+    mask = min((data / "Domain3").glob("train/*/mask/*"))
+    pixels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(mask), np.roll(pixels, 3, axis=0))
+    with pytest.raises(UserError, match=r"lodo.*: fingerprint changed from"):
+        train(SETTINGS, holdout="A+B", root=data, runs=interrupted, resume=True)
+    runs = Path(shutil.copytree(interrupted, tmp_path / "runs"))
+    run = train(SETTINGS, holdout="A+B", root=phantoms, runs=runs, resume=True)
+    assert run.is_finished()
+    assert _inner(runs).info() == _inner(interrupted).info()  # not trained again
+
+
+@pytest.mark.parametrize(
+    ("holdout", "device", "why"),
+    [("A+B+C", None, "needs two source centres"), ("A+B", "nonsense", "device"),
+     ("A+B", None, "no photographs here")],
+)  # fmt: skip
+def test_overwrite_removes_nothing_where_training_cannot_begin(
+    holdout: str, device: str | None, why: str, interrupted: Path, phantoms: Path, tmp_path: Path
+) -> None:
+    older = tmp_path / f"dense-holdout-{holdout}-seed0"
+    shutil.copytree(_inner(interrupted).path, older)
+    before = _files(older)
+    root = tmp_path / "no photographs here" if "photographs" in why else phantoms
+    with pytest.raises(UserError, match=why):
+        train(SETTINGS, holdout=holdout, root=root, runs=tmp_path, device=device, overwrite=True)
+    assert _files(older) == before
+
+
+def test_lodo_needs_centres(tmp_path: Path) -> None:
+    settings = load_settings(None, [*KEYS, "phantoms=1"])
+    with pytest.raises(UserError, match=r"must be sources or last where .* no centres, got lodo"):
+        train(settings, holdout="none", root=None, runs=tmp_path)
+    assert not _files(tmp_path)
