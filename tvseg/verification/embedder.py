@@ -85,8 +85,10 @@ class FaceEmbedder:
         pictures = torch.from_numpy(pixels).permute(0, 3, 1, 2)
         with exact_fp32(self.device):
             parts = [
-                embed(self.network, batch.to(self.device), flip=flip).cpu()
-                for batch in pictures.split(BATCH)
+                embed(
+                    self.network, pictures[first : first + BATCH].to(self.device), flip=flip
+                ).cpu()
+                for first in range(0, len(pictures), BATCH)
             ]
         return torch.cat(parts).double().numpy()
 
