@@ -65,7 +65,7 @@ def spoil(path: Path, kind: int) -> None:
         case 5:
             Image.new("1", (20_000, 20_000)).save(path.with_suffix(".png"))
         case 6:
-            path.symlink_to("nowhere.jpg")
+            path.symlink_to(f"nowhere-{path.name}")
         case 7:
             pages = [Image.new("RGB", (64, 64)) for _ in range(2)]
             pages[0].save(path.with_suffix(".tif"), save_all=True, append_images=pages[1:])
