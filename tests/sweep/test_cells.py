@@ -173,6 +173,12 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         check_free(SweepFolder(tmp_path))
 
 
+def test_a_sweep_that_ended_before_its_first_cell_may_be_started_again(tmp_path: Path) -> None:
+    folder = SweepFolder(tmp_path)
+    write_table(plan_of("good"), folder)
+    check_free(folder)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "finished"}', "null"])
 def test_a_damaged_record_means_that_the_cell_runs_again(content: str, tmp_path: Path) -> None:
     plan, folder = plan_of("good"), SweepFolder(tmp_path)

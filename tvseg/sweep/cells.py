@@ -205,5 +205,6 @@ def why_it_failed(code: int, said: str) -> tuple[str, bool]:
 def check_free(folder: SweepFolder) -> None:
     """Raise UserError unless a folder is new, empty or one of a sweep."""
     path = folder.path
-    if path.exists() and any(path.iterdir()) and not (path / "cells").is_dir():
+    ours = (path / "cells").is_dir() or (path / "sweep.json").is_file()
+    if path.exists() and any(path.iterdir()) and not ours:
         raise UserError(f"{path} must be a new folder or one of a sweep: name another one")
