@@ -20,7 +20,7 @@ from tvseg.training import train as train_module
 from tvseg.training.distributed import joined, rank
 from tvseg.training.loop import TrainingLoop
 
-TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=2",
+TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=1",
         "train.steps_per_epoch=2", "train.images_per_centre=4"]  # fmt: skip
 WAYS = {"whole": ["name=whole"], "parts": ["name=parts", "train.micro_batches=2"]}
 STOPPED = ["name=stopped"]
@@ -47,12 +47,12 @@ def fit(root: Path, runs: Path, *overrides: str, resume: bool = False) -> None:
 
 
 def fit_and_stop(root: Path, runs: Path) -> int:
-    """SIGTERM reaches one process alone, in the third of four steps; return the exit code."""
+    """SIGTERM reaches one process alone, in the first of two steps; return the exit code."""
     show = TrainingLoop._show
 
     def stop(self: TrainingLoop, engine: Engine, *rest: object) -> None:
         show(self, engine, *rest)  # type: ignore[arg-type]
-        if engine.state.iteration == 3 and rank() == 1:
+        if engine.state.iteration == 1 and rank() == 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patch:
