@@ -71,6 +71,15 @@ class TrainSettings(ScheduleSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _weights_are_averaged_after_the_drop(self) -> "TrainSettings":
+        if self.average == "swa" and self.drop_at == 1:
+            raise UserError(
+                "average=swa needs epochs after the drop of the learning rate, got drop_at=1; "
+                "lower drop_at"
+            )
+        return self
+
 
 class TVConvSettings(_Frozen):
     """TVConv layers: their affinity maps and what else they are made of."""
@@ -164,7 +173,17 @@ class SegmentationSettings(RunSettings):
         changed = self.tvconv.model_dump(exclude_defaults=True)
         if changed and self.aspp != "tvconv":
             raise UserError(
-                f"tvconv.{', tvconv.'.join(changed)} need aspp=tvconv, got aspp={self.aspp}"
+                f"tvconv.{', tvconv.'.join(changed)} must be left out unless aspp=tvconv, got "
+                f"aspp={self.aspp}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _photographs_alone_are_mixed(self) -> "SegmentationSettings":
+        if self.mix != "none" and self.phantoms == 1:
+            raise UserError(
+                f"mix recolours photographs, of which phantoms=1 has none, got mix={self.mix}; set "
+                "mix=none or a lower share of phantoms"
             )
         return self
 

@@ -182,12 +182,14 @@ def test_affinity_maps_start_from_coordinates_or_masks(loaded: LoadedCases) -> N
     for maps in affinity_maps(network).values():
         assert torch.equal(torch.from_numpy(maps[0]), torch.from_numpy(maps[2]))
         assert maps[1].mean() == pytest.approx(float(masks[1].mean()), rel=1e-5)
+    network, other = (network_of(settings, pretrained=False) for _ in range(2))
     start_affinity(network, "ones", noise=0.1, seed=1, loaded=loaded)
     first = affinity_maps(network)
+    assert np.mean([maps.mean() for maps in first.values()]) == pytest.approx(1, abs=0.02)
     assert np.std([maps.std() for maps in first.values()]) < 0.02
     assert 0.05 < next(iter(first.values())).std() < 0.15
-    start_affinity(network, "ones", noise=0.1, seed=1, loaded=loaded)
-    again = affinity_maps(network)
+    start_affinity(other, "ones", noise=0.1, seed=1, loaded=loaded)
+    again = affinity_maps(other)
     assert all(np.array_equal(first[name], again[name]) for name in first)
 
 
@@ -209,7 +211,9 @@ def test_a_training_begins_with_the_maps_it_is_given(phantoms: Path, tmp_path: P
 
 def test_options_of_tvconv_need_tvconv() -> None:
     assert tvconv_options(SegmentationSettings()) == {}
-    with pytest.raises(UserError, match=r"tvconv.affinity_rate need aspp=tvconv, got aspp=dense"):
+    with pytest.raises(
+        UserError, match=r"tvconv.affinity_rate must be left out unless aspp=tvconv"
+    ):
         load_settings(None, ["aspp=dense", "tvconv.affinity_rate=10"])
     with pytest.raises(UserError, match=r"did you mean 'tvconv.affinity_rate'"):
         load_settings(None, ["tvconv.affinity_rat=10"])

@@ -172,7 +172,7 @@ class TrainingSet(Dataset[dict[str, object]]):
         self.augmentation = augmentation
         self.mixture = mixture or Mixture("none")
         self.letters = np.asarray([case.centre.letter for case in loaded.cases])
-        if self.mixture and len(set(self.letters)) == 1:
+        if self.mixture and len(set(self.letters)) < 2:
             raise UserError("mix needs two source centres or more; set mix=none")
         self.seed = seed
         self.structures = structures

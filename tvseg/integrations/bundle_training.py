@@ -3,6 +3,7 @@
 Exported configs outlive refactorings: names and arguments here stay as they are.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from tvseg.data.dataset import ValidationSet
 from tvseg.runs.cards import SegmentationCard
+from tvseg.settings import SegmentationSettings
 from tvseg.training.data import Data, make_loader, read_data
 from tvseg.training.fit import (
     Numerics,
@@ -23,6 +25,8 @@ from tvseg.training.fit import (
     make_validator,
 )
 from tvseg.training.losses import LOSSES
+
+_log = logging.getLogger("tvseg")
 
 
 def read(card: SegmentationCard, folder: str, holdout: str, on_target: bool = False) -> Data:
@@ -79,8 +83,10 @@ def trainer(
 ) -> SupervisedTrainer:
     """Return the engine that fits the network, with loss and learning rates as the card says.
 
-    Averages of weights and MixStyle are of ``tvseg train`` alone.
+    Averages of weights, MixStyle and the choice of epochs by ``lodo`` or ``last`` are of ``tvseg
+    train`` alone; a warning names those that the network was trained with.
     """
+    _warn_of_keys_left_out(card.settings)
     changed = {"epochs": epochs, "steps_per_epoch": steps_per_epoch}
     plan = card.settings.train.model_copy(update=changed)
     maps = card.settings.tvconv
@@ -100,6 +106,21 @@ def trainer(
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
     )
+
+
+def _warn_of_keys_left_out(settings: SegmentationSettings) -> None:
+    left_out = []
+    if settings.train.average != "none":
+        left_out.append(f"train.average={settings.train.average}")
+    if settings.mixstyle:
+        left_out.append(f"mixstyle={settings.mixstyle:g}")
+    if settings.selection in ("lodo", "last"):
+        left_out.append(f"selection={settings.selection}")
+    if left_out:
+        _log.warning(
+            "this training goes without %s of the network's settings; 'tvseg train' has them",
+            ", ".join(left_out),
+        )
 
 
 def _numerics(card: SegmentationCard, device: torch.device) -> Numerics:

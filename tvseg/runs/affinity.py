@@ -1,13 +1,14 @@
 """Affinity maps of a network's TVConv layers, and their course over a training."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from tvseg.errors import UserError
 from tvseg.files import write_bytes
@@ -45,6 +46,18 @@ def affinity_maps(network: nn.Module) -> dict[str, np.ndarray]:
         name: layer.affinity.detach().float().cpu().numpy().copy()
         for name, layer in tv_conv_layers(network).items()
     }
+
+
+@torch.no_grad()
+def fill_affinity(network: nn.Module, maps_of: Callable[[Tensor], Tensor]) -> None:
+    """Give every TVConv layer other affinity maps.
+
+    Args:
+        network: With the layers.
+        maps_of: A layer's maps, (affinity channels, height, width) -> those that replace them.
+    """
+    for layer in tv_conv_layers(network).values():
+        layer.affinity.copy_(maps_of(layer.affinity))
 
 
 def record_affinity(path: Path, epoch: int, maps: Mapping[str, np.ndarray]) -> None:

@@ -59,7 +59,7 @@ def start_from(network: nn.Module, source: str) -> int:
         source: ``starter``, or a checkpoint file.
 
     Returns:
-        How many tensors keep their random values: those of the wide ASPP branches, if any.
+        How many tensors keep their first values: those of the wide ASPP branches, if any.
 
     Raises:
         UserError: No such checkpoint, or one of another network.

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 
 from tvseg.data.dataset import LoadedCases
 from tvseg.errors import UserError
-from tvseg.runs.affinity import tv_conv_layers
+from tvseg.runs.affinity import fill_affinity
 
 Start = Callable[[tuple[int, ...], Tensor], Tensor]
 """Shape (maps, height, width), mean masks (structures, S, S) -> the maps."""
@@ -40,7 +40,6 @@ def mean_mask_maps(shape: tuple[int, ...], masks: Tensor) -> Tensor:
 
 
 STARTS: dict[str, Start] = {
-    "ones": lambda shape, masks: torch.ones(shape),
     "coordinates": lambda shape, masks: coordinate_maps(shape),
     "mean_masks": mean_mask_maps,
 }
@@ -66,15 +65,18 @@ def start_affinity(
 
     Args:
         network: On the CPU.
-        start: A name of :data:`STARTS`.
+        start: A name of :data:`STARTS`, or ``ones`` for the maps that the network has: ones, or
+            trained ones.
         noise: Standard deviation of normal noise that is added, drawn from the seed alone.
         seed: Of the training.
         loaded: Training images of the sources.
     """
     masks = mean_masks(loaded) if start == "mean_masks" else torch.empty(0)
     generator = torch.Generator().manual_seed(seed)
-    for layer in tv_conv_layers(network).values():
-        shape = tuple(layer.affinity.shape)
-        values = STARTS[start](shape, masks)
-        with torch.no_grad():
-            layer.affinity.copy_(values + noise * torch.randn(shape, generator=generator))
+
+    def maps_of(maps: Tensor) -> Tensor:
+        shape = tuple(maps.shape)
+        values = maps if start == "ones" else STARTS[start](shape, masks)
+        return values + noise * torch.randn(shape, generator=generator)
+
+    fill_affinity(network, maps_of)

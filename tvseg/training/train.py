@@ -172,14 +172,15 @@ def _prepare(
 
 
 def _first_values(network: nn.Module, settings: SegmentationSettings, data: Data) -> None:
-    """Set the affinity maps where they do not begin at 1, then load what ``init`` names."""
+    """Load what ``init`` names, then set the affinity maps where settings change them."""
+    if settings.init and (others := start_from(network, settings.init)):
+        _log.info(
+            "init=%s: %d tensors, all of ASPP branches, are not in it and begin anew",
+            settings.init, others,
+        )  # fmt: skip
     start, noise = settings.tvconv.affinity_start, settings.tvconv.affinity_noise
     if start != "ones" or noise:
         start_affinity(network, start, noise=noise, seed=settings.seed, loaded=data.train)
-    if settings.init and (random := start_from(network, settings.init)):
-        _log.info(
-            "init=%s: %d tensors, all of ASPP branches, begin at random", settings.init, random
-        )
 
 
 def _train(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tvseg.runs.affinity import tv_conv_layers
+from tvseg.runs.affinity import fill_affinity
 
 NAMES = ("mean red", "mean green", "mean blue", "standard deviation")
 _CHUNK = 512
@@ -38,7 +38,6 @@ def picture_statistics(pixels: np.ndarray) -> np.ndarray:
     return np.concatenate([np.moveaxis(mean, 2, 0), std.mean(axis=2)[None]])
 
 
-@torch.no_grad()
 def start_affinity(network: nn.Module, statistics: np.ndarray) -> None:
     """Set the affinity maps of every TVConv layer.
 
@@ -46,11 +45,14 @@ def start_affinity(network: nn.Module, statistics: np.ndarray) -> None:
         network: Any network.
         statistics: (4, S, S), of :func:`picture_statistics`.
     """
-    for layer in tv_conv_layers(network).values():
-        maps, height, width = layer.affinity.shape
-        chosen = [statistics[channel % len(statistics)] for channel in range(maps)]
+
+    def maps_of(maps: torch.Tensor) -> torch.Tensor:
+        count, height, width = maps.shape
+        chosen = [statistics[channel % len(statistics)] for channel in range(count)]
         resized = [cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA) for one in chosen]
-        layer.affinity.copy_(torch.from_numpy(np.stack([_scaled(one) for one in resized])))
+        return torch.from_numpy(np.stack([_scaled(one) for one in resized]))
+
+    fill_affinity(network, maps_of)
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:
