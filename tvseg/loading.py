@@ -12,6 +12,7 @@ from tvseg.inference.load import Model
 from tvseg.inference.load import load as load_segmentation
 from tvseg.runs.cards import METADATA_KEYS
 from tvseg.runs.folder import RunFolder
+from tvseg.runs.hub import WEIGHTS, local_copy
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,24 +68,36 @@ def load(
 
     Raises:
         UserError: A file that is no checkpoint, models that do not agree, or a wrong ``roi``.
-        UsageError: ``roi`` or ``tta`` for faces.
+        UsageError: ``roi``, ``tta`` or several models for faces.
     """
-    if isinstance(models, str | Path) and task_of(Path(models)) == VERIFICATION:
+    given: Sequence[str | Path]
+    given = [] if models is None else [models] if isinstance(models, str | Path) else [*models]
+    if VERIFICATION in (task_of(local_copy(one)) for one in given):
         from tvseg.verification.embedder import FaceEmbedder
 
+        if len(given) > 1:
+            raise UsageError("models of faces are loaded one at a time, got a list of several")
         if roi != "auto" or tta:
             raise UsageError("roi and tta are for segmentation; faces take embed(..., flip=True)")
-        return FaceEmbedder(Path(models), device=device, checkpoint=checkpoint)
+        path = local_copy(given[0])
+        if (path / WEIGHTS).is_file():
+            path /= WEIGHTS
+        return FaceEmbedder(path, device=device, checkpoint=checkpoint)
     return load_segmentation(models, device=device, checkpoint=checkpoint, roi=roi, tta=tta)
 
 
 def task_of(path: Path) -> str | None:
-    """Return the task that the weights of a run folder or a ``.safetensors`` file are for.
+    """Return the task that the weights of a folder or a file are for.
+
+    Args:
+        path: A run folder, an exported folder, a ``.safetensors`` file, or a run's last checkpoint.
 
     Returns:
         ``None`` where there are no such weights, or their card does not tell.
     """
-    file = RunFolder(path).best if path.is_dir() else path
+    folder = path.parent.parent if path.suffix == ".pt" else path
+    files = (RunFolder(folder).best, folder / WEIGHTS)
+    file = next((one for one in files if one.is_file()), path)
     if file.suffix != ".safetensors" or not file.is_file():
         return None
     try:
@@ -106,8 +119,7 @@ def load_trained(path: Path) -> "tuple[nn.Module, SegmentationCard | FaceCard]":
     Raises:
         UserError: No checkpoint, or a damaged one.
     """
-    beside = path.parent.parent if path.suffix == ".pt" else path
-    if task_of(beside) == VERIFICATION:
+    if task_of(path) == VERIFICATION:
         from tvseg.verification.network import load_face_network
 
         return load_face_network(path)

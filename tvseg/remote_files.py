@@ -11,12 +11,17 @@ from tvseg.errors import UserError
 from tvseg.extras import require
 from tvseg.files import read_bytes
 
+_WEB = re.compile(r"https?://[^\s'\")]*", re.IGNORECASE)
+_SECRET = re.compile(r"(?<=://)[^/?#]*@|[?#].*")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
     """A file with a URL such as ``s3://bucket/photograph.jpg``.
+
+    As text it has no query, which may be a signature that lets anybody read the file, and no
+    password.
 
     Attributes:
         url: Of the file.
@@ -25,7 +30,7 @@ class RemoteFile:
     url: str
 
     def __str__(self) -> str:
-        return self.url
+        return _without_secrets(self.url)
 
     @property
     def suffix(self) -> str:
@@ -49,9 +54,14 @@ class RemoteFile:
         try:
             store, path = fsspec.core.url_to_fs(self.url)
             size = store.size(path)
-            if size is not None and size > limit:
-                raise UserError(f"{self}: must have at most {limit} bytes, has {size}")
-            content: bytes = store.cat_file(path)
+            if size is None:  # not known before it is read
+                with store.open(path, "rb") as file:
+                    content: bytes = file.read(limit + 1)
+                size = len(content)
+            elif size <= limit:
+                content = store.cat_file(path)
+            if size > limit:
+                raise UserError(f"{self}: must have at most {limit} bytes, has {size} or more")
         except FileNotFoundError as error:
             raise UserError(f"{self}: does not exist") from error
         except PermissionError as error:
@@ -59,13 +69,17 @@ class RemoteFile:
         except UserError:
             raise
         except Exception as error:  # of each store's own kind
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = _without_secrets(" ".join(str(error).split())) or type(error).__name__
             raise OSError(f"{self}: cannot be reached: {reason:.150}") from error
         return content
 
 
 File = Path | RemoteFile
 """A file of this machine, or another one."""
+
+
+def _without_secrets(text: str) -> str:
+    return _WEB.sub(lambda found: _SECRET.sub("", found[0]), text)
 
 
 def is_url(text: str) -> bool:

@@ -1,6 +1,7 @@
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,17 @@ def test_changed_files_are_noticed_and_old_entries_removed(root: Path, reads: li
     assert np.array_equal(loaded.images[0], loaded.images[1])
     assert identities[cases[0].id].image == identities[cases[1].id].image
     assert len(set((root / FOLDER).iterdir())) == len(older)
+
+
+def test_centres_of_one_letter_keep_their_entries(root: Path, reads: list[str]) -> None:
+    cases = _cases(root)
+    other = replace(cases[0].centre, folder="other")
+    shutil.copytree(root / cases[0].centre.folder, root / "other")
+    load_cases(cases, image_size=48)
+    load_cases(find_cases(root, other), image_size=48)
+    reads.clear()
+    load_cases(cases, image_size=48)
+    assert not reads
 
 
 @pytest.mark.parametrize("name", ["*/images.npy", "*/masks.npy", "*-48-*/digests.json"])

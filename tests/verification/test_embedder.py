@@ -37,8 +37,16 @@ def test_what_is_no_picture_is_refused(run: RunFolder, tmp_path: Path) -> None:
     damaged.write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"face.jpg must be a JPEG, PNG or BMP picture"):
         model.embed(damaged)
+    with pytest.raises(UsageError, match="one at a time"):
+        tvseg.load([run.path, run.path])
     with pytest.raises(UsageError, match="for segmentation"):
         tvseg.load(run.path, tta=True)
+
+
+def test_every_form_of_a_face_model_is_loaded(run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(run.best.read_bytes())
+    for model in (run.last, tmp_path, [run.path]):
+        assert isinstance(tvseg.load(model), FaceEmbedder)
 
 
 def test_segmentation_is_loaded_as_before() -> None:

@@ -126,6 +126,8 @@ def test_two_pictures_are_compared(root: Path, run: RunFolder) -> None:
     strict = compare_pictures(picture, picture, run.path, threshold=0.0)
     assert strict.threshold == 1
     assert 0 <= found.false_accepts <= 1
+    with pytest.raises(UserError, match=r"must be a run folder, or its .*; got .*last.pt"):
+        compare_pictures(picture, picture, run.last)
 
 
 def test_a_validation_set_that_leaks_is_refused(root: Path, tmp_path: Path) -> None:

@@ -97,7 +97,10 @@ def predict(
     known, laterality (R, L) and um_per_px. Photographs that cannot be read are listed in
     failures.csv, the others are predicted (exit code 3).
     """
-    _check(shard, engine, resume=resume, adapt=adapt, of_ray=bool(address) or jobs > 1)
+    _check(
+        shard, engine,
+        resume=resume, adapt=adapt, device=device, of_ray=bool(address) or jobs > 1,
+    )  # fmt: skip
     from tvseg.inference.input.find import find_photographs
 
     left_out: Counter[str] = Counter()
@@ -114,7 +117,7 @@ def predict(
     else:
         check_formats(names)
     chosen: dict[str, Any] = {
-        "device": device,
+        "device": "cpu" if engine == "ray" else device,
         "checkpoint": checkpoint,
         "roi": roi,
         "tta": tta,
@@ -127,26 +130,40 @@ def predict(
     job = _Job(photographs, model, folder, about | _adapted(model, photographs, adapt))
     threads = workers or options.usable_cores()
     if shard:
-        _predict_shard(job, shard, workers=threads)
+        _predict_shard(job, shard, batch_size=batch_size, workers=threads)
     elif engine == "ray":
         loaded = {"models": list(models) or None, **chosen}
-        tally = _predict_on_ray(job, loaded, jobs=jobs, workers=workers or 1, address=address)
+        tally = _predict_on_ray(
+            job, loaded,
+            jobs=jobs, batch_size=batch_size, workers=workers or 1, address=address,
+        )  # fmt: skip
         print_tally(tally, left_out, out)
     else:
         tally = _predict_here(job, batch_size=batch_size, workers=threads, resume=resume)
         print_tally(tally, left_out, out)
 
 
-def _check(shard: str | None, engine: str, *, resume: bool, adapt: str, of_ray: bool) -> None:
-    """Raise UserError unless options belong together and what they need is installed."""
+def _check(
+    shard: str | None, engine: str, *, resume: bool, adapt: str, device: str | None, of_ray: bool
+) -> None:
+    """Raise UsageError for options that exclude each other, UserError for a missing package."""
     if shard and engine == "ray":
         raise UsageError("give --shard or --engine ray; Ray shares photographs out by itself")
     if resume and (shard or engine == "ray"):
         raise UsageError("--shard and --engine ray continue by themselves; leave --resume out")
     if adapt != "none" and engine == "ray":
-        raise UsageError("--adapt is not of --engine ray, whose actors see their photographs alone")
+        raise UsageError(
+            "--adapt cannot be used with --engine ray: each actor sees its own photographs only; "
+            "use --shard"
+        )
+    if device not in (None, "cpu") and engine == "ray":
+        raise UsageError(f"--engine ray computes on CPUs, got --device {device}; use --shard")
     if of_ray and engine != "ray":
-        raise UsageError("--jobs and --address are of --engine ray")
+        raise UsageError("--jobs and --address need --engine ray")
+    if shard:
+        from tvseg.inference.shards.shard import Shard
+
+        Shard.parse(shard)
     if shard or engine == "ray":
         require("pyarrow")
 
@@ -194,7 +211,7 @@ def _predict_here(job: _Job, *, batch_size: int, workers: int, resume: bool) -> 
     )
 
 
-def _predict_shard(job: _Job, shard: str, *, workers: int) -> None:
+def _predict_shard(job: _Job, shard: str, *, batch_size: int, workers: int) -> None:
     from tvseg.inference.shards.run import predict_shard
     from tvseg.inference.shards.shard import PhotographSet, Shard
 
@@ -205,6 +222,7 @@ def _predict_shard(job: _Job, shard: str, *, workers: int) -> None:
         job.folder,
         about=job.about,
         provenance=job.provenance(),
+        batch_size=batch_size,
         workers=workers,
     )
     total = tally.predicted + tally.failed
@@ -219,7 +237,13 @@ def _predict_shard(job: _Job, shard: str, *, workers: int) -> None:
 
 
 def _predict_on_ray(
-    job: _Job, loaded: Mapping[str, Any], *, jobs: int, workers: int, address: str | None
+    job: _Job,
+    loaded: Mapping[str, Any],
+    *,
+    jobs: int,
+    batch_size: int,
+    workers: int,
+    address: str | None,
 ) -> "Tally":
     from tvseg.inference.shards.ray_engine import predict_on_ray
     from tvseg.inference.shards.shard import PhotographSet
@@ -232,6 +256,7 @@ def _predict_on_ray(
         provenance=job.provenance(),
         load_options=loaded,
         jobs=jobs,
+        batch_size=batch_size,
         workers=workers,
         address=address,
     )

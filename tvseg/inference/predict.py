@@ -4,10 +4,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from filelock import Timeout
 from tqdm import tqdm
 
-from tvseg.errors import UserError
 from tvseg.inference.input.find import Photograph
 from tvseg.inference.output.folder import OutputFolder
 from tvseg.inference.output.tables import Tally
@@ -53,32 +51,27 @@ def predict(
     """
     started = time.monotonic()
     out.check_free(resume=resume)
-    try:
-        with out.lock():
-            out.begin(photographs, {**about, "batch_size": batch_size})
-            try:
-                with tqdm(total=len(photographs), desc="predicting", unit="image") as bar:
-                    waiting = _unfinished(photographs, out, batch_size, bar, resume=resume)
-                    for one in run_line(waiting, pipeline, out, workers=workers):
-                        out.progress.write(one.number, one.record)
-                        bar.update(len(one.record.ids))
-            finally:  # what is done is kept, whatever ends the loop
-                tally = out.write_tables()
-            out.record.update(
-                **provenance,
-                finished=now(),
-                seconds=round(time.monotonic() - started, 1),
-                counts={
-                    "photographs": len(photographs),
-                    "predicted": tally.predicted,
-                    "failed": tally.failed,
-                    "flags": dict(tally.flags),
-                },
-            )
-    except Timeout as error:
-        raise UserError(
-            f"{out.path} is being written by another tvseg predict; wait for its end"
-        ) from error
+    with out.lock():
+        out.begin(photographs, {**about, "batch_size": batch_size})
+        try:
+            with tqdm(total=len(photographs), desc="predicting", unit="image") as bar:
+                waiting = _unfinished(photographs, out, batch_size, bar, resume=resume)
+                for one in run_line(waiting, pipeline, out, workers=workers):
+                    out.progress.write(one.number, one.record)
+                    bar.update(len(one.record.ids))
+        finally:  # what is done is kept, whatever ends the loop
+            tally = out.write_tables()
+        out.record.update(
+            **provenance,
+            finished=now(),
+            seconds=round(time.monotonic() - started, 1),
+            counts={
+                "photographs": len(photographs),
+                "predicted": tally.predicted,
+                "failed": tally.failed,
+                "flags": dict(tally.flags),
+            },
+        )
     return tally
 
 

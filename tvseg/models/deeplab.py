@@ -34,7 +34,7 @@ class Decoder(nn.Module):
 
     Attributes:
         mixes_first: Whether the maps of the ASPP are convolved before they are enlarged, which
-            gives the same up to rounding in a tenth of the multiplications; for inference.
+            gives the same up to rounding in a quarter of the multiplications; for inference.
     """
 
     mixes_first = False

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from tvseg.errors import UserError
+from tvseg.runs.folder import RunFolder
 from tvseg.verification.distances import VALIDATION_FILE
 from tvseg.verification.embedder import FaceEmbedder
 from tvseg.verification.scoring import best_threshold
@@ -46,16 +47,23 @@ def compare_pictures(
     Args:
         left: A picture file.
         right: Another one.
-        model: A run folder of 'tvseg faces train'.
+        model: A run folder of 'tvseg faces train', or its best checkpoint.
         threshold: Squared distance of unit embeddings; by default that of the validation pairs.
         device: Name of a torch device; ``None`` chooses.
 
     Raises:
-        UserError: A picture is damaged, or the run has no validation distances.
+        UserError: A picture is damaged, the run has no validation distances, or they are of another
+            checkpoint.
     """
+    run = RunFolder(model if model.is_dir() else model.parent.parent)
+    if model.is_file() and model.resolve() != run.best.resolve():
+        raise UserError(
+            f"model must be a run folder, or its {run.best.name}, of which the validation "
+            f"distances are; got {model}"
+        )
     embedder = FaceEmbedder(model, device=device)
     one, other = embedder.embed([left, right])
-    known = _validation_distances(model)
+    known = _validation_distances(run.path)
     if threshold is None:
         threshold = best_threshold(
             known["squared_distance"].to_numpy(), known["same"].to_numpy() == 1
@@ -64,8 +72,7 @@ def compare_pictures(
     return Comparison(float(one @ other), 1 - threshold / 2, float((different <= threshold).mean()))
 
 
-def _validation_distances(model: Path) -> pd.DataFrame:
-    run = model if model.is_dir() else model.parent.parent
+def _validation_distances(run: Path) -> pd.DataFrame:
     path = run / VALIDATION_FILE
     if not path.is_file():
         raise UserError(

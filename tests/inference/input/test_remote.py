@@ -83,6 +83,29 @@ def test_a_store_that_does_not_answer_is_another_matter_than_a_missing_file(
         file.read(limit=10**9)
 
 
+def test_sizes_that_are_not_known_are_limited(
+    store: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(store), "size", lambda *_: None)
+    file = RemoteFile("memory://photos/text.png")
+    assert file.read(limit=6) == b"a text"
+    with pytest.raises(UserError, match="must have at most 5 bytes"):
+        file.read(limit=5)
+
+
+def test_signatures_and_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://me:word@host/a/b.png?X-Amz-Signature=c#d"
+    assert str(RemoteFile(url)) == "https://host/a/b.png"
+    assert str(RemoteFile("s3://bucket/a?b#c.png")) == "s3://bucket/a?b#c.png"
+
+    def fail(_: str) -> None:
+        raise ConnectionResetError(f"404, url='{url}'")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", fail)
+    with pytest.raises(OSError, match=r"reached: 404, url='https://host/a/b.png'$"):
+        RemoteFile(url).read(limit=9)
+
+
 def test_unknown_stores_and_missing_packages_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="no files of the kind nowhere://"):
         check_stores([RemoteFile("nowhere://a/b.png")])

@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from tvseg.inference.output.tables import Tally
 from tvseg.inference.pipeline import Pipeline, Segmentation
 from tvseg.inference.shards import run as runs
 from tvseg.inference.shards.merge import merge
+from tvseg.inference.shards.ray_engine import _photograph, _table, predict_on_ray
 from tvseg.inference.shards.run import predict_shard
 from tvseg.inference.shards.shard import PhotographSet, Shard
 from tvseg.localizer.locate import Location
+from tvseg.remote_files import RemoteFile
 
 FORMATS = ["mask", "coco"]
 
@@ -29,7 +32,6 @@ FORMATS = ["mask", "coco"]
 def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Photograph]:
     """Twelve photographs, one of them broken, one missing, one without a disc."""
     monkeypatch.setattr(runs, "ROWS", 3)
-    monkeypatch.setattr(runs, "BATCH", 2)
     folder = tmp_path / "in"
     folder.mkdir()
     found = draw_fields(folder, 12)
@@ -56,6 +58,7 @@ def _predict(
     part: str = "1/1",
     *,
     pipeline: Pipeline | None = None,
+    batch_size: int = 2,
     **about: Any,
 ) -> tuple[Tally, int]:
     pipeline = pipeline or _pipeline()
@@ -68,7 +71,8 @@ def _predict(
     }
     return predict_shard(
         PhotographSet(photographs), Shard.parse(part), pipeline, folder,
-        about=known | about, provenance={"command": "tvseg predict"}, workers=2,
+        about=known | about, provenance={"command": "tvseg predict"},
+        batch_size=batch_size, workers=2,
     )  # fmt: skip
 
 
@@ -162,6 +166,8 @@ def test_other_predictions_are_not_mixed_in(photographs: list[Photograph], tmp_p
     _predict(photographs, out, "1/2", model="one")
     with pytest.raises(UserError, match="model changed from one to other"):
         _predict(photographs, out, "2/2", model="other")
+    with pytest.raises(UserError, match="batch_size changed from 2 to 3"):
+        _predict(photographs, out, "2/2", model="one", batch_size=3)
     with pytest.raises(UserError, match="photographs changed"):
         _predict(photographs[:5], out, "2/2", model="one")
     _predict(photographs, tmp_path / "others", "2/2", model="other")
@@ -196,6 +202,22 @@ def test_a_part_is_written_by_one_process_at_a_time(
         _predict(photographs, out, "2/2")
 
 
+def test_ray_is_refused_while_another_writes(photographs: list[Photograph], tmp_path: Path) -> None:
+    folder = OutputFolder(tmp_path / "out", formats=(), structures=("cup", "disc"))
+    with folder.lock("ray.lock"), pytest.raises(UserError, match="is being written by another"):
+        predict_on_ray(
+            PhotographSet(photographs), _pipeline(), folder,
+            about={}, provenance={}, load_options={}, jobs=1, batch_size=8, workers=1, address=None,
+        )  # fmt: skip
+
+
+def test_actors_get_paths_that_are_no_text_and_whole_urls() -> None:
+    files = (Path(os.fsdecode(b"/photos/\xff.png")), RemoteFile("https://a/b.png?Signature=c"))
+    photographs = [Photograph(str(number), file) for number, file in enumerate(files)]
+    rows = _table(dict(enumerate(photographs))).to_pylist()
+    assert [_photograph(row) for row in rows] == photographs
+
+
 def test_parts_depend_on_ids_alone() -> None:
     ids = [f"photograph-{number}" for number in range(1000)]
     parts = [[name for name in ids if Shard(index, 7).holds(name)] for index in range(1, 8)]
@@ -221,7 +243,10 @@ def test_only_parts_that_exist_are_taken(text: str) -> None:
     [
         (["--shard", "1/2", "--engine", "ray"], "give --shard or --engine ray"),
         (["--shard", "1/2", "--resume"], "leave --resume out"),
-        (["--jobs", "2"], "--jobs and --address are of --engine ray"),
+        (["--shard", "3/2"], "shard must be I/N"),
+        (["--jobs", "2"], "--jobs and --address need --engine ray"),
+        (["--engine", "ray", "--adapt", "batchnorm"], "--adapt cannot be used with --engine ray"),
+        (["--engine", "ray", "--device", "cuda"], "--engine ray computes on CPUs"),
     ],
 )
 def test_options_that_exclude_each_other(words: list[str], message: str, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -68,12 +67,14 @@ def _cached(
     read: Callable[[Path], T],
     write: Callable[[Path, T], None],
 ) -> T:
-    root = cases[0].root.resolve()
+    root, centre = cases[0].root.resolve(), cases[0].centre
     folder = cache_folder(root)
     if folder is None:
         return make()
-    owner = hashlib.sha256(str(root).encode(errors="surrogateescape")).hexdigest()[:8]
-    family = f"{owner}-{_plain(cases[0].centre.letter)}-{kind}"
+    owner = hashlib.sha256(f"{root}\0{centre.folder}".encode(errors="surrogateescape")).hexdigest()[
+        :8
+    ]
+    family = f"{owner}-{_plain(centre.letter)}-{kind}"
     entry = folder / f"{family}-{_state_of(cases, kind)}"
     if (found := _read_sound(entry, read)) is not None:
         return found
@@ -110,8 +111,12 @@ def _replace(entry: Path, family: str, made: T, write: Callable[[Path, T], None]
 def _read_sound(entry: Path, read: Callable[[Path], T]) -> T | None:
     """Return what an entry holds, ``None`` where it is missing or damaged."""
     if entry.is_dir():
-        with suppress(UserError, OSError, ValueError, KeyError, TypeError):
+        try:
             return read(entry)
+        except FileNotFoundError:  # removed meanwhile
+            return None
+        except (UserError, OSError, ValueError, KeyError, TypeError):
+            pass
         _log.warning("%s is damaged and is made anew", entry)
     return None
 

@@ -1,10 +1,11 @@
 """The folder of predictions: who may write it, and what."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import BaseFileLock, FileLock
+from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from tvseg.errors import UserError
@@ -39,14 +40,29 @@ class OutputFolder:
         self.progress = BatchRecords(path)
         self.record = RunRecord(path, PredictionInfo, "predict into a new folder")
 
-    def lock(self, name: str = "run.lock") -> BaseFileLock:
-        """Return a lock that one run holds while it writes, however it ends.
+    @contextmanager
+    def lock(
+        self, name: str = "run.lock", *, part: str = "", timeout_s: float = 0
+    ) -> Iterator[None]:
+        """Hold a lock while a run writes, however it ends.
 
         Args:
             name: Of the lock; runs that write different parts hold different ones.
+            part: What the run writes, for the message, such as ``shard 1/2``.
+            timeout_s: How long to wait for another run's end.
+
+        Raises:
+            UserError: Another run holds the lock.
         """
         (self.path / FOLDER).mkdir(parents=True, exist_ok=True)
-        return FileLock(self.path / FOLDER / name, timeout=0)
+        try:
+            with FileLock(self.path / FOLDER / name, timeout=timeout_s):
+                yield
+        except Timeout as error:
+            whose = f"{part} of {self.path}" if part else self.path
+            raise UserError(
+                f"{whose} is being written by another tvseg predict; wait for its end"
+            ) from error
 
     def check_free(self, *, resume: bool) -> None:
         """Raise UserError unless a run may write here: a new folder, or one to resume."""
@@ -87,7 +103,7 @@ class OutputFolder:
             UserError: The folder holds other predictions.
             OSError: The folder cannot be written.
         """
-        with self.lock("begin.lock").acquire(timeout=60):
+        with self.lock("begin.lock", timeout_s=60):
             if info := self.info():
                 self.record.check_same(info["about"], about)
             else:

@@ -99,8 +99,8 @@ def _read_all(folders: Sequence[Path], encoding: MaskEncoding, *, annotations: b
 def _check_complete(table: Any, count: int, *, incomplete: bool) -> None:
     if (missing := count - len(table)) and not incomplete:
         raise UserError(
-            f"{missing} of {count} photographs are missing; run their shards again, or merge what "
-            "there is with --incomplete"
+            f"{missing} of {count} photographs are missing; give the commands that predict them "
+            "again, or merge what there is with tvseg predict-merge --incomplete"
         )
 
 

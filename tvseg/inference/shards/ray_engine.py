@@ -18,7 +18,7 @@ from tvseg.inference.shards.parts import ROWS, Parts
 from tvseg.inference.shards.run import predict_rows
 from tvseg.inference.shards.shard import PhotographSet
 from tvseg.ray_cluster import ray_cluster
-from tvseg.remote_files import as_file
+from tvseg.remote_files import File, RemoteFile, as_file
 
 
 def predict_on_ray(
@@ -30,6 +30,7 @@ def predict_on_ray(
     provenance: Mapping[str, Any],
     load_options: Mapping[str, Any],
     jobs: int,
+    batch_size: int,
     workers: int,
     address: str | None,
 ) -> Tally:
@@ -46,6 +47,7 @@ def predict_on_ray(
         provenance: The circumstances; kept there.
         load_options: Arguments of :func:`tvseg.inference.load.load` for the actors.
         jobs: Actors.
+        batch_size: Photographs that an actor has in hand together.
         workers: CPUs and threads of each.
         address: Of a running cluster; ``None`` starts one on this machine.
 
@@ -58,7 +60,7 @@ def predict_on_ray(
         OSError: ``out`` cannot be written.
     """
     parts = Parts(out.path, pipeline.encoding)
-    out.join({**about, "photographs": photographs.about}, provenance)
+    out.join({**about, "batch_size": batch_size, "photographs": photographs.about}, provenance)
     with out.lock("ray.lock"):
         finished = parts.finished()
         waiting = {n: p for n, p in photographs.numbered().items() if p.id not in finished}
@@ -67,6 +69,7 @@ def predict_on_ray(
                 "load_options": dict(load_options),
                 "out": out.path.resolve(),
                 "formats": out.formats,
+                "batch_size": batch_size,
                 "workers": workers,
                 "folder": Path.cwd(),
             }
@@ -83,22 +86,12 @@ def _groups_done(
     waiting: Mapping[int, Photograph], actor: Mapping[str, Any], *, jobs: int, workers: int
 ) -> Iterator[int]:
     """Yield the number of photographs of each group that an actor has finished."""
-    import pyarrow as pa
     import ray.data
 
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    rows = [
-        {"number": number, "id": one.id, "path": str(one.path), "laterality": one.laterality,
-         "um_per_px": one.um_per_px}
-        for number, one in waiting.items()
-    ]  # fmt: skip
-    schema = pa.schema(
-        [("number", pa.int64()), ("id", pa.string()), ("path", pa.string()),
-         ("laterality", pa.string()), ("um_per_px", pa.float64())]
-    )  # fmt: skip
-    table = pa.Table.from_pylist(rows, schema)
+    table = _table(waiting)
     groups = [table.slice(first, ROWS) for first in range(0, len(table), ROWS)]
     done = ray.data.from_arrow(groups).map_batches(
         _Actor,
@@ -112,6 +105,26 @@ def _groups_done(
         yield row["count"]
 
 
+def _table(waiting: Mapping[int, Photograph]) -> Any:
+    """Return photographs as a table of pyarrow, paths as bytes: not all are UTF-8."""
+    import pyarrow as pa
+
+    rows = [
+        {"number": number, "id": one.id, "path": os.fsencode(_address(one.path)),
+         "laterality": one.laterality, "um_per_px": one.um_per_px}
+        for number, one in waiting.items()
+    ]  # fmt: skip
+    schema = pa.schema(
+        [("number", pa.int64()), ("id", pa.string()), ("path", pa.binary()),
+         ("laterality", pa.string()), ("um_per_px", pa.float64())]
+    )  # fmt: skip
+    return pa.Table.from_pylist(rows, schema)
+
+
+def _address(file: File) -> str:
+    return file.url if isinstance(file, RemoteFile) else str(file)
+
+
 class _Actor:
     """Holds the model; predicts a group of photographs and writes their rows."""
 
@@ -121,6 +134,7 @@ class _Actor:
         load_options: Mapping[str, Any],
         out: Path,
         formats: tuple[str, ...],
+        batch_size: int,
         workers: int,
         folder: Path,
     ) -> None:
@@ -129,6 +143,7 @@ class _Actor:
         encoding = self.pipeline.encoding
         self.out = OutputFolder(out, formats=formats, structures=encoding.structures)
         self.parts = Parts(out, encoding)
+        self.batch_size = batch_size
         self.workers = workers
 
     def __call__(self, group: Any) -> Any:
@@ -137,11 +152,16 @@ class _Actor:
 
         numbered = {row["number"]: _photograph(row) for row in group.to_pylist()}
         if not self.parts.path_of(one.id for one in numbered.values()).is_file():
-            rows = predict_rows(numbered, self.pipeline, self.out, self.parts, workers=self.workers)
+            rows = predict_rows(
+                numbered, self.pipeline, self.out, self.parts,
+                batch_size=self.batch_size, workers=self.workers,
+            )  # fmt: skip
             for _ in rows:
                 pass
         return pa.table({"count": [len(numbered)]})
 
 
 def _photograph(row: Mapping[str, Any]) -> Photograph:
-    return Photograph(row["id"], as_file(row["path"]), row["laterality"], row["um_per_px"])
+    return Photograph(
+        row["id"], as_file(os.fsdecode(row["path"])), row["laterality"], row["um_per_px"]
+    )

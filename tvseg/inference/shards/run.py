@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from filelock import Timeout
 from tqdm import tqdm
 
-from tvseg.errors import UserError
 from tvseg.inference.input.find import Photograph
 from tvseg.inference.output.folder import OutputFolder
 from tvseg.inference.output.progress import BatchRecord
@@ -17,8 +15,6 @@ from tvseg.inference.shards.shard import PhotographSet, Shard
 from tvseg.inference.stream.batches import batches
 from tvseg.inference.stream.line import FinishedBatch, run_line
 
-BATCH = 16
-
 
 def predict_shard(
     photographs: PhotographSet,
@@ -28,6 +24,7 @@ def predict_shard(
     *,
     about: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    batch_size: int = 8,
     workers: int,
 ) -> tuple[Tally, int]:
     """Predict one part of a set of photographs; those that have a row already are left alone.
@@ -39,6 +36,7 @@ def predict_shard(
         out: Folder to write, which the processes of other parts may write, too.
         about: What decides the output; kept in ``run.json``.
         provenance: The circumstances; kept there by the first process.
+        batch_size: Photographs that go through the network together on a GPU.
         workers: Threads.
 
     Returns:
@@ -49,22 +47,18 @@ def predict_shard(
         OSError: ``out`` cannot be written.
     """
     parts = Parts(out.path, pipeline.encoding)
-    out.join({**about, "photographs": photographs.about}, provenance)
+    out.join({**about, "batch_size": batch_size, "photographs": photographs.about}, provenance)
     numbered = photographs.numbered(shard)
-    try:
-        with out.lock(f"shard-{shard.index}-of-{shard.count}.lock"):
-            finished = parts.finished()
-            waiting = {n: one for n, one in numbered.items() if one.id not in finished}
-            tally = Tally()
-            with tqdm(total=len(waiting), desc="predicting", unit="image") as bar:
-                for one in predict_rows(waiting, pipeline, out, parts, workers=workers):
-                    tally.add(one.record)
-                    bar.update(len(one.record.ids))
-    except Timeout as error:
-        raise UserError(
-            f"shard {shard} of {out.path} is being written by another tvseg predict; wait for its "
-            "end"
-        ) from error
+    with out.lock(f"shard-{shard.index}-of-{shard.count}.lock", part=f"shard {shard}"):
+        finished = parts.finished()
+        waiting = {n: one for n, one in numbered.items() if one.id not in finished}
+        tally = Tally()
+        with tqdm(total=len(waiting), desc="predicting", unit="image") as bar:
+            for one in predict_rows(
+                waiting, pipeline, out, parts, batch_size=batch_size, workers=workers
+            ):
+                tally.add(one.record)
+                bar.update(len(one.record.ids))
     return tally, len(numbered) - len(waiting)
 
 
@@ -74,6 +68,7 @@ def predict_rows(
     out: OutputFolder,
     parts: Parts,
     *,
+    batch_size: int,
     workers: int,
 ) -> Iterator[FinishedBatch]:
     """Predict photographs and keep a row of each, ``ROWS`` in a file.
@@ -83,6 +78,7 @@ def predict_rows(
         pipeline: How.
         out: Where the formats' files go.
         parts: Where the rows go. Photographs whose outputs could not be written get none.
+        batch_size: Photographs that go through the network together on a GPU.
         workers: Threads.
 
     Yields:
@@ -90,7 +86,7 @@ def predict_rows(
     """
     numbers = {one.id: number for number, one in numbered.items()}
     held: list[BatchRecord] = []
-    work = batches(list(numbered.values()), BATCH)
+    work = batches(list(numbered.values()), batch_size)
     try:
         for one in run_line(work, pipeline, out, workers=workers, annotations=True):
             held.append(_kept(one))
