@@ -160,7 +160,7 @@ def test_two_processes_survive_a_kill_and_a_stop_bit_for_bit(
     os.kill(_worker(1, parted), signal.SIGKILL)
     _, said = process.communicate()
     assert "Error: process 0 has lost another one of this training" in said
-    assert "Traceback" not in said.partition("torch.distributed.elastic")[0]
+    assert said.count("Traceback") == 1  # torchrun's own, at its end
     began = time.time()
     process = start()
     _wait_for_checkpoint(parted, began)
