@@ -122,6 +122,8 @@ def test_ensembles_are_rows_of_their_own(tmp_path: Path, monkeypatch: pytest.Mon
     rows |= {"ours ensemble": "missing", "dense+ours ensemble": "missing"}
     assert rows_of(plan, folder) == rows
     assert [name for name, _ in score_ensembles(plan, folder)] == names[1:]
+    score(folder.runs / names[0] / "eval" / "honest-last", A=12)  # by hand, of any runs
+    assert rows_of(plan, folder)["dense ensemble"] == "missing"
 
 
 def test_scores_of_an_ensemble_of_other_members_are_missing(

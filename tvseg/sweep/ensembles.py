@@ -1,7 +1,10 @@
 """The ensembles of a sweep: averaged probabilities of its finished runs, scored like a run."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from tvseg.errors import UserError, one_line
 from tvseg.evaluation.scoring.members import ensemble_name, members
@@ -13,7 +16,9 @@ from tvseg.sweep.cells import SweepFolder
 from tvseg.sweep.plan import SweepCell, SweepPlan
 
 _MEMBERS = "members.json"
-"""Beside the scores of an ensemble: each of its cells and the cell's fingerprint."""
+"""Beside the scores of an ensemble: its cells' names and fingerprints, and the scores' digest."""
+
+_SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ def score_ensembles(plan: SweepPlan, folder: SweepFolder) -> Iterator[tuple[str,
         try:
             for scoring in stale:
                 evaluate_run(_subject(plan, folder, one, scoring, known))
-                write_json(scoring.folder(one.folder) / _MEMBERS, _fingerprints(one))
+                scored = scoring.folder(one.folder)
+                write_json(scored / _MEMBERS, _mark(one, scored))
         except (UserError, OSError, RuntimeError, MemoryError) as error:
             reason = one_line(error) or type(error).__name__
         if stale:
@@ -85,16 +91,18 @@ def is_current(folder: SweepFolder, one: SweepEnsemble, scoring: Scoring) -> boo
         return False
     scored = scoring.folder(one.folder)
     try:
-        written = (scored / "summary.json").stat().st_mtime
-        of = read_json(scored / _MEMBERS)
+        written = (scored / _SUMMARY).stat().st_mtime
+        same = read_json(scored / _MEMBERS) == _mark(one, scored)
     except (OSError, UserError):  # not scored, or damaged
         return False
     newest = max(folder.finished_at(cell) for cell in one.cells)
-    return of == _fingerprints(one) and written >= newest
+    return same and written >= newest
 
 
-def _fingerprints(one: SweepEnsemble) -> dict[str, str]:
-    return {cell.name: cell.fingerprint for cell in one.cells}
+def _mark(one: SweepEnsemble, scored: Path) -> dict[str, Any]:
+    """Return what scores are of; ``tvseg eval`` may have written others into the same folder."""
+    summary = hashlib.sha256((scored / _SUMMARY).read_bytes()).hexdigest()
+    return {"cells": {cell.name: cell.fingerprint for cell in one.cells}, _SUMMARY: summary}
 
 
 def _subject(
