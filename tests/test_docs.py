@@ -21,7 +21,7 @@ PAGES = {
     and page.name not in ("evaluation.md", "own-centre.md", "prepare.md")
 }
 
-LONG = {"start/reproduce-table-2.md", "how-to/sweeps.md", "how-to/export.md"}
+LONG = {"start/reproduce-table-2.md", "how-to/sweeps.md", "how-to/export.md", "how-to/figures.md"}
 
 pytestmark = pytest.mark.usefixtures("narrow_tvconv")
 

@@ -204,6 +204,7 @@ def test_an_exported_folder_is_no_run(exported: Path, tmp_path: Path) -> None:
     assert find_checkpoint(exported) == exported / "network.onnx"
 
 
+@pytest.mark.slow
 def test_int8_is_smaller_and_says_what_it_changes(
     photographs: Path, exported: Path, localised_run: RunFolder, tmp_path: Path
 ) -> None:

@@ -64,7 +64,13 @@ def test_sigterm_finishes_the_step_and_a_resumed_run_is_the_same(
     _check_stop_and_resume(step, dense, settings_of("aspp=dense"), phantoms, tmp_path)
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "dense"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "workers",  # with TVConv
+        *(pytest.param(way, marks=pytest.mark.slow) for way in ("tvconv", "micro-batches", "bf16")),
+    ],
+)
 def test_every_way_of_training_resumes_the_same(way: str, phantoms: Path, tmp_path: Path) -> None:
     settings = settings_of(*WAYS[way])
     whole = train_run(settings, phantoms, tmp_path / "whole")

@@ -30,7 +30,8 @@ LISTED = 100
 @click.option(
     "--truth",
     help="Whose drawing: 4of4, 3of4, 2of4, 1of4 experts agree (drishti-gs); average, expert1, "
-    "expert2 (rim-one-r3); the first is the default.",
+    "expert2 (rim-one-r3); staple, majority, mean, median, expert1 to expert5 (chaksu); expert1, "
+    "expert2 (papila); the first is the default.",
 )
 @click.option(
     "--frame",
