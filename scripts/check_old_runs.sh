@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks that runs of an older version load, predict and are scored to the same bytes. Seven short
+# Checks that runs of an older version load, predict the same masks and are scored the same. Seven short
 # runs are made on phantom photographs with the older code, in a temporary folder or in KEEP, which
 # later calls read instead of making them again.
 #   bash scripts/check_old_runs.sh [KEEP]

@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -102,8 +102,12 @@ def _benchmark_centres() -> dict[str, CentreSettings]:
 
 
 class RunSettings(_Frozen):
-    """Settings of a run that every task has."""
+    """Settings of a run that every task has.
 
+    ``distinctive_key`` is a key that a task's settings have had in every version, and no other's.
+    """
+
+    distinctive_key: ClassVar[str]
     name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]+$", max_length=100)
     data: str | None = Field(default=None, min_length=1)
     tracking: str | None = Field(default=None, min_length=1)
@@ -115,6 +119,7 @@ class RunSettings(_Frozen):
 class SegmentationSettings(RunSettings):
     """Everything that decides what a segmentation run computes, except the held-out centre."""
 
+    distinctive_key = "aspp"
     selection: Literal["sources", "lodo", "last", "target"] = "sources"
     aspp: str = "tvconv"  # checked by the builder, which knows the operators
     aspp_dilation: Literal["none", "atrous"] = "none"

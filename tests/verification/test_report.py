@@ -40,6 +40,10 @@ def test_runs_without_scores_are_named(scored: Path, tmp_path: Path) -> None:
     assert "has no scores under the protocol paper: run 'tvseg faces eval" in done.output
     with pytest.raises(UserError, match="must be a run of 'tvseg faces train' or a folder"):
         find_face_runs([tmp_path])
+    (tmp_path / "discs").mkdir()
+    (tmp_path / "discs" / "config.yaml").write_text("aspp: tvconv\n")
+    with pytest.raises(UserError, match="must be a run of 'tvseg faces train' or a folder"):
+        find_face_runs([tmp_path])
     copied = tmp_path / scored.name
     shutil.copytree(scored, copied)
     (copied / "eval" / "honest" / "scores.json").write_text("{}")

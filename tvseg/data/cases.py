@@ -110,7 +110,7 @@ def find_root(*candidates: str | Path | None) -> Path:
         ValueError: None is given, or the first given one is no folder.
     """
     given = next((Path(candidate).expanduser() for candidate in candidates if candidate), None)
-    how = "make phantoms with 'tvseg data synth DIR', or lay out your photographs as in the README"
+    how = "make phantoms with 'tvseg data synth DIR', or see docs/own-centre.md for your own"
     if given is None:
         raise UserError(f"no data: give --data DIR, the key data, or $TVSEG_DATA; {how}")
     if not given.is_dir():

@@ -56,6 +56,11 @@ class RunFolder:
     path: Path
     model: type[RunSettings] = SegmentationSettings
 
+    def is_of_task(self) -> bool:
+        """Return whether the run is of the task that ``model`` sets, finished or not."""
+        text = (self.path / "config.yaml").read_bytes()
+        return f"\n{self.model.distinctive_key}:".encode() in b"\n" + text
+
     @staticmethod
     def of(runs: Path, settings: SegmentationSettings, holdout: str) -> "RunFolder":
         """Return the folder that a training with these settings writes."""
@@ -139,8 +144,7 @@ class RunFolder:
             overwrite: Whether an older run is to be replaced.
 
         Raises:
-            UserError: The folder holds other files, another run, or one that is neither to be
-                continued nor replaced.
+            UserError: The folder holds something else, or a run neither to continue nor to replace.
         """
         names = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
         if "config.yaml" not in names:

@@ -57,6 +57,7 @@ def find_face_runs(paths: Sequence[Path]) -> list[Path]:
         below = [path] if (path / "config.yaml").is_file() else sorted(
             file.parent for file in path.glob("*/config.yaml")
         )  # fmt: skip
+        below = [run for run in below if RunFolder(run, FaceSettings).is_of_task()]
         if not below:
             raise UserError(f"{path} must be a run of 'tvseg faces train' or a folder of such runs")
         found |= dict.fromkeys(below)

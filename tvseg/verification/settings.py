@@ -68,6 +68,7 @@ class FaceSettings(RunSettings):
     for attention the late ones.
     """
 
+    distinctive_key = "backbone"
     backbone: Literal["mobilenet_v2", "shufflenet_v2"] = "mobilenet_v2"
     width: float = Field(default=0.1, gt=0, le=4)
     operator: str = "depthwise"  # checked by the builder, which knows the operators

@@ -16,7 +16,6 @@ from filelock import FileLock
 import tvseg
 from tvseg.data.cache.folder import cache_folder, say_once
 from tvseg.data.cases import Case
-from tvseg.errors import UserError
 from tvseg.files import read_json, temporary_folder, write_json
 
 T = TypeVar("T")
@@ -115,7 +114,7 @@ def _read_sound(entry: Path, read: Callable[[Path], T]) -> T | None:
             return read(entry)
         except FileNotFoundError:  # removed meanwhile
             return None
-        except (UserError, OSError, ValueError, KeyError, TypeError):
+        except Exception:  # numpy raises many kinds, EOFError and BadZipFile among them
             pass
         _log.warning("%s is damaged and is made anew", entry)
     return None

@@ -40,7 +40,8 @@ def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
             folders.append(path)
             RunFolder(path).check_finished()
         elif path.is_dir():
-            folders += sorted(config.parent for config in path.glob("*/config.yaml"))
+            below = sorted(config.parent for config in path.glob("*/config.yaml"))
+            folders += [run for run in below if RunFolder(run).is_of_task()]
         else:
             raise UserError(f"runs must be run folders or folders of them; {path} does not exist")
     runs = [RunFolder(path) for path in dict.fromkeys(folders)]

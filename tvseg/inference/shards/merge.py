@@ -17,6 +17,8 @@ from tvseg.inference.shards.parts import FOLDER, Parts
 from tvseg.runs.provenance import now
 
 CHUNK = 1024  # rows that are made into objects of Python together
+KEYS = {"photographs", "encoding", "structures", "formats"}
+"""What ``about`` of such a folder holds at least."""
 
 
 def merge(folders: Sequence[Path], out: Path, *, incomplete: bool = False) -> Tally:
@@ -62,7 +64,7 @@ def _common_about(folders: Sequence[Path]) -> dict[str, Any]:
     abouts: list[dict[str, Any]] = []
     for folder in folders:
         about = OutputFolder(folder, formats=(), structures=()).info().get("about", {})
-        if "photographs" not in about or not (folder / FOLDER).is_dir():
+        if not about.keys() >= KEYS or not (folder / FOLDER).is_dir():
             raise UserError(
                 f"{folder} must be a folder of tvseg predict --shard or --engine ray, with "
                 f"run.json and {FOLDER}"
@@ -93,7 +95,9 @@ def _read_all(folders: Sequence[Path], encoding: MaskEncoding, *, annotations: b
     table = pa.concat_tables([empty, *tables]).sort_by("number").combine_chunks()
     number = table["number"].combine_chunks()
     first = pc.not_equal(number[1:], number[:-1])  # rows of one photograph are the same
-    return table.filter(pa.concat_arrays([pa.array([True] * min(1, len(number))), first]))
+    return table.filter(
+        pa.concat_arrays([pa.array([True] * min(1, len(number)), pa.bool_()), first])
+    )
 
 
 def _check_complete(table: Any, count: int, *, incomplete: bool) -> None:

@@ -81,7 +81,7 @@ class Parts:
         from pyarrow.parquet import ParquetFile
 
         try:
-            with ParquetFile(path) as file:
+            with ParquetFile(path, page_checksum_verification=True) as file:
                 if file.schema_arrow != self.schema:
                     raise UserError(f"{path} must have the columns of this version and structures")
                 return file.read(columns)
@@ -114,7 +114,7 @@ class Parts:
         numbered = [_as_stored(row) | {"number": numbers[str(row["id"])]} for row in rows]
         table = pa.Table.from_pylist(numbered, self.schema)
         sink = pa.BufferOutputStream()
-        write_table(table.sort_by("number"), sink, compression="zstd")
+        write_table(table.sort_by("number"), sink, compression="zstd", write_page_checksum=True)
         write_bytes(path, sink.getvalue().to_pybytes())
 
 

@@ -29,7 +29,7 @@ class Shard:
         Raises:
             UsageError: Not two whole numbers with 1 <= I <= N.
         """
-        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+        match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
         index, count = map(int, match.groups()) if match else (0, 0)
         if not 1 <= index <= count:
             raise UsageError(
