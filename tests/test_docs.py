@@ -80,7 +80,7 @@ def test_commands_of_long_pages_parse(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for path in re.findall(r"\b(?:runs/[\w-]+|photos)\b", PAGES[name].read_text()):
+    for path in re.findall(r"\b(?:runs/[\w-]+|photos|data)\b", PAGES[name].read_text()):
         (tmp_path / path).mkdir(parents=True, exist_ok=True)
     _write_files(PAGES[name], tmp_path)
     for words in commands(PAGES[name], "bash"):
