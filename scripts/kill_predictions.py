@@ -175,6 +175,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--scratch", type=Path, help="where files go; removed after")
     options = parser.parse_args()
+    if options.scratch:
+        options.scratch.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=options.scratch))
     try:
         source, whole, out = (scratch / name for name in ("in", "whole", "out"))

@@ -13,6 +13,7 @@ EXTRAS = {
     "pydicom": "dicom",
     "highdicom": "dicom",
     "pytorch_metric_learning": "faces",
+    "sklearn": "faces",
     "ray": "ray",
     "submitit": "slurm",
     "pyarrow": "parquet",

@@ -17,11 +17,13 @@ OLD_SELECTIONS = {"honest": "sources", "paper": "target"}
 MAX_SEED = 2**63 - 1
 
 
-class _Frozen(BaseModel):
+class FrozenSettings(BaseModel):
+    """Settings that do not change and refuse unknown keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class CentreSettings(_Frozen):
+class CentreSettings(FrozenSettings):
     """One centre: its display name, its folder below the data root, and its mask encoding."""
 
     name: str
@@ -41,7 +43,7 @@ class CentreSettings(_Frozen):
         return pattern
 
 
-class ScheduleSettings(_Frozen):
+class ScheduleSettings(FrozenSettings):
     """Epochs of a fixed number of steps, and one drop of the learning rate."""
 
     epochs: int = Field(default=40, ge=1, le=1_000_000)
@@ -81,7 +83,7 @@ class TrainSettings(ScheduleSettings):
         return self
 
 
-class TVConvSettings(_Frozen):
+class TVConvSettings(FrozenSettings):
     """TVConv layers: their affinity maps and what else they are made of."""
 
     affinity_start: Literal["ones", "coordinates", "mean_masks"] = "ones"
@@ -101,7 +103,7 @@ def _benchmark_centres() -> dict[str, CentreSettings]:
     }
 
 
-class RunSettings(_Frozen):
+class RunSettings(FrozenSettings):
     """Settings of a run that every task has.
 
     ``distinctive_key`` is a key that a task's settings have had in every version, and no other's.

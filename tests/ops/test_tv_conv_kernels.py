@@ -34,7 +34,8 @@ def test_the_preferred_kernel_serves_the_operator(monkeypatch: pytest.MonkeyPatc
 
 def test_every_preferred_kernel_serves_its_device() -> None:
     for device_type in kernels.PREFERRED:
-        kernels.kernel_for(torch.device(device_type))
+        devices = kernels.kernel_for(torch.device(device_type)).devices
+        assert devices is None or device_type in devices
 
 
 def test_a_kernel_is_not_asked_on_a_device_that_it_does_not_serve(

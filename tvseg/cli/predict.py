@@ -175,10 +175,12 @@ class _Job:
     folder: "OutputFolder"
     about: Mapping[str, Any]
 
-    def provenance(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Mapping[str, Any]]:
+        """Return the arguments of every engine that go into ``run.json``."""
         from tvseg.runs.provenance import provenance
 
-        return provenance(shlex.join(["tvseg", *sys.argv[1:]]), self.model.about["device"])
+        command = shlex.join(["tvseg", *sys.argv[1:]])
+        return {"about": self.about, "provenance": provenance(command, self.model.about["device"])}
 
 
 def _adapted(model: "Model", photographs: "Sequence[Photograph]", kind: str) -> dict[str, Any]:
@@ -203,8 +205,7 @@ def _predict_here(job: _Job, *, batch_size: int, workers: int, resume: bool) -> 
         job.photographs,
         job.model.pipeline,
         job.folder,
-        about=job.about,
-        provenance=job.provenance(),
+        **job.record(),
         batch_size=batch_size,
         workers=workers,
         resume=resume,
@@ -220,8 +221,7 @@ def _predict_shard(job: _Job, shard: str, *, batch_size: int, workers: int) -> N
         Shard.parse(shard),
         job.model.pipeline,
         job.folder,
-        about=job.about,
-        provenance=job.provenance(),
+        **job.record(),
         batch_size=batch_size,
         workers=workers,
     )
@@ -252,8 +252,7 @@ def _predict_on_ray(
         PhotographSet(job.photographs),
         job.model.pipeline,
         job.folder,
-        about=job.about,
-        provenance=job.provenance(),
+        **job.record(),
         load_options=loaded,
         jobs=jobs,
         batch_size=batch_size,

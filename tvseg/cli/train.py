@@ -62,9 +62,10 @@ def train(
 
     seeds = [] if seed is None else [f"seed={seed}"]
     settings = load_settings(configs, [*overrides, *seeds])
+    target = str(holdout)
     if sources is not None:
-        holdout = all_but([letter.strip() for letter in sources.split(",")], settings.centres)
-    check_holdout(str(holdout), settings.centres)
+        target = all_but([letter.strip() for letter in sources.split(",")], settings.centres)
+    check_holdout(target, settings.centres)
     root = None if settings.phantoms == 1 else options.find_data(data, settings.data)
     from tvseg.device import keep_freed_memory
     from tvseg.training.distributed import is_first
@@ -73,7 +74,7 @@ def train(
     keep_freed_memory()
     run = run_training(
         settings,
-        holdout=str(holdout),
+        holdout=target,
         root=root,
         runs=out,
         device=device,

@@ -92,16 +92,13 @@ def load(
     tta: bool = False,
     threads: int | None = None,
 ) -> Model:
-    """Load one model, or several whose probabilities are averaged.
+    """Load one model of segmentation, or several whose probabilities are averaged.
 
     Args:
-        models: Run folders, checkpoint files, folders of ``tvseg export`` (those of ``--to onnx``
-            need no torch), or ids of such on the hub, which are fetched once; ``None`` for the
-            starter weights, which come with the package.
-        device: Where to compute: cuda, mps or cpu; ``None`` chooses.
-        checkpoint: ``best`` or ``last`` of run folders.
-        roi: Region of interest: ``auto``, found by the localizer of the first run that has one,
-            else every picture is one; ``none``, every picture is one; ``ROW,COL,SIZE``.
+        models: As of :func:`tvseg.load`, and so are all but the last.
+        device: Where to compute.
+        checkpoint: Of run folders.
+        roi: Region of interest.
         tta: Average with the answers to mirror images.
         threads: Of the CPU for each call of a network, also those that torch uses elsewhere in this
             process; ``None`` leaves them as they are. Callers with several threads want 1.

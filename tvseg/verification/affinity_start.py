@@ -14,7 +14,6 @@ from torch import nn
 
 from tvseg.runs.affinity import fill_affinity
 
-NAMES = ("mean red", "mean green", "mean blue", "standard deviation")
 _CHUNK = 512
 
 
@@ -25,7 +24,7 @@ def picture_statistics(pixels: np.ndarray) -> np.ndarray:
         pixels: uint8 (N, S, S, 3), RGB.
 
     Returns:
-        float64 (4, S, S), in the order of :data:`NAMES`, 0 to 255.
+        float64 (4, S, S), 0 to 255: the mean of red, green and blue, and the standard deviation.
     """
     total = np.zeros(pixels.shape[1:])
     squares = np.zeros(pixels.shape[1:])

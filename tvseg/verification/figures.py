@@ -8,6 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+from sklearn.metrics import roc_curve
 
 from tvseg.evaluation.plot_style import STYLE, WIDTH_IN
 from tvseg.evaluation.variants import variant_colours
@@ -51,12 +52,9 @@ def roc(distances: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     Args:
         distances: With the columns ``same`` and ``squared_distance``.
     """
-    same = distances["same"].to_numpy() == 1
-    squared = distances["squared_distance"].to_numpy()
-    thresholds = np.concatenate([[-1.0], np.unique(squared)])
-    impostor, genuine = np.sort(squared[~same]), np.sort(squared[same])
-    accepts = np.searchsorted(impostor, thresholds, side="right") / len(impostor)
-    rates = np.searchsorted(genuine, thresholds, side="right") / len(genuine)
+    accepts, rates, _ = roc_curve(
+        distances["same"], -distances["squared_distance"], drop_intermediate=False
+    )
     return accepts, rates
 
 

@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from tvseg.settings import RunSettings, ScheduleSettings
+from tvseg.settings import FrozenSettings, RunSettings, ScheduleSettings
 
 
-class JitterSettings(BaseModel):
+class JitterSettings(FrozenSettings):
     """Random affine changes of each training picture, drawn evenly from -value to value.
 
     Attributes:
@@ -17,15 +17,13 @@ class JitterSettings(BaseModel):
         translation: Along rows and along columns, as a share of the side.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     rotation: float = Field(default=0.0, ge=0, le=180)
     scale: float = Field(default=0.0, ge=0, le=0.9)
     shear: float = Field(default=0.0, ge=0, le=60)
     translation: float = Field(default=0.0, ge=0, le=1)
 
 
-class GeneratorSettings(BaseModel):
+class GeneratorSettings(FrozenSettings):
     """Shape and start of TVConv's affinity maps and weight generator.
 
     Attributes:
@@ -35,8 +33,6 @@ class GeneratorSettings(BaseModel):
         start: Affinity maps of ones, as published, or made of the training pictures; see
             :mod:`tvseg.verification.affinity_start`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     affinity_channels: int = Field(default=4, ge=1, le=256)
     hidden_channels: int = Field(default=64, ge=1, le=1024)

@@ -222,6 +222,8 @@ def test_runs_are_found_and_damaged_ones_named(trained_run: RunFolder, tmp_path:
     (runs / "faces-seed0").mkdir()
     (runs / "faces-seed0" / "config.yaml").write_text("backbone: mobilenet_v2\n")
     assert [run.path.name for run in find_runs([runs])] == [trained_run.path.name]
+    with pytest.raises(UserError, match="faces-seed0 is one of another training"):
+        find_runs([runs / "faces-seed0"])
     info = runs / trained_run.path.name / "run.json"
     for damaged in ("{", "[]", "{}", "null"):
         info.write_text(damaged)

@@ -52,6 +52,7 @@ def test_threads_give_the_same_bits(case: Case, threads: int) -> None:
 def test_two_threads_take_part(threads: int) -> None:
     meeting = threading.Barrier(threads, timeout=60)
     numba_threads.run(lambda _: meeting.wait(), [1, 2])  # one thread alone would never pass
+    assert not meeting.broken
 
 
 @pytest.mark.parametrize("threads", [2], indirect=True)

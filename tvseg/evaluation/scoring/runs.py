@@ -37,6 +37,8 @@ def find_runs(paths: Sequence[Path]) -> list[RunFolder]:
     folders: list[Path] = []
     for path in paths:
         if (path / "config.yaml").is_file():
+            if not RunFolder(path).is_of_task():
+                raise UserError(f"runs must be of 'tvseg train'; {path} is one of another training")
             folders.append(path)
             RunFolder(path).check_finished()
         elif path.is_dir():
