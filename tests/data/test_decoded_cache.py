@@ -116,6 +116,14 @@ def test_a_damaged_entry_is_made_anew(root: Path, reads: list[str], name: str) -
     assert not reads
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\3\4"], ids=["empty", "archive"])
+def test_an_entry_without_its_array_is_made_anew(root: Path, content: bytes) -> None:
+    first = load_cases(_cases(root), image_size=48)
+    (path,) = (root / FOLDER).glob("*/images.npy")
+    path.write_bytes(content)
+    assert _same(load_cases(_cases(root), image_size=48), first)
+
+
 def test_processes_that_need_the_same_cases_wait_for_the_first(
     root: Path, reads: list[str]
 ) -> None:

@@ -19,6 +19,7 @@ from tvseg.inference.output.tables import Tally
 from tvseg.inference.pipeline import Pipeline, Segmentation
 from tvseg.inference.shards import run as runs
 from tvseg.inference.shards.merge import merge
+from tvseg.inference.shards.parts import Parts
 from tvseg.inference.shards.ray_engine import _photograph, _table, predict_on_ray
 from tvseg.inference.shards.run import predict_shard
 from tvseg.inference.shards.shard import PhotographSet, Shard
@@ -188,6 +189,49 @@ def test_damaged_rows_are_named(photographs: list[Photograph], tmp_path: Path) -
     path.unlink()
     assert _predict(photographs, out)[1] < 12
     assert merge([out], out).predicted == 10
+
+
+def test_a_flipped_bit_is_named_or_changes_nothing(
+    photographs: list[Photograph], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    _predict(photographs, out)
+    parts = Parts(out, _pipeline().encoding)
+    path = parts.paths()[0]
+    sound, whole = parts.read(path), path.read_bytes()
+    refused = 0
+    for place in range(4, len(whole), 31):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            assert parts.read(path).equals(sound)
+        except UserError as error:
+            refused += 1
+            assert path.name in str(error)
+    assert refused > 100
+
+
+def test_folders_without_rows_have_empty_tables(
+    photographs: list[Photograph], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    _predict(photographs, out)
+    for path in (out / "rows").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="12 of 12 photographs are missing"):
+        merge([out], out)
+    assert merge([out], out, incomplete=True).predicted == 0
+
+
+def test_a_record_that_lacks_a_part_is_refused(
+    photographs: list[Photograph], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    _predict(photographs, out)
+    info = json.loads((out / "run.json").read_text())
+    del info["about"]["encoding"]
+    (out / "run.json").write_text(json.dumps(info))
+    with pytest.raises(UserError, match="must be a folder of tvseg predict --shard"):
+        merge([out], out)
 
 
 def test_a_part_is_written_by_one_process_at_a_time(
