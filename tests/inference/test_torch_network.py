@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,7 +48,12 @@ def test_fp32_proper_leaves_the_flags_of_the_process_alone_on_a_cpu() -> None:
 
 def test_calls_at_once_prepare_a_network_once(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared: list[nn.Module] = []
-    monkeypatch.setattr("tvseg.models.array_network.prepare_for_inference", prepared.append)
+
+    def prepare(network: nn.Module) -> None:
+        time.sleep(0.05)  # others call meanwhile
+        prepared.append(network)
+
+    monkeypatch.setattr("tvseg.models.array_network.prepare_for_inference", prepare)
     network = make_network()
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(network, [draw_picture(64, 64)[None]] * 8))

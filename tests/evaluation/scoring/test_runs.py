@@ -219,7 +219,7 @@ def test_without_a_holdout_the_test_splits_count(phantoms: Path) -> None:
 def test_runs_are_found_and_damaged_ones_named(trained_run: RunFolder, tmp_path: Path) -> None:
     assert find_runs([trained_run.path]) == find_runs([trained_run.path.parent]) == [trained_run]
     runs = Path(shutil.copytree(trained_run.path.parent, tmp_path / "runs"))
-    (runs / "faces-seed0").mkdir()
+    shutil.copytree(runs / trained_run.path.name, runs / "faces-seed0")
     (runs / "faces-seed0" / "config.yaml").write_text("backbone: mobilenet_v2\n")
     assert [run.path.name for run in find_runs([runs])] == [trained_run.path.name]
     with pytest.raises(UserError, match="faces-seed0 is one of another training"):

@@ -1,3 +1,4 @@
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,11 +87,20 @@ def test_a_store_that_does_not_answer_is_another_matter_than_a_missing_file(
 def test_sizes_that_are_not_known_are_limited(
     store: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked = []
+
+    class Answer(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            asked.append(size)
+            return super().read(size)
+
     monkeypatch.setattr(type(store), "size", lambda *_: None)
+    monkeypatch.setattr(type(store), "open", lambda *_: Answer(b"a text"))
     file = RemoteFile("memory://photos/text.png")
     assert file.read(limit=6) == b"a text"
     with pytest.raises(UserError, match="must have at most 5 bytes"):
         file.read(limit=5)
+    assert asked == [7, 6]
 
 
 def test_signatures_and_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
