@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 from tvseg.errors import UserError
@@ -14,6 +15,10 @@ from tvseg.files import read_bytes
 _WEB = re.compile(r"https?://[^\s'\")]*", re.IGNORECASE)
 _SECRET = re.compile(r"(?<=://)[^/?#]*@|[?#].*")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_MISSING, _FORBIDDEN = (404, 410), (401, 403)
+
+SILENCE_S = 30
+"""Seconds without a byte after which a web server counts as one that does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class RemoteFile:
         import fsspec
 
         try:
-            store, path = fsspec.core.url_to_fs(self.url)
+            store, path = fsspec.core.url_to_fs(self.url, **self._options())
             size = store.size(path)
             if size is None:  # not known before it is read
                 with store.open(path, "rb") as file:
@@ -60,18 +65,39 @@ class RemoteFile:
                 size = len(content)
             elif size <= limit:
                 content = store.cat_file(path)
-            if size > limit:
-                raise UserError(f"{self}: must have at most {limit} bytes, has {size} or more")
-        except FileNotFoundError as error:
-            raise UserError(f"{self}: does not exist") from error
-        except PermissionError as error:
-            raise UserError(f"{self}: may not be read") from error
-        except UserError:
-            raise
         except Exception as error:  # of each store's own kind
-            reason = _without_secrets(" ".join(str(error).split())) or type(error).__name__
-            raise OSError(f"{self}: cannot be reached: {reason:.150}") from error
+            raise self._explained(error) from error
+        if size > limit:
+            raise UserError(f"{self}: must have at most {limit} bytes, has {size} or more")
         return content
+
+    @property
+    def _is_of_the_web(self) -> bool:
+        return bool(_WEB.match(self.url))
+
+    def _options(self) -> dict[str, Any]:
+        """Return fsspec's options for web servers: those of its configuration, and an end."""
+        if not self._is_of_the_web:
+            return {}
+        from aiohttp import ClientTimeout
+        from fsspec.config import conf
+
+        known = conf.get(self.url.partition("://")[0].lower(), {}).get("client_kwargs", {})
+        end = ClientTimeout(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S)
+        return {"client_kwargs": {"timeout": end} | known}
+
+    def _explained(self, error: Exception) -> UserError | OSError:
+        """Return the error of a store as one of ours."""
+        cause: BaseException = error
+        if self._is_of_the_web and isinstance(error, FileNotFoundError):
+            cause = error.__cause__ or error  # fsspec takes every failure for a missing file
+        status = getattr(cause, "status", None)
+        if status in _MISSING or isinstance(cause, FileNotFoundError):
+            return UserError(f"{self}: does not exist")
+        if status in _FORBIDDEN or isinstance(cause, PermissionError):
+            return UserError(f"{self}: may not be read")
+        said = " ".join(str(cause).split()) or str(cause.__cause__ or "") or type(cause).__name__
+        return OSError(f"{self}: cannot be reached: {_without_secrets(said):.150}")
 
 
 File = Path | RemoteFile

@@ -26,6 +26,18 @@ def test_ids_tell_files_apart(tmp_path: Path) -> None:
     assert _ids(b / "x.png", b / "." / "x.png", a / ".." / "b" / "x.png") == ["x"]
 
 
+def test_links_are_photographs_of_their_own(tmp_path: Path) -> None:
+    _touch(tmp_path, "store/6f1c.png")
+    for name in ("first/left.png", "first/right.png", "second/left.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(tmp_path / "store" / "6f1c.png")
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert _ids(first) == ["left", "right"]
+    assert _ids(first, second) == ["first_left.png", "first_right.png", "second_left.png"]
+    (tmp_path / "linked").symlink_to(first)
+    assert _ids(first, tmp_path / "linked", first / "left.png") == ["left", "right"]
+
+
 def test_sub_folders_are_taken_on_request(tmp_path: Path) -> None:
     _touch(tmp_path, "p1/left/x.png", "p2/left/x.png", "p2/right/y.png", ".hidden/z.png")
     with pytest.raises(ValueError, match=r"holds no pictures .*--recursive"):

@@ -1,6 +1,8 @@
 import io
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import fsspec
 import numpy as np
@@ -84,6 +86,53 @@ def test_a_store_that_does_not_answer_is_another_matter_than_a_missing_file(
         file.read(limit=10**9)
 
 
+class Server(BaseHTTPRequestHandler):
+    """Answers /N with status N, and is silent on all other paths."""
+
+    def do_GET(self) -> None:
+        if self.path[1:].isdigit():
+            self.send_error(int(self.path[1:]))
+        else:
+            self.rfile.read(1)  # until the client hangs up
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def web() -> Iterator[str]:
+    """A web server's address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "words"),
+    [
+        ("404", UserError, "does not exist"),
+        ("410", UserError, "does not exist"),
+        ("403", UserError, "may not be read"),
+        ("503", OSError, "cannot be reached: 503, message='Service Unavailable'"),
+        ("silent", OSError, "cannot be reached: Timeout on reading data"),
+    ],
+)
+def test_web_servers_are_not_waited_for_and_say_what_failed(
+    path: str, kind: type[Exception], words: str, web: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_files, "SILENCE_S", 0.2)
+    file = RemoteFile(f"{web}/{path}")
+    with pytest.raises(kind, match=f"{file}: {words}"):
+        file.read(limit=100)
+
+
+def test_a_port_that_nobody_serves_is_no_missing_file() -> None:
+    with pytest.raises(OSError, match="cannot be reached: Cannot connect to host"):
+        RemoteFile("http://127.0.0.1:9/one.png").read(limit=100)
+
+
 def test_sizes_that_are_not_known_are_limited(
     store: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,7 +157,7 @@ def test_signatures_and_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch)
     assert str(RemoteFile(url)) == "https://host/a/b.png"
     assert str(RemoteFile("s3://bucket/a?b#c.png")) == "s3://bucket/a?b#c.png"
 
-    def fail(_: str) -> None:
+    def fail(_: str, **options: object) -> None:
         raise ConnectionResetError(f"404, url='{url}'")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", fail)

@@ -57,9 +57,9 @@ def find_photographs(
         left_out: Counts what folders hold beside pictures, by kind.
 
     Returns:
-        Each file once, in order. The id of one that no list names is the file's stem, or its name,
-        or its folder's name and its name, or its path below the folder given: the first of these
-        that is unique for all.
+        Each file once, in order; a link to a file counts as another one. The id of one that no list
+        names is the file's stem, or its name, or its folder's name and its name, or its path below
+        the folder given: the first of these that is unique for all.
 
     Raises:
         UserError: An input that does not exist, a folder without pictures, a list with mistakes,
@@ -78,7 +78,7 @@ def find_photographs(
             found |= {path: path.relative_to(given).as_posix() for path in pictures}
         else:
             found[given] = given.name
-    files = {os.path.realpath(path): path for path in found}  # links may lead in a circle
+    files = {(_real_folder(path), path.name): path for path in found}
     names = _unique_ids([(path, found[path]) for path in files.values()], listed)
     unlisted = zip(names, files.values(), strict=True)
     return listed + [Photograph(name, path, um_per_px=um_per_px) for name, path in unlisted]
@@ -134,11 +134,15 @@ def _files(folder: Path, recursive: bool, left_out: Counter[str]) -> Iterator[Pa
         yield from (Path(top, name) for name in names if not name.startswith("."))
 
 
+def _real_folder(path: Path) -> Path:
+    return Path(os.path.realpath(path.parent))
+
+
 def _unique_ids(files: Sequence[tuple[Path, str]], listed: Sequence[Photograph]) -> list[str]:
     schemes: list[Callable[[Path, str], str]] = [
         lambda path, _: path.stem,
         lambda path, _: path.name,
-        lambda path, _: f"{Path(os.path.realpath(path)).parent.name}_{path.name}",
+        lambda path, _: f"{_real_folder(path).name}_{path.name}",
         lambda _, below: below.replace("/", "_"),
     ]
     for scheme in schemes:
