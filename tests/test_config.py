@@ -72,6 +72,13 @@ def test_overrides_win_over_the_file() -> None:
         ("=3", ["key=value"]),
         ("encoding=[" + "[" * 3000, ["encoding", "50 levels"]),
         ("train=3", ["train", "3"]),
+        ("mixstyle=yes", ["mixstyle", "must be a number", "got True"]),
+        ("seed=true", ["seed", "must be a number", "got True"]),
+        ("train.epochs=on", ["train.epochs", "must be a number", "got True"]),
+        (
+            "encoding={true: [cup, disc], 0: [disc], 2: []}",
+            ["encoding", "must be numbers", "got {True"],
+        ),
         ("encoding={300: [cup, disc], 1: [disc]}", ["0 to 255", "300"]),
     ],
 )
@@ -189,6 +196,16 @@ def test_the_former_key_protocol_is_read_with_a_notice(
     assert not caplog.text
     with pytest.raises(ConfigError, match="must not both be given"):
         load_settings(None, [f"protocol={old}", "selection=sources"])
+
+
+def test_sweeps_are_not_offered_as_configs() -> None:
+    with pytest.raises(ConfigError, match=r"of those shipped: base, .*smoke") as caught:
+        load_settings("smok")
+    offered = str(caught.value).rpartition(": ")[2].split(", ")
+    assert {"smoke", "tvconv", "centres/clinic", "faces/smoke"} <= set(offered)
+    assert not {"cross", "table2-cpu", "recipes-cpu", "faces/table1", "faces/studies/start"} & {
+        *offered
+    }
 
 
 def test_shipped_configs_are_known_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,11 +101,17 @@ def find_config(name: str | Path) -> Path:
     files = CONFIGS.rglob("*.yaml")
     shipped = {file.relative_to(CONFIGS).with_suffix("").as_posix(): file for file in files}
     if str(name) not in shipped:
+        offered = sorted(name for name, file in shipped.items() if not _is_sweep(file))
         raise ConfigError(
             f"config {str(name)!r} must be a YAML file or one of those shipped: "
-            f"{', '.join(sorted(shipped))}"
+            f"{', '.join(offered)}"
         )
     return shipped[str(name)]
+
+
+def _is_sweep(config: Path) -> bool:
+    """Return whether a shipped config is a sweep file, which names variants of settings."""
+    return "variants" in parse_yaml(config.read_bytes(), config)
 
 
 def _read_config(config: str | Path) -> dict[Any, Any]:

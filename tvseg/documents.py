@@ -96,7 +96,14 @@ def check_tree(model: type[Model], tree: Any, source: object) -> Model:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise UserError(f"{source}: {'; '.join(map(problem, error.errors()[:5]))}") from error
+        problems = (_problem_of(item, model) for item in error.errors()[:5])
+        raise UserError(f"{source}: {'; '.join(problems)}") from error
+
+
+def _problem_of(item: Any, model: type[BaseModel]) -> str:
+    if item["type"] != "extra_forbidden" or len(item["loc"]) > 1:
+        return problem(item)
+    return f"unknown key '{item['loc'][0]!s:.80}'; known are {', '.join(model.model_fields)}"
 
 
 def problem(item: Any) -> str:

@@ -4,10 +4,17 @@
 """
 
 import re
-from collections.abc import Collection
-from typing import Any, ClassVar, Literal
+from collections.abc import Collection, Iterable
+from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tvseg.errors import UsageError, UserError
 
@@ -16,11 +23,39 @@ OLD_SELECTIONS = {"honest": "sources", "paper": "target"}
 
 MAX_SEED = 2**63 - 1
 
+SPATIAL_OPERATORS = (
+    "depthwise", "tvconv", "condconv", "weightnet", "dyconv_dw", "involution", "ddf", "sasa",
+    "axial",
+)  # fmt: skip
+"""Names of :data:`tvseg.models.spatial.SPATIAL`, known before torch is imported."""
+
+POINTWISE_OPERATORS = ("dyconv_pw",)
+"""Names of :data:`tvseg.models.spatial.POINTWISE`, likewise."""
+
 
 class FrozenSettings(BaseModel):
-    """Settings that do not change and refuse unknown keys."""
+    """Settings that do not change, refuse unknown keys and take no yes or no for a number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if _takes_numbers(kind) and any(isinstance(item, bool) for item in _items(value)):
+            a_number = "a number" if isinstance(value, bool) else "numbers"
+            raise UserError(f"must be {a_number}, not true or false (or yes, no, on, off)")
+        return value
+
+
+def _takes_numbers(kind: Any) -> bool:
+    """Return whether a type is, or is made of, int or float."""
+    return kind in (int, float) or any(map(_takes_numbers, get_args(kind)))
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """Return the items of a list, the keys of a mapping, or a value itself."""
+    return value if isinstance(value, list | tuple | dict) else (value,)
 
 
 class CentreSettings(FrozenSettings):

@@ -138,6 +138,9 @@ def test_time_left_comes_from_finished_cells(
     assert progress_of(plan, folder, jobs=2).seconds_left == 55
     assert str(progress_of(plan, folder)) == "2 of 4 cells finished, about 2 min left"
     assert words(12_100) == "3 h 22 min"
+    for cell in plan.cells[2:]:
+        folder.write(cell, cells.CellRecord(cell.fingerprint, "finished", 1.0, 1))
+    assert str(progress_of(plan, folder)) == "4 of 4 cells finished"
 
 
 def test_cells_die_with_their_driver(tmp_path: Path) -> None:

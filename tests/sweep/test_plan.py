@@ -7,6 +7,7 @@ import pytest
 
 from tvseg.config import CONFIGS
 from tvseg.errors import UserError
+from tvseg.settings import POINTWISE_OPERATORS, SPATIAL_OPERATORS
 from tvseg.sweep.cells import CellRecord, SweepFolder, commands_of
 from tvseg.sweep.plan import data_stamp, read_plan
 from tvseg.sweep.table import write_table
@@ -69,7 +70,10 @@ def test_hidden_files_are_no_data(data: Path) -> None:
     ("change", "message"),
     [
         (("seeds: [0, 1]", "seeds: []"), "seeds: tuple should have at least 1"),
-        (("variants:", "variant:"), "variant: extra inputs|variants: field required"),
+        (("variants:", "variant:"), "unknown key 'variant'; known are task, data, .* ensembles"),
+        (("aspp: dense", "aspp: dens"), "aspp must be one of dense, depthwise, .*, got 'dens'"),
+        (("[0.001, 0.01]", "[]"), r"grid\.train\.learning_rate: tuple should have at least 1 item"),
+        (("holdouts: [A, D]", "holdouts: [B+C, A, C+B]"), r"B\+C.* and C\+B hold out the same"),
         (("aspp: dense", "asp: dense"), "unknown key 'asp'"),
         (("holdouts: [A, D]", "holdouts: [A, Q]"), r"holdout must be a centre .* got 'Q'"),
         (("holdouts: [A, D]", "holdouts: [A, A]"), "is there twice"),
@@ -118,6 +122,19 @@ grid: {operator: [depthwise, tvconv]}
 """
 
 
+def test_operators_of_faces_are_known(tmp_path: Path, data: Path) -> None:
+    path = write(tmp_path, FACES.replace("[depthwise, tvconv]", "[depthwise, dyconv_pw]"))
+    with pytest.raises(UserError, match=r"operator must be one of depthwise, .*, got 'dyconv_pw'"):
+        read_plan(path, data=data)
+
+
+def test_names_of_operators_are_those_of_the_registry() -> None:
+    from tvseg.models.spatial import POINTWISE, SPATIAL
+
+    assert tuple(SPATIAL) == SPATIAL_OPERATORS
+    assert tuple(POINTWISE) == POINTWISE_OPERATORS
+
+
 def test_faces_have_no_centres(tmp_path: Path, data: Path) -> None:
     plan = read_plan(write(tmp_path, FACES), data=data)
     assert [cell.name for cell in plan.cells] == [
@@ -126,10 +143,10 @@ def test_faces_have_no_centres(tmp_path: Path, data: Path) -> None:
     ]  # fmt: skip
     folder = SweepFolder(tmp_path / "out")
     train, score = commands_of(plan, plan.cells[3], folder)
-    assert train[4:6] == ["faces", "train"]
+    assert train[3:5] == ["faces", "train"]
     assert "--holdout" not in train
     assert "jitter.rotation=30" in train
-    assert score[4:7] == ["faces", "eval", str(folder.runs / "turned-operatortvconv-seed0")]
+    assert score[3:6] == ["faces", "eval", str(folder.runs / "turned-operatortvconv-seed0")]
 
 
 @pytest.mark.parametrize("name", ["task: faces\nholdouts: [A]", "task: segmentation"])

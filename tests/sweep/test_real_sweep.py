@@ -81,7 +81,10 @@ def _same(one: Path, other: Path) -> None:
 def local(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("local")
     said = _sweep(folder, phantoms, "sweep")
-    assert "4 of 4 cells finished" in said
+    assert "4 of 4 cells finished; table" in said
+    logs = [path.read_text() for path in (folder / "sweep" / "logs").iterdir()]
+    assert len(logs) == CELLS
+    assert all("epoch 2/2: loss" in log for log in logs)
     return folder / "sweep"
 
 

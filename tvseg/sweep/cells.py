@@ -99,7 +99,7 @@ class SweepFolder:
 
 def commands_of(plan: SweepPlan, cell: SweepCell, folder: SweepFolder) -> list[list[str]]:
     """Return the commands of a cell: the training, then a scoring for each protocol."""
-    program = [sys.executable, "-m", "tvseg", "-q", *plan.file.kind.group]
+    program = [sys.executable, "-m", "tvseg", *plan.file.kind.group]
     configs = [part for path in cell.configs for part in ("--config", str(path))]
     holdout = [] if cell.holdout is None else ["--holdout", cell.holdout]
     train = [*program, "train", *holdout, "--data", str(plan.data),

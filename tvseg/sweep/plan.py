@@ -7,17 +7,27 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 import tvseg
 from tvseg.config import load_settings
 from tvseg.documents import MAX_YAML_BYTES, check_tree, parse_yaml
-from tvseg.errors import UserError
+from tvseg.errors import UsageError, UserError
 from tvseg.files import read_bytes
-from tvseg.settings import RunSettings, SegmentationSettings, all_but, check_holdout
+from tvseg.plugins import OPERATORS, plugin_names
+from tvseg.settings import (
+    POINTWISE_OPERATORS,
+    SPATIAL_OPERATORS,
+    FrozenSettings,
+    RunSettings,
+    SegmentationSettings,
+    all_but,
+    check_holdout,
+    held_out,
+)
 from tvseg.verification.settings import FaceSettings
 
 
@@ -30,21 +40,43 @@ class SweepTask:
         group: Words between ``tvseg`` and ``train`` or ``eval`` on the command line.
         holds_out: Whether a cell holds out a centre.
         protocols: Ways to score a training.
+        operator: Key of the settings that names an operator.
+        operators: Its values, but for those of plug-ins.
+        plugins: Group of plug-ins that bring more; empty where none may.
     """
 
     settings: type[RunSettings]
     group: tuple[str, ...]
     holds_out: bool
     protocols: tuple[str, ...]
+    operator: str
+    operators: tuple[str, ...]
+    plugins: str = ""
+
+    def check_operator(self, settings: RunSettings) -> None:
+        """Raise UsageError unless settings name an operator that is known."""
+        name = getattr(settings, self.operator)
+        if name in self.operators:
+            return
+        known = [*self.operators, *(plugin_names(self.plugins) if self.plugins else [])]
+        if name not in known:
+            raise UsageError(f"{self.operator} must be one of {', '.join(known)}, got {name!r}")
 
 
 TASKS = {
-    "segmentation": SweepTask(SegmentationSettings, (), True, ("honest", "paper")),
-    "faces": SweepTask(FaceSettings, ("faces",), False, ("honest", "insightface", "paper")),
-}
+    "segmentation": SweepTask(
+        SegmentationSettings, (), True, ("honest", "paper"),
+        operator="aspp", operators=("dense", *SPATIAL_OPERATORS, *POINTWISE_OPERATORS),
+        plugins=OPERATORS,
+    ),
+    "faces": SweepTask(
+        FaceSettings, ("faces",), False, ("honest", "insightface", "paper"),
+        operator="operator", operators=SPATIAL_OPERATORS,
+    ),
+}  # fmt: skip
 
 
-class SweepFile(BaseModel):
+class SweepFile(FrozenSettings):
     """What a sweep file may say.
 
     Attributes:
@@ -63,17 +95,15 @@ class SweepFile(BaseModel):
             ``variants``; of segmentation alone.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     task: Literal["segmentation", "faces"] = "segmentation"
     data: str | None = None
     configs: tuple[str, ...] = ()
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     variants: dict[str, dict[str, Any]] = Field(min_length=1)
     holdouts: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    grid: dict[str, tuple[Any, ...]] = {}
+    grid: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
     protocols: tuple[str, ...] = ("honest",)
     checkpoint: Literal["best", "last"] = "best"
     ensembles: tuple[Literal["seeds", "variants"], ...] = ()
@@ -166,7 +196,17 @@ def read_plan(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path}: cells must differ in name, {twice} is there twice")
+    _check_holdouts_differ(cells, path)
     return SweepPlan(file, root, cells)
+
+
+def _check_holdouts_differ(cells: Sequence[SweepCell], path: Path) -> None:
+    known: dict[tuple[str, frozenset[str]], str] = {}
+    for cell in (one for one in cells if one.holdout is not None):
+        holdout = str(cell.holdout)
+        other = known.setdefault((cell.variant, frozenset(held_out(holdout))), holdout)
+        if other != holdout:
+            raise UserError(f"{path}: {other} and {holdout} hold out the same centres; name one")
 
 
 def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[SweepCell]:
@@ -187,6 +227,7 @@ def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[SweepCell]:
         if isinstance(settings, SegmentationSettings):
             holdout = holdout or all_but(sources.split("+"), settings.centres)
             check_holdout(holdout, settings.centres)
+        file.kind.check_operator(settings)
         content = [settings.model_dump(mode="json"), holdout, stamp, tvseg.__version__]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
         yield SweepCell(name, holdout, seed, configs, overrides, digest, sources)

@@ -15,7 +15,7 @@ class SweepProgress:
         finished: Cells.
         failed: Cells.
         total: Cells.
-        seconds_left: Estimated from finished cells; None before the first.
+        seconds_left: Estimated from finished cells; None before the first and after the last.
     """
 
     finished: int
@@ -46,10 +46,10 @@ def progress_of(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> Sweep
             known.setdefault(cell.variant, []).append(record.seconds)
     every = [seconds for of in known.values() for seconds in of]
     states = [record.state if record else "new" for record in records.values()]
+    waiting = [cell for cell, record in records.items()
+               if not record or record.state not in ("finished", "failed")]  # fmt: skip
     left = None
-    if every:
-        waiting = [cell for cell, record in records.items()
-                   if not record or record.state not in ("finished", "failed")]  # fmt: skip
+    if every and waiting:
         left = sum(statistics.median(known.get(cell.variant, every)) for cell in waiting) / jobs
     return SweepProgress(states.count("finished"), states.count("failed"), len(states), left)
 
