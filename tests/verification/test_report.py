@@ -1,5 +1,8 @@
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,11 +47,64 @@ def test_runs_without_scores_are_named(scored: Path, tmp_path: Path) -> None:
     (tmp_path / "discs" / "config.yaml").write_text("aspp: tvconv\n")
     with pytest.raises(UserError, match="must be a run of 'tvseg faces train' or a folder"):
         find_face_runs([tmp_path])
-    copied = tmp_path / scored.name
-    shutil.copytree(scored, copied)
-    (copied / "eval" / "honest" / "scores.json").write_text("{}")
-    with pytest.raises(UserError, match=r"scores.json is damaged"):
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda scores: scores["scores"][0].pop("accuracy"),
+            r"scores\.0\.accuracy: field required",
+        ),
+        (lambda scores: scores["scores"][0].update(auc=None), r"scores\.0\.auc: .*, got None"),
+        (lambda scores: scores["scores"].clear(), "scores: list should have at least 1 item"),
+        (lambda scores: scores.update(chosen=3), "chosen: .* valid string, got 3"),
+    ],
+)
+def test_damaged_scores_are_one_line(
+    change: Callable[[dict[str, Any]], object], words: str, scored: Path, tmp_path: Path
+) -> None:
+    copied = Path(shutil.copytree(scored, tmp_path / scored.name))
+    file = copied / "eval" / "honest" / "scores.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=rf"{file}: {words}.*; score the run again"):
         read_scored([copied], protocol="honest")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is damaged"),
+        ("\0\1", "is damaged"),
+        ("same,fold\n1,0\n", r"is damaged \(Usecols do not match columns"),
+        ("same,squared_distance\n1,0.5\n0,x\n", "is damaged .*could not convert"),
+        ("same,squared_distance\n1,0.5\n1,1\n", r"must hold pairs of one person .* and of two"),
+        ("same,squared_distance\n1,0.5\n0,\n", "must hold .*each with a distance"),
+        ("same,squared_distance\n1,0.5\n0,1\n", r"must hold \d+ pairs, holds 2"),
+    ],
+)
+def test_damaged_distances_are_one_line(
+    content: str, words: str, scored: Path, tmp_path: Path
+) -> None:
+    copied = Path(shutil.copytree(scored, tmp_path / scored.name))
+    file = copied / "eval" / "honest" / "pairs_test.csv"
+    file.write_text(content)
+    (run,) = read_scored([copied], protocol="honest")
+    with pytest.raises(UserError, match=rf"{file} {words}.*; score the run again"):
+        run.distances("pairs_test")
+
+
+def test_a_training_counts_once(
+    scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(scored.parent)
+    (tmp_path / "link").symlink_to(scored)
+    assert find_face_runs([Path(scored.name), scored, tmp_path / "link"]) == [Path(scored.name)]
+    copied = Path(shutil.copytree(scored, tmp_path / "copy" / scored.name))
+    with pytest.raises(UserError, match="have the same settings, seed and data, and would count"):
+        read_scored([scored, copied], protocol="honest")
 
 
 def test_rates_at_every_threshold() -> None:
@@ -92,13 +148,17 @@ def test_effects_refuse_runs_that_differ_otherwise() -> None:
         effects(runs, keys=["width"], by="operator", name="lfw")
     with pytest.raises(UsageError, match=r"'jitter\.turn' is no key"):
         effects(runs, keys=["jitter.turn"], by="operator", name="lfw")
+    with pytest.raises(UsageError, match="'train' is a section; name a key of it, such as"):
+        effects(runs, keys=["train"], by="operator", name="lfw")
+    with pytest.raises(UsageError, match="over must name a key"):
+        effects(runs, keys=[], by="operator", name="lfw")
     with pytest.raises(UsageError, match="no scores of 'cfp'; scored are lfw"):
         effects(runs, keys=["width"], by="operator", name="cfp")
 
 
 def test_stages_and_operators_are_drawn(scored: Path, tmp_path: Path) -> None:
     out = tmp_path / "plot.png"
-    done = call("faces", "plot", scored, "--over", "stages,width", "--out", out)
+    done = call("faces", "plot", scored, "--over", "stages, width,width,", "--out", out)
     assert done.exit_code == 0, done.output
     assert "depthwise" in done.output
     assert out.stat().st_size > 5000

@@ -13,7 +13,7 @@ from tvseg.errors import UserError
 from tvseg.runs.affinity import read_course
 from tvseg.runs.folder import RunFolder
 from tvseg.verification.batches import EpochBatches, FaceSet
-from tvseg.verification.compare import compare_pictures
+from tvseg.verification.compare import Comparison, compare_pictures
 from tvseg.verification.data import Faces, read_pair_set
 from tvseg.verification.distances import VALIDATION_FILE
 from tvseg.verification.embedder import FaceEmbedder
@@ -125,9 +125,23 @@ def test_two_pictures_are_compared(root: Path, run: RunFolder) -> None:
     assert str(found).startswith("same: similarity 1.000")
     strict = compare_pictures(picture, picture, run.path, threshold=0.0)
     assert strict.threshold == 1
-    assert 0 <= found.false_accepts <= 1
+    assert (strict.false_accepts, strict.true_accepts) == (0, 0)
+    assert "0 % of those of one" in strict.warning
     with pytest.raises(UserError, match=r"must be a run folder, or its .*; got .*last.pt"):
         compare_pictures(picture, picture, run.last)
+
+
+def test_a_threshold_that_errs_is_warned_of() -> None:
+    bad = Comparison(0.9, 0.2, false_accepts=0.65, true_accepts=0.9)
+    assert str(bad) == (
+        "same: similarity 0.900, threshold 0.200, false accept rate 65.00 %, true accept rate "
+        "90.00 % on the validation pairs"
+    )
+    assert bad.warning == (
+        "Warning: at this threshold 65 % of the validation pairs of two people count as the same, "
+        "and 90 % of those of one: the answer says little"
+    )
+    assert not Comparison(0.9, 0.2, false_accepts=0.05, true_accepts=0.9).warning
 
 
 def test_a_validation_set_that_leaks_is_refused(root: Path, tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def plot(runs: tuple[Path, ...], over: str, by: str, name: str, out: Path, proto
     from tvseg.verification.settings_effect import effect_table, effects
 
     scored = read_scored(find_face_runs(runs), protocol=protocol)
-    keys = [key for key in over.split(",") if key]
+    keys = [key.strip() for key in over.split(",") if key.strip()]
     found = effects(scored, keys=keys, by=by, name=name)
     panels = {str(key): rows for key, rows in found.groupby("key", sort=False)}
     figure = settings_figure(panels, by=by, score=f"accuracy on {name} [%]")
@@ -250,4 +250,7 @@ def compare(
     """
     from tvseg.verification.compare import compare_pictures
 
-    click.echo(str(compare_pictures(left, right, model, threshold=threshold, device=device)))
+    found = compare_pictures(left, right, model, threshold=threshold, device=device)
+    click.echo(str(found))
+    if found.warning:
+        click.echo(found.warning, err=True)

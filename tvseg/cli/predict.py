@@ -213,7 +213,7 @@ def _predict_here(job: _Job, *, batch_size: int, workers: int, resume: bool) -> 
 
 
 def _predict_shard(job: _Job, shard: str, *, batch_size: int, workers: int) -> None:
-    from tvseg.inference.shards.run import predict_shard
+    from tvseg.inference.shards.run import advice, predict_shard
     from tvseg.inference.shards.shard import PhotographSet, Shard
 
     tally, before = predict_shard(
@@ -232,7 +232,7 @@ def _predict_shard(job: _Job, shard: str, *, batch_size: int, workers: int) -> N
     )
     if tally.failed:
         _print_failures(tally)
-        click.echo(f"{tally.failed} failed; tvseg predict-merge lists them", err=True)
+        click.echo(advice(tally), err=True)
         sys.exit(3)
 
 

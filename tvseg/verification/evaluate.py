@@ -1,7 +1,7 @@
 """Scores of finished runs on sets of pairs, and the table over runs."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +12,8 @@ from tvseg.files import write_json, write_text
 from tvseg.verification.data import PairSet
 from tvseg.verification.distances import distances_of
 from tvseg.verification.embedder import FaceEmbedder
-from tvseg.verification.scored_runs import about_run
+from tvseg.verification.scored_runs import SetScore, about_run
 from tvseg.verification.scoring import PROTOCOLS, error_rates, squared_distances
-
-
-@dataclass(frozen=True)
-class SetScore:
-    """Scores of one run on one set of pairs.
-
-    Attributes:
-        set: Name of the set.
-        pairs: Number of pairs.
-        accuracy: Mean over folds, in %.
-        standard_error: Of the mean over folds, in percentage points.
-        threshold: Mean over folds, a squared distance of unit embeddings.
-        tar_at_far_1e2: True accept rate at a false accept rate of 1e-2, in %.
-        tar_at_far_1e3: The same at 1e-3.
-        auc: Area under the ROC curve, 0 to 1.
-        eer: Equal error rate, in %.
-    """
-
-    set: str
-    pairs: int
-    accuracy: float
-    standard_error: float
-    threshold: float
-    tar_at_far_1e2: float
-    tar_at_far_1e3: float
-    auc: float
-    eer: float
 
 
 def score_pairs(pairs: PairSet, embedded: np.ndarray, *, protocol: str = "honest") -> SetScore:

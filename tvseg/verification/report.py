@@ -121,8 +121,8 @@ def _runs(runs: Sequence[ScoredRun]) -> Section:
         rows.append(
             {
                 "Run": run.folder.path.name, "Variant": run.variant, "Seed": run.settings.seed,
-                "Epoch kept": info["best_epoch"],
-                "Minutes": round((info["train_seconds"] or 0) / 60, 1),
+                "Epoch kept": info.get("best_epoch"),
+                "Minutes": round((info.get("train_seconds") or 0) / 60, 1),
                 "Device": info.get("device"), "tvseg": info.get("tvseg"),
                 "Commit": info.get("commit"), "Finished": str(info.get("finished"))[:10],
             }

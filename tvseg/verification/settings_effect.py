@@ -17,7 +17,7 @@ def effects(runs: Sequence[ScoredRun], *, keys: Sequence[str], by: str, name: st
 
     Args:
         runs: Scored runs.
-        keys: Keys of the settings, such as ``jitter.rotation``.
+        keys: Keys of the settings, such as ``jitter.rotation``; each counts once.
         by: Key whose values are compared at each point, such as ``operator``.
         name: Set of pairs.
 
@@ -26,9 +26,12 @@ def effects(runs: Sequence[ScoredRun], *, keys: Sequence[str], by: str, name: st
         in %, ``error`` (its standard deviation over seeds, nan for one) and ``seeds``.
 
     Raises:
-        UsageError: There is no such key or set.
+        UsageError: There is no such key or set, or no key is given.
         UserError: Runs of one point differ in more than their seed.
     """
+    keys = list(dict.fromkeys(keys))
+    if not keys:
+        raise UsageError("over must name a key of the settings or more, such as width; got none")
     table = pd.DataFrame([_row(run, [*keys, by], name) for run in runs])
     usual = {key: table[key].mode(dropna=False).iloc[0] for key in keys}
     parts = []
@@ -81,6 +84,10 @@ def _value(tree: dict[str, Any], key: str) -> Any:
         if not isinstance(value, dict) or part not in value:
             raise UsageError(f"{key!r} is no key of the settings; see their example in configs/")
         value = value[part]
+    if isinstance(value, dict):
+        raise UsageError(
+            f"{key!r} is a section; name a key of it, such as {key}.{next(iter(value))}"
+        )
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return "all" if value is None else value

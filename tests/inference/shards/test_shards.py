@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from pyarrow.parquet import read_table
 
 from tests.inference.drawn import make_pipeline
 from tests.inference.predicted import draw_fields, run
-from tvseg.cli import cli
-from tvseg.errors import UsageError, UserError
+from tvseg.errors import UserError
 from tvseg.inference.input.find import Photograph
 from tvseg.inference.output.folder import OutputFolder
 from tvseg.inference.output.tables import Tally
@@ -21,7 +19,7 @@ from tvseg.inference.shards import run as runs
 from tvseg.inference.shards.merge import merge
 from tvseg.inference.shards.parts import Parts
 from tvseg.inference.shards.ray_engine import _photograph, _table, predict_on_ray
-from tvseg.inference.shards.run import predict_shard
+from tvseg.inference.shards.run import advice, predict_shard
 from tvseg.inference.shards.shard import PhotographSet, Shard
 from tvseg.localizer.locate import Location
 from tvseg.remote_files import RemoteFile
@@ -154,10 +152,14 @@ def test_outputs_that_could_not_be_written_are_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(OutputFolder, "write", full)
-        assert _predict(photographs, out)[0].failed == 3
+        tally = _predict(photographs, out)[0]
+    assert (tally.failed, tally.unfinished) == (3, 1)
+    assert advice(tally).startswith("2 failed; tvseg predict-merge lists them. 1 could not be writ")
+    assert "give this command again before tvseg predict-merge" in advice(tally)
     with pytest.raises(UserError, match="1 of 12 photographs are missing"):
         merge([out], out)
     assert merge([out], out, incomplete=True).predicted == 9
+    assert advice(Tally(failed=2)) == "2 failed; tvseg predict-merge lists them"
     assert _predict(photographs, out)[0].predicted == 1
     assert merge([out], out).predicted == 10
 
@@ -177,6 +179,28 @@ def test_other_predictions_are_not_mixed_in(photographs: list[Photograph], tmp_p
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="must be a folder of tvseg predict --shard"):
         merge([tmp_path / "empty"], tmp_path / "merged")
+
+
+def test_a_folder_that_is_refused_stays_as_it_is(
+    photographs: list[Photograph], tmp_path: Path
+) -> None:
+    _predict(photographs, tmp_path / "out")
+    for name, content in {"trained": {"fingerprint": "a"}, "used": None}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "file").touch()
+        if content:
+            (folder / "run.json").write_text(json.dumps(content))
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(
+            UserError, match=r"about: field required|must be new or an empty folder"
+        ):
+            merge([tmp_path / "out"], folder)
+        with pytest.raises(
+            UserError, match=r"about: field required|must be new or an empty folder"
+        ):
+            run(photographs, folder, resume=True)
+        assert sorted(folder.rglob("*")) == before
 
 
 def test_damaged_rows_are_named(photographs: list[Photograph], tmp_path: Path) -> None:
@@ -259,40 +283,3 @@ def test_actors_get_paths_that_are_no_text_and_whole_urls() -> None:
     photographs = [Photograph(str(number), file) for number, file in enumerate(files)]
     rows = _table(dict(enumerate(photographs))).to_pylist()
     assert [_photograph(row) for row in rows] == photographs
-
-
-def test_parts_depend_on_ids_alone() -> None:
-    ids = [f"photograph-{number}" for number in range(1000)]
-    parts = [[name for name in ids if Shard(index, 7).holds(name)] for index in range(1, 8)]
-    assert sorted(name for part in parts for name in part) == sorted(ids)
-    assert all(110 < len(part) < 180 for part in parts)
-    # the same in all versions and on all machines
-    assert [name for name in ids[:12] if Shard(1, 4).holds(name)] == [
-        "photograph-2",
-        "photograph-5",
-        "photograph-7",
-        "photograph-9",
-    ]
-
-
-@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "-1/2", "1/0", "1/2/3", "1 / 2"])
-def test_only_parts_that_exist_are_taken(text: str) -> None:
-    with pytest.raises(UsageError, match="shard must be I/N"):
-        Shard.parse(text)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--shard", "1/2", "--engine", "ray"], "give --shard or --engine ray"),
-        (["--shard", "1/2", "--resume"], "leave --resume out"),
-        (["--shard", "3/2"], "shard must be I/N"),
-        (["--jobs", "2"], "--jobs and --address need --engine ray"),
-        (["--engine", "ray", "--adapt", "batchnorm"], "--adapt cannot be used with --engine ray"),
-        (["--engine", "ray", "--device", "cuda"], "--engine ray computes on CPUs"),
-    ],
-)
-def test_options_that_exclude_each_other(words: list[str], message: str, tmp_path: Path) -> None:
-    done = CliRunner().invoke(cli, ["predict", str(tmp_path), "--out", str(tmp_path / "o"), *words])
-    assert done.exit_code == 2
-    assert message in done.output

@@ -66,6 +66,8 @@ class OutputFolder:
 
     def check_free(self, *, resume: bool) -> None:
         """Raise UserError unless a run may write here: a new folder, or one to resume."""
+        if resume:
+            self.info()  # of a training, say
         known = self.record.path.is_file()
         used = self.path.exists() and (not self.path.is_dir() or _holds_files(self.path))
         if used and not (resume and known):
@@ -103,13 +105,22 @@ class OutputFolder:
             UserError: The folder holds other predictions.
             OSError: The folder cannot be written.
         """
+        try:
+            self._check_joins(about)
+        except UserError:
+            if not (self.path / FOLDER).is_dir():  # no run has begun: nothing is written
+                raise
         with self.lock("begin.lock", timeout_s=60):
-            if info := self.info():
-                self.record.check_same(info["about"], about)
-            else:
-                self.check_free(resume=False)
+            self._check_joins(about)
+            if not self.info():
                 self.record.update(about=dict(about), **provenance)
         self._make_folders()
+
+    def _check_joins(self, about: Mapping[str, Any]) -> None:
+        if info := self.info():
+            self.record.check_same(info["about"], about)
+        else:
+            self.check_free(resume=False)
 
     def _make_folders(self) -> None:
         for name in self.formats:

@@ -26,12 +26,15 @@ class Tally:
         failed: How many have one in ``failures.csv``.
         flags: How many of the predicted bear each flag.
         first_failures: The first ten rows of ``failures.csv``.
+        unfinished: How many of the failed are to be tried again; counted by shards alone, whose
+            rows leave them out.
     """
 
     predicted: int = 0
     failed: int = 0
     flags: Counter[str] = field(default_factory=Counter)
     first_failures: list[Measurements] = field(default_factory=list)
+    unfinished: int = 0
 
     def add(self, record: BatchRecord) -> None:
         """Count the photographs of a record."""

@@ -58,8 +58,22 @@ def predict_shard(
                 waiting, pipeline, out, parts, batch_size=batch_size, workers=workers
             ):
                 tally.add(one.record)
+                tally.unfinished += len(one.unfinished)
                 bar.update(len(one.record.ids))
     return tally, len(numbered) - len(waiting)
+
+
+def advice(tally: Tally) -> str:
+    """Return what to do about the failures of a part."""
+    said = []
+    if lasting := tally.failed - tally.unfinished:
+        said.append(f"{lasting} failed; tvseg predict-merge lists them")
+    if tally.unfinished:
+        said.append(
+            f"{tally.unfinished} could not be written or reached now, and are missing: give this "
+            "command again before tvseg predict-merge"
+        )
+    return ". ".join(said)
 
 
 def predict_rows(
