@@ -14,8 +14,8 @@ from tvseg.inference.pipeline import Ensemble, Pipeline, Segmentation
 from tvseg.inference.placed_masks import PlacedMasks
 from tvseg.inference.prediction import Prediction
 from tvseg.inference.regions import Locator, whole_pictures
-from tvseg.inference.torch_network import TorchNetwork
 from tvseg.localizer.locate import Location
+from tvseg.models.array_network import ArrayNetwork
 
 ENCODING = MaskEncoding({0: ("cup", "disc"), 128: ("disc",), 255: ()}, ("cup", "disc"))
 
@@ -27,16 +27,19 @@ class BrightParts(nn.Module):
         return torch.stack([x[:, 0] - 0.5, x[:, 1]], dim=1) * 50
 
 
+class DrawnNetwork(ArrayNetwork):
+    image_size = 64
+    encoding = ENCODING
+
+
 def make_network(
     network: nn.Module | None = None, image_size: int = 64, encoding: MaskEncoding = ENCODING
-) -> TorchNetwork:
-    return TorchNetwork(
-        network or BrightParts(),
-        image_size=image_size,
-        encoding=encoding,
-        normalisation=Normalisation(),
-        device="cpu",
+) -> DrawnNetwork:
+    made = DrawnNetwork(
+        network or BrightParts(), normalisation=Normalisation(), device=torch.device("cpu")
     )
+    made.image_size, made.encoding = image_size, encoding
+    return made
 
 
 def make_pipeline(locate: Locator = whole_pictures, *, mirror: bool = False) -> Pipeline:

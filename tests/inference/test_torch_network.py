@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 import tvseg.inference
-from tests.inference.drawn import ENCODING, BrightParts, draw_picture, make_network
-from tvseg.data.normalisation import Normalisation
+from tests.inference.drawn import draw_picture, make_network
 from tvseg.device import exact_fp32
 from tvseg.errors import UserError
 from tvseg.inference.torch_network import TorchNetwork
 from tvseg.ops import TVConv2d
+from tvseg.runs.starter import STARTER
 
 FOLDER = Path(tvseg.inference.__file__).parent
 MODULES = [
@@ -65,13 +65,7 @@ def test_calls_at_once_prepare_a_network_once(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("device", ["meta", "toaster", "cuda:99"])
 def test_a_device_that_computes_nothing_is_refused(device: str) -> None:
     with pytest.raises(UserError, match="device must be one that torch finds here"):
-        TorchNetwork(
-            BrightParts(),
-            image_size=64,
-            encoding=ENCODING,
-            normalisation=Normalisation(),
-            device=device,
-        )
+        TorchNetwork(STARTER, device)
 
 
 FORBID_TORCH = """

@@ -109,13 +109,10 @@ def predict(
     )
     from tvseg.inference.load import load
     from tvseg.inference.output.folder import OutputFolder
-    from tvseg.inference.output.formats import check_formats
+    from tvseg.inference.output.formats import parse_formats
+    from tvseg.inference.predict import predict as run_prediction
 
-    names = [name.strip() for name in formats.split(",") if name.strip()]
-    if names == ["none"]:
-        names = []
-    else:
-        check_formats(names)
+    names = parse_formats(formats)
     chosen: dict[str, Any] = {
         "device": "cpu" if engine == "ray" else device,
         "checkpoint": checkpoint,
@@ -131,16 +128,19 @@ def predict(
     threads = workers or options.usable_cores()
     if shard:
         _predict_shard(job, shard, batch_size=batch_size, workers=threads)
-    elif engine == "ray":
+        return
+    if engine == "ray":
         loaded = {"models": list(models) or None, **chosen}
         tally = _predict_on_ray(
             job, loaded,
             jobs=jobs, batch_size=batch_size, workers=workers or 1, address=address,
         )  # fmt: skip
-        print_tally(tally, left_out, out)
     else:
-        tally = _predict_here(job, batch_size=batch_size, workers=threads, resume=resume)
-        print_tally(tally, left_out, out)
+        tally = run_prediction(
+            photographs, model.pipeline, folder, **job.record(),
+            batch_size=batch_size, workers=threads, resume=resume,
+        )  # fmt: skip
+    print_tally(tally, left_out, out)
 
 
 def _check(
@@ -196,20 +196,6 @@ def _adapted(model: "Model", photographs: "Sequence[Photograph]", kind: str) -> 
         "on which photographs are predicted together"
     )
     return {"adapt": {kind: adapted.regions, "sha256": adapted.sha256}}
-
-
-def _predict_here(job: _Job, *, batch_size: int, workers: int, resume: bool) -> "Tally":
-    from tvseg.inference.predict import predict as run_prediction
-
-    return run_prediction(
-        job.photographs,
-        job.model.pipeline,
-        job.folder,
-        **job.record(),
-        batch_size=batch_size,
-        workers=workers,
-        resume=resume,
-    )
 
 
 def _predict_shard(job: _Job, shard: str, *, batch_size: int, workers: int) -> None:

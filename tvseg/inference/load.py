@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tvseg.inference.torch_network import TorchNetwork
     from tvseg.runs.cards import SegmentationCard
 
+    LoadedNetwork = TorchNetwork | OnnxNetwork
+
 Source = str | os.PathLike[str] | RemoteFile | Image.Image | np.ndarray
 """A photograph: its file or URL, a picture of Pillow, or uint8 (H, W, 3)."""
 
@@ -111,8 +113,15 @@ def load(
     named = [models] if isinstance(models, str | Path) else models
     paths = [local_copy(one) for one in named]
     files = [find_checkpoint(path, checkpoint) for path in paths]
-    loaded = [_load_network(file, device, threads) for file in files]
-    ensemble = Ensemble([network for network, _ in loaded], mirror=tta)
+    networks: list[LoadedNetwork] = []
+    for file in files:
+        if file.suffix == ".onnx":
+            networks.append(OnnxNetwork(file, device, threads=threads))
+        else:
+            from tvseg.inference.torch_network import TorchNetwork
+
+            networks.append(TorchNetwork(file, device, threads=threads))
+    ensemble = Ensemble(networks, mirror=tta)
     localizer = find_localizer(paths) if roi == "auto" else None
     locate: Locator = whole_pictures
     if given is not None:
@@ -121,27 +130,21 @@ def load(
         locate = load_localizer(localizer, device, threads=threads).locate
     about = {
         "models": [
-            {
-                "name": Path(name).name,
-                "sha256": _sha256(file),
-                "holdout": card.holdout,
-                "epoch": card.epoch,
-                "fingerprint": card.fingerprint,
-            }
-            for name, file, (_, card) in zip(named, files, loaded, strict=True)
+            _about(Path(name), file, network.card)
+            for name, file, network in zip(named, files, networks, strict=True)
         ],
         "localizer": None if localizer is None else _sha256(localizer),
         "structures": list(ensemble.encoding.structures),
         "encoding": {str(key): list(names) for key, names in ensemble.encoding.values.items()},
         "roi": roi,
         "tta": tta,
-        "device": str(loaded[0][0].device),
+        "device": str(networks[0].device),
         "tvseg": tvseg.__version__,
-        **{name: text for network, _ in loaded for name, text in network.engine.items()},
+        **{name: text for network in networks for name, text in network.engine.items()},
     }
     return Model(
         Pipeline(ensemble, locate),
-        cards=[card for _, card in loaded],
+        cards=[one.card for one in networks],
         localizer=localizer,
         about=about,
     )
@@ -172,17 +175,6 @@ def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:
     return model
 
 
-def _load_network(
-    file: Path, device: str | None, threads: int | None
-) -> tuple["TorchNetwork | OnnxNetwork", "SegmentationCard"]:
-    if file.suffix == ".onnx":
-        exported = OnnxNetwork(file, device, threads=threads)
-        return exported, exported.card
-    from tvseg.inference.torch_network import TorchNetwork
-
-    return TorchNetwork.from_checkpoint(file, device, threads=threads)
-
-
 def find_localizer(models: Sequence[Path]) -> Path | None:
     """Return the file of the first localizer in run folders and exported folders, if any."""
     files = [
@@ -201,6 +193,16 @@ def load_localizer(file: Path, device: str | None, *, threads: int | None = None
     if file == STARTER_LOCALIZER:
         return Localizer.from_file(file, device)
     return Localizer.from_run(file.parent, device)
+
+
+def _about(model: Path, file: Path, card: "SegmentationCard") -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "sha256": _sha256(file),
+        "holdout": card.holdout,
+        "epoch": card.epoch,
+        "fingerprint": card.fingerprint,
+    }
 
 
 def _sha256(path: Path) -> str:

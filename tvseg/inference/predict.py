@@ -11,7 +11,7 @@ from tvseg.inference.output.folder import OutputFolder
 from tvseg.inference.output.tables import Tally
 from tvseg.inference.pipeline import Pipeline
 from tvseg.inference.stream.batches import Batch, batches
-from tvseg.inference.stream.line import run_line
+from tvseg.inference.stream.line import PredictionLine
 from tvseg.runs.provenance import now
 
 
@@ -56,7 +56,7 @@ def predict(
         try:
             with tqdm(total=len(photographs), desc="predicting", unit="image") as bar:
                 waiting = _unfinished(photographs, out, batch_size, bar, resume=resume)
-                for one in run_line(waiting, pipeline, out, workers=workers):
+                for one in PredictionLine(pipeline, out, workers=workers).run(waiting):
                     out.progress.write(one.number, one.record)
                     bar.update(len(one.record.ids))
         finally:  # what is done is kept, whatever ends the loop

@@ -59,9 +59,9 @@ def export_onnx(model: Path | None, out: Path) -> list[Path]:
     file = find_checkpoint(model)
     if file.suffix == ".onnx":
         raise UserError(f"{model} is exported already; give a run folder or a checkpoint file")
-    network, card = TorchNetwork.from_checkpoint(file, "cpu")
+    network = TorchNetwork(file, "cpu")
     contents: dict[str, tuple[bytes, Card]] = {
-        NETWORK: (_graph(network, card.settings.image_size, card), card)
+        NETWORK: (_graph(network, network.image_size, network.card), network.card)
     }
     if (localizer := find_localizer([model])) is not None:
         found = load_localizer(localizer, "cpu")

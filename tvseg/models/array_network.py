@@ -50,9 +50,14 @@ class ArrayNetwork:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return logits, float32 (B, K, S', S'), of images, uint8 (B, S, S, 3)."""
         self.prepare()
-        if not self.alone:
-            return self._compute(images)
-        return np.concatenate([self._compute(image[None]) for image in images])
+        batches = images[:, None] if self.alone else images[None]  # (N, B, S, S, 3)
+        logits = []
+        with torch.inference_mode(), exact_fp32(self.device):
+            for batch in batches:
+                pixels = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2)
+                made = self.network(self.normalisation(pixels.to(self.device)))
+                logits.append(made.float().cpu().numpy())
+        return np.concatenate(logits)
 
     def prepare(self) -> nn.Module:
         """Return the network in the form that is called, which it takes at the first call.
@@ -81,11 +86,3 @@ class ArrayNetwork:
         freeze(self.network)
         with exact_fp32(self.device):
             refresh_batch_norm(self.network, map(self.normalisation, batches))
-
-    @torch.inference_mode()
-    def _compute(self, images: np.ndarray) -> np.ndarray:
-        batch = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)  # (B, 3, S, S)
-        with exact_fp32(self.device):
-            logits = self.network(self.normalisation(batch.to(self.device)))
-        found: np.ndarray = logits.float().cpu().numpy()
-        return found

@@ -1,14 +1,12 @@
 """From plain values to a network."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from tvseg.models.deeplab import TVDeepLabV3Plus
-from tvseg.models.encoder import check_encoder, check_hub_weights, load_encoder_weights
 
 
 def build_model(
@@ -42,12 +40,9 @@ def build_model(
     Raises:
         UserError: An unknown name, or weights that are missing or of another network.
     """
-    check_encoder(encoder)
-    if encoder_weights == "imagenet":
-        check_hub_weights(encoder)
-    model: TVDeepLabV3Plus = TVDeepLabV3Plus(
+    network: TVDeepLabV3Plus = TVDeepLabV3Plus(
         encoder,
-        encoder_weights="imagenet" if encoder_weights == "imagenet" else None,
+        encoder_weights=encoder_weights,
         classes=classes,
         aspp=aspp,
         aspp_dilation=aspp_dilation,
@@ -56,9 +51,7 @@ def build_model(
         dynamic_bias=dynamic_bias,
         align=align,
     )
-    if encoder_weights not in ("none", "imagenet"):
-        load_encoder_weights(model.encoder, Path(encoder_weights).expanduser())
-    return model
+    return network
 
 
 @runtime_checkable

@@ -95,7 +95,7 @@ class TVDeepLabV3Plus(HubModel):
     Args:
         encoder_name: An encoder of segmentation_models_pytorch.
         encoder_depth: Stages of the encoder in use, 3 to 5.
-        encoder_weights: ``None`` or a name of segmentation_models_pytorch's, such as ``imagenet``.
+        encoder_weights: See :func:`tvseg.models.encoder.make_encoder`.
         encoder_output_stride: 8 or 16.
         decoder_channels: Channels of the ASPP and behind it.
         decoder_atrous_rates: Rates of the three wide branches.

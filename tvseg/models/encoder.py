@@ -64,16 +64,22 @@ def make_encoder(
         name: ``mobilenet_v2_320`` or an encoder of segmentation_models_pytorch.
         in_channels: Channels of the image.
         depth: Stages in use.
-        weights: ``None``, or a name of segmentation_models_pytorch's such as ``imagenet``.
+        weights: ``None`` or ``none`` for random ones, ``imagenet`` (from the model hub) or another
+            name of segmentation_models_pytorch's, or a file of :func:`load_encoder_weights`.
         output_stride: 8, 16 or 32; below 32 the last stages are dilated.
 
     Raises:
         UsageError: An unknown encoder, or one that cannot be dilated.
+        UserError: Weights that are missing or of another network.
     """
     check_encoder(name)
+    if weights == "imagenet":
+        check_hub_weights(name)
+    named = {"imagenet", *smp_encoders.get(name, {}).get("pretrained_settings", {})}
+    known = weights if weights in named else None
     try:
-        return get_encoder(
-            name, in_channels=in_channels, depth=depth, weights=weights, output_stride=output_stride
+        encoder = get_encoder(
+            name, in_channels=in_channels, depth=depth, weights=known, output_stride=output_stride
         )
     except (TypeError, ValueError, AssertionError) as error:  # each encoder refuses in its way
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -82,6 +88,9 @@ def make_encoder(
             f"{output_stride}: take one that can be dilated, such as mobilenet_v2_320, resnet34, "
             f"efficientnet-b0, mit_b0 or tu-convnext_tiny ({reason})"
         ) from error
+    if weights not in (None, "none", known):
+        load_encoder_weights(encoder, Path(weights).expanduser())
+    return encoder
 
 
 def load_encoder_weights(encoder: nn.Module, path: Path) -> None:

@@ -7,7 +7,7 @@ from torch import nn
 
 from tvseg.data.normalisation import Normalisation
 from tvseg.errors import UserError
-from tvseg.models import TVDeepLabV3Plus, build_model
+from tvseg.models import TVDeepLabV3Plus
 from tvseg.models.encoder import pixel_statistics
 from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import Task
@@ -20,19 +20,20 @@ WIDE_BRANCHES = "decoder.aspp.wide."
 
 def network_of(settings: SegmentationSettings, *, pretrained: bool) -> TVDeepLabV3Plus:
     """Build the network that settings describe, its encoder pretrained as they say or random."""
-    return build_model(
+    network: TVDeepLabV3Plus = TVDeepLabV3Plus(
+        settings.encoder,
+        encoder_weights=settings.encoder_weights if pretrained else "none",
+        classes=len(settings.structures),
         aspp=settings.aspp,
         aspp_dilation=settings.aspp_dilation,
-        encoder=settings.encoder,
-        encoder_weights=settings.encoder_weights if pretrained else "none",
         image_size=settings.image_size,
-        classes=len(settings.structures),
         **tvconv_options(settings),
     )
+    return network
 
 
 def tvconv_options(settings: SegmentationSettings) -> dict[str, Any]:
-    """Return the arguments of ``build_model`` by which TVConv layers differ from published ones."""
+    """Return the arguments of the network by which TVConv layers differ from published ones."""
     kept = {"generator_padding", "dynamic_bias", "align"}
     return settings.tvconv.model_dump(include=kept, exclude_defaults=True)
 

@@ -13,7 +13,7 @@ from tvseg.inference.pipeline import Pipeline
 from tvseg.inference.shards.parts import ROWS, Parts
 from tvseg.inference.shards.shard import PhotographSet, Shard
 from tvseg.inference.stream.batches import batches
-from tvseg.inference.stream.line import FinishedBatch, run_line
+from tvseg.inference.stream.line import FinishedBatch, PredictionLine
 
 
 def predict_shard(
@@ -102,7 +102,7 @@ def predict_rows(
     held: list[BatchRecord] = []
     work = batches(list(numbered.values()), batch_size)
     try:
-        for one in run_line(work, pipeline, out, workers=workers, annotations=True):
+        for one in PredictionLine(pipeline, out, workers=workers, annotations=True).run(work):
             held.append(_kept(one))
             yield one
             if sum(len(record.ids) for record in held) >= ROWS:

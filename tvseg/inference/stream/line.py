@@ -34,67 +34,50 @@ class FinishedBatch:
     unfinished: set[str] = field(default_factory=set)
 
 
-def run_line(
-    batches: Iterable[Batch],
-    pipeline: Pipeline,
-    out: OutputFolder,
-    *,
-    workers: int,
-    annotations: bool = False,
-) -> Iterator[FinishedBatch]:
-    """Predict batches and write what each photograph leaves.
+class PredictionLine:
+    """Predicts batches and writes what each photograph leaves.
+
+    Holds the batches that are begun: at most a few, of 96 megapixels together.
 
     Args:
-        batches: What to predict.
-        pipeline: How. One that takes photographs alone is called by every worker, another by this
-            thread with a batch at a time, while the next is read and the one before is written.
+        pipeline: How. One that takes photographs alone is called by every worker, another by the
+            caller's thread with a batch at a time, while the next is read and the one before is
+            written.
         out: Where to write.
         workers: Threads.
         annotations: Whether records have annotations whatever the formats.
-
-    Yields:
-        Batches, in order.
     """
-    line = _Line(pipeline, out, workers, annotations or out.coco)
-    try:
-        for batch in batches:
-            yield from line.put(batch)
-        yield from line.finish()
-    finally:
-        line.pool.shutdown(cancel_futures=True)
-
-
-class _Line:
-    """Holds the batches that are begun: at most a few, of 96 megapixels together."""
 
     def __init__(
-        self, pipeline: Pipeline, out: OutputFolder, workers: int, annotations: bool
+        self, pipeline: Pipeline, out: OutputFolder, *, workers: int, annotations: bool = False
     ) -> None:
         self.pipeline = pipeline
         self.out = out
-        self.annotations = annotations
+        self.annotations = annotations or out.coco
         self.pool = ThreadPoolExecutor(workers)
         self.reading: deque[Batch] = deque()
         self.writing: deque[Batch] = deque()
 
-    def put(self, batch: Batch) -> Iterator[FinishedBatch]:
-        """Begin a batch; yield those that are finished meanwhile."""
-        while self._held() and self._held() + batch.pixels > MAX_HELD_PIXELS:
-            yield from self._advance()
-        batch.signatures = [signature(photograph) for photograph in batch.photographs]
-        if self.pipeline.alone:
-            batch.written = [self.pool.submit(self._predict, one) for one in batch.photographs]
-            self.writing.append(batch)
-        else:
-            batch.read = [self.pool.submit(read, photograph) for photograph in batch.photographs]
-            self.reading.append(batch)
-        while len(self.reading) > 1 or len(self.writing) > 1:
-            yield from self._advance()
-
-    def finish(self) -> Iterator[FinishedBatch]:
-        """Finish every batch."""
-        while self.reading or self.writing:
-            yield from self._advance()
+    def run(self, batches: Iterable[Batch]) -> Iterator[FinishedBatch]:
+        """Predict batches, and yield each once it is finished, in order."""
+        try:
+            for batch in batches:
+                while self._held() and self._held() + batch.pixels > MAX_HELD_PIXELS:
+                    yield from self._advance()
+                batch.signatures = [signature(photograph) for photograph in batch.photographs]
+                submit = self.pool.submit
+                if self.pipeline.alone:
+                    batch.written = [submit(self._predict, one) for one in batch.photographs]
+                    self.writing.append(batch)
+                else:
+                    batch.read = [submit(read, one) for one in batch.photographs]
+                    self.reading.append(batch)
+                while len(self.reading) > 1 or len(self.writing) > 1:
+                    yield from self._advance()
+            while self.reading or self.writing:
+                yield from self._advance()
+        finally:
+            self.pool.shutdown(cancel_futures=True)
 
     def _held(self) -> int:
         return sum(batch.pixels for batch in (*self.reading, *self.writing))

@@ -80,6 +80,19 @@ def files_of(photograph_id: str, name: str, structures: Sequence[str] = ()) -> l
     return [folder / f"{photograph_id}{form.suffix}" for folder in folders]
 
 
+def parse_formats(text: str) -> list[str]:
+    """Return the formats that an option names, separated by commas; none for ``none``.
+
+    Raises:
+        UserError: As of :func:`check_formats`.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == ["none"]:
+        return []
+    check_formats(names)
+    return names
+
+
 def check_formats(names: Sequence[str]) -> None:
     """Raise UserError unless all formats are known and can be written.
 
