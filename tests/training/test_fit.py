@@ -9,7 +9,7 @@ from torch import nn
 from tvseg.data.normalisation import Normalisation
 from tvseg.ops import TVConv2d, WeightGenerator
 from tvseg.settings import ScheduleSettings
-from tvseg.training.fit import Numerics, drop_once, make_optimizer, make_schedule, make_trainer
+from tvseg.training.fit import Numerics, drop_once, make_optimizer, make_trainer
 
 PLAN = ScheduleSettings(epochs=1, steps_per_epoch=2, drop_at=1.0)
 
@@ -42,9 +42,7 @@ def fit(model: nn.Module, micro_batches: int) -> dict[str, object]:
         [batch(), batch()],
         loss=nn.functional.binary_cross_entropy_with_logits,
         optimizer=optimizer,
-        schedule=make_schedule(
-            optimizer, drop_once(ScheduleSettings(epochs=1, steps_per_epoch=2, drop_at=1.0))
-        ),
+        rate=drop_once(ScheduleSettings(epochs=1, steps_per_epoch=2, drop_at=1.0)),
         numerics=Numerics(torch.device("cpu"), None, Normalisation()),
         epochs=1,
         steps_per_epoch=2,

@@ -133,7 +133,22 @@ def find_cases(root: Path, centre: Centre) -> list[Case]:
             photographs of one name.
     """
     check_folder(root, centre)
-    return [case for split in SPLITS for case in _complete(list_split(root, centre, split))]
+    cases = []
+    for split in SPLITS:
+        listing = list_split(root, centre, split)
+        for one, other in listing.twins:
+            raise UserError(f"two files of one name: {one} and {other}")
+        if words := listing.lack_of_photographs():
+            raise UserError(words)
+        if listing.unpaired:
+            first = listing.unpaired[0]
+            raise UserError(
+                f"each photograph must have a mask of the same name: {len(listing.unpaired)} in "
+                f"{listing.folder.parent} have no partner, first {first.stem} "
+                f"(no {partner_of(first)})"
+            )
+        cases += listing.cases
+    return cases
 
 
 def check_folder(root: Path, centre: Centre) -> None:
@@ -164,21 +179,6 @@ def list_split(root: Path, centre: Centre, split: str) -> Listing:
         unpaired=[(images | masks)[name] for name in sorted(images.keys() ^ masks.keys())],
         twins=twin_images + twin_masks,
     )
-
-
-def _complete(listing: Listing) -> list[Case]:
-    """The cases of a listing that holds nothing else."""
-    for one, other in listing.twins:
-        raise UserError(f"two files of one name: {one} and {other}")
-    if words := listing.lack_of_photographs():
-        raise UserError(words)
-    if listing.unpaired:
-        first = listing.unpaired[0]
-        raise UserError(
-            f"each photograph must have a mask of the same name: {len(listing.unpaired)} in "
-            f"{listing.folder.parent} have no partner, first {first.stem} (no {partner_of(first)})"
-        )
-    return listing.cases
 
 
 def find_pictures(folder: Path) -> dict[str, Path]:

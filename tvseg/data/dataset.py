@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
 from tvseg.data.augment import Augmentation, Mixture
-from tvseg.data.cache.decoded import Decoded, cached_arrays, cached_digests
+from tvseg.data.cache.decoded import Decoded, cached
 from tvseg.data.cases import DECODING_THREADS, Case, by_centre
 from tvseg.data.fingerprint import Identities, Identity, identify, identities_of
 from tvseg.data.images import resize_image, resize_masks
@@ -60,15 +60,16 @@ def load_cases(cases: Sequence[Case], *, image_size: int) -> tuple[LoadedCases, 
     identities: Identities = {}
     arrays: tuple[np.ndarray, ...] = ()
     for group in by_centre(cases):
-        found = cached_arrays(group, image_size, partial(_decode, group, image_size))
-        parts = found.images, found.masks
+        found = cached(group, str(image_size), partial(_decode, group, image_size))
         if not arrays:
-            arrays = tuple(np.empty((len(cases), *part.shape[1:]), np.uint8) for part in parts)
+            arrays = tuple(
+                np.empty((len(cases), *part.shape[1:]), np.uint8) for part in found.arrays
+            )
         places = [place_of[case.id] for case in group]
-        for array, part in zip(arrays, parts, strict=True):
+        for array, part in zip(arrays, found.arrays, strict=True):
             array[places] = part
-        digests = cached_digests(group, partial(list, found.digests))  # for who needs no pixels
-        identities |= identities_of(group, digests)
+        digests = cached(group, "digests", partial(Decoded, found.digests))  # who needs no pixels
+        identities |= identities_of(group, digests.digests)
     return LoadedCases(tuple(cases), *arrays), {case.id: identities[case.id] for case in cases}
 
 
@@ -82,7 +83,7 @@ def _decode(cases: Sequence[Case], image_size: int) -> Decoded:
         steps = pool.map(load, cases)
         loaded = list(tqdm(steps, "reading photographs", len(cases), leave=False))
     images, masks, identities = zip(*loaded, strict=True)
-    return Decoded(np.stack(images), np.stack(masks), [one.digests for one in identities])
+    return Decoded([one.digests for one in identities], (np.stack(images), np.stack(masks)))
 
 
 class Draw(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from tvseg.data.cache.decoded import cached_digests
+from tvseg.data.cache.decoded import Decoded, cached
 from tvseg.data.cases import DECODING_THREADS, Case, by_centre
 
 
@@ -94,8 +94,8 @@ def identify_all(cases: Sequence[Case]) -> Identities:
     """
     identities: Identities = {}
     for group in by_centre(cases):
-        digests = cached_digests(group, partial(_digests_of, group))
-        identities |= identities_of(group, digests)
+        found = cached(group, "digests", partial(_decode_digests, group))
+        identities |= identities_of(group, found.digests)
     return {case.id: identities[case.id] for case in cases}
 
 
@@ -107,8 +107,8 @@ def identities_of(cases: Sequence[Case], digests: Sequence[Sequence[str]]) -> Id
     }
 
 
-def _digests_of(cases: Sequence[Case]) -> list[list[str]]:
+def _decode_digests(cases: Sequence[Case]) -> Decoded:
     with ThreadPoolExecutor(DECODING_THREADS) as pool:
         steps = pool.map(lambda case: identify(*case.read()), cases)
         found = list(tqdm(steps, "comparing data", len(cases), leave=False))
-    return [identity.digests for identity in found]
+    return Decoded([identity.digests for identity in found])

@@ -20,7 +20,6 @@ from tvseg.training.fit import (
     Numerics,
     drop_once,
     make_optimizer,
-    make_schedule,
     make_trainer,
     make_validator,
 )
@@ -101,7 +100,7 @@ def trainer(
         loader,
         loss=LOSSES[plan.loss],
         optimizer=optimizer,
-        schedule=make_schedule(optimizer, drop_once(plan)),
+        rate=drop_once(plan),
         numerics=_numerics(card, device),
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,

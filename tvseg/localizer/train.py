@@ -207,14 +207,12 @@ def share_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def _fit(
     network: nn.Module, batches: "DataLoader[fit.Batch]", *, numerics: Numerics, plan: LocalizerPlan
 ) -> None:
-    optimizer = fit.make_optimizer(network, plan.learning_rate)
-    rate = fit.drop_once(ScheduleSettings(epochs=1, steps_per_epoch=plan.steps))
     trainer = fit.make_trainer(
         network,
         batches,
         loss=share_loss,
-        optimizer=optimizer,
-        schedule=fit.make_schedule(optimizer, rate),
+        optimizer=fit.make_optimizer(network, plan.learning_rate),
+        rate=fit.drop_once(ScheduleSettings(epochs=1, steps_per_epoch=plan.steps)),
         numerics=numerics,
         epochs=1,
         steps_per_epoch=plan.steps,

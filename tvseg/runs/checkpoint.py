@@ -60,7 +60,7 @@ class Task(Generic[CardT, NetworkT]):
                 content = load_training(path)
                 text, state = content["card"], content["network"]
             else:
-                text, state = _read_safetensors(path)
+                text, state = load_weights(path)
             card = read_card(self.card, text, path)
             with torch.device("meta"):  # takes no memory
                 wanted = self.build(card).state_dict()
@@ -107,8 +107,12 @@ def save_weights(path: Path, network: nn.Module, card: Card) -> None:
     write_bytes(path, save(state, metadata={METADATA_KEYS[0]: text}))
 
 
-def _read_safetensors(path: Path) -> tuple[str, dict[str, Tensor]]:
-    """Return a file's card and weights, their checksum verified where the file has one."""
+def load_weights(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """Read what :func:`save_weights` wrote: the card, as JSON, and the weights.
+
+    Raises:
+        UserError: Not such a file, or one whose checksum differs; earlier versions wrote none.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -112,30 +113,18 @@ def drop_once(plan: ScheduleSettings) -> Rate:
     return lambda step: plan.drop_factor if step >= first else 1.0
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, rate: Rate, *, first_step: int = 0) -> LambdaLR:
-    """Return the schedule of a learning rate.
-
-    Args:
-        optimizer: With the learning rate of the first step.
-        rate: Of each step.
-        first_step: Step to begin with, counted from 0.
-    """
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
-    return LambdaLR(optimizer, rate, last_epoch=first_step - 1)
-
-
 def make_trainer(
     network: nn.Module,
     loader: Iterable[Batch],
     *,
     loss: Loss,
     optimizer: torch.optim.Optimizer,
-    schedule: LambdaLR,
+    rate: Rate,
     numerics: Numerics,
     epochs: int,
     steps_per_epoch: int,
     micro_batches: int = 1,
+    first_step: int = 0,
 ) -> SupervisedTrainer:
     """Return an engine that fits a network.
 
@@ -145,27 +134,20 @@ def make_trainer(
 
     Args:
         network: On the device, as :func:`tvseg.training.distributed.parallel` returns it.
-        loader: Batches of the whole training, not of one epoch.
+        loader: Batches from the first step to the end of the training, not of one epoch.
         loss: Of the network's outputs and the labels.
-        optimizer: Of the network's parameters.
-        schedule: Stepped after each step.
+        optimizer: Of the network's parameters, with the learning rate of step 0.
+        rate: Learning rate of each step over that of step 0.
         numerics: Device, autocast type, normalisation.
         epochs: Epochs to train.
         steps_per_epoch: Steps in each.
         micro_batches: Equal parts that a step's batch is computed in, one after another. Part p of
             n takes images p, p + n, p + 2n, ..., and so as many of each centre as the others.
+        first_step: Step to begin with, counted from 0.
     """
-
-    def update(engine: SupervisedTrainer, batch: Batch) -> dict[str, Any]:
-        engine.network.train()
-        engine.optimizer.zero_grad(set_to_none=True)
-        inputs, labels = engine.prepare_batch(batch, engine.state.device, engine.non_blocking)
-        loss = _compute_gradients(engine, inputs, labels, numerics, micro_batches)
-        engine.state.output = {"loss": loss, "id": batch["id"]}
-        engine.fire_event(IterationEvents.LOSS_COMPLETED)  # before a bad loss reaches the weights
-        engine.optimizer.step()
-        return dict(engine.state.output)
-
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    schedule = LambdaLR(optimizer, rate, last_epoch=first_step - 1)
     trainer = SupervisedTrainer(
         device=numerics.device,
         max_epochs=epochs,
@@ -176,7 +158,7 @@ def make_trainer(
         loss_function=loss,
         prepare_batch=numerics.prepare,
         non_blocking=numerics.pins_memory,
-        iteration_update=update,
+        iteration_update=partial(_step, numerics=numerics, micro_batches=micro_batches),
         train_handlers=[LrScheduleHandler(schedule, print_lr=False, epoch_level=False)],
         decollate=False,
     )
@@ -184,17 +166,17 @@ def make_trainer(
         Events.EPOCH_STARTED, lambda engine: set_temperature(engine.network, engine.state.epoch)
     )
     trainer.logger.setLevel(logging.CRITICAL)  # our own errors say more than "run is terminating"
+    trainer.state.iteration, trainer.state.epoch = first_step, first_step // steps_per_epoch
     return trainer
 
 
-def _compute_gradients(
-    engine: SupervisedTrainer,
-    inputs: torch.Tensor,
-    labels: torch.Tensor,
-    numerics: Numerics,
-    micro_batches: int,
-) -> torch.Tensor:
-    """Add up the gradients of a step's parts, and return the step's loss."""
+def _step(
+    engine: SupervisedTrainer, batch: Batch, *, numerics: Numerics, micro_batches: int
+) -> dict[str, Any]:
+    """Add up the gradients of a batch's parts, and change the weights."""
+    engine.network.train()
+    engine.optimizer.zero_grad(set_to_none=True)
+    inputs, labels = engine.prepare_batch(batch, engine.state.device, engine.non_blocking)
     losses = []
     with shared_weights(engine.network):  # its own backward follows the last part's
         for part in range(micro_batches):
@@ -205,7 +187,10 @@ def _compute_gradients(
                 value = engine.loss_function(outputs.float(), labels[part::micro_batches])
                 (value / micro_batches).backward()
             losses.append(value.detach())
-    return mean_of(torch.stack(losses).mean())
+    engine.state.output = {"loss": mean_of(torch.stack(losses).mean()), "id": batch["id"]}
+    engine.fire_event(IterationEvents.LOSS_COMPLETED)  # before a bad loss reaches the weights
+    engine.optimizer.step()
+    return dict(engine.state.output)
 
 
 def check_loss(engine: Engine) -> None:

@@ -39,7 +39,6 @@ from tvseg.training.fit import (
     Rate,
     TrainingDiverged,
     check_loss,
-    make_schedule,
     make_trainer,
 )
 from tvseg.training.state import Kept, Progress, restore, state_of
@@ -117,7 +116,19 @@ class TrainingLoop:
         first_step = 0 if kept is None else first_then_others(lambda: self._restore(kept))
         if first_step == 0:
             on_first(lambda: self._log_affinity(0))
-        trainer = self._make_trainer(first_step)
+        trainer = make_trainer(
+            parallel(self.network),
+            self.make_loader(first_step),
+            loss=self.loss,
+            optimizer=self.optimizer,
+            rate=self.rate,
+            numerics=self.numerics,
+            epochs=self.plan.epochs,
+            steps_per_epoch=self.plan.steps_per_epoch,
+            micro_batches=self.plan.micro_batches,
+            first_step=first_step,
+        )
+        self._attach(trainer)
         quiet: dict[str, Any] = {"disable": True} if rank() else {}
         name = self.run.path.name
         bar = tqdm(total=self.steps, initial=first_step, desc=name, unit="step", **quiet)
@@ -138,22 +149,7 @@ class TrainingLoop:
         )
         self.run.previous.unlink(missing_ok=True)
 
-    def _make_trainer(self, first_step: int) -> SupervisedTrainer:
-        plan = self.plan
-        schedule = make_schedule(self.optimizer, self.rate, first_step=first_step)
-        trainer = make_trainer(
-            parallel(self.network),
-            self.make_loader(first_step),
-            loss=self.loss,
-            optimizer=self.optimizer,
-            schedule=schedule,
-            numerics=self.numerics,
-            epochs=plan.epochs,
-            steps_per_epoch=plan.steps_per_epoch,
-            micro_batches=plan.micro_batches,
-        )
-        trainer.state.iteration = first_step
-        trainer.state.epoch = first_step // plan.steps_per_epoch
+    def _attach(self, trainer: SupervisedTrainer) -> None:
         trainer.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         trainer.add_event_handler(Events.ITERATION_STARTED, self._start_step)
         trainer.add_event_handler(IterationEvents.LOSS_COMPLETED, self._check_loss)
@@ -167,7 +163,6 @@ class TrainingLoop:
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)  # after the validation
         if rank() == 0:
             attach_curves(trainer, self.validator, run=self.run, settings=self.settings)
-        return trainer
 
     def _start_epoch(self, engine: Engine) -> None:
         if engine.state.iteration % self.plan.steps_per_epoch == 0:

@@ -43,7 +43,7 @@ from tvseg.training.fit import Numerics, drop_once, make_optimizer, make_validat
 from tvseg.training.lodo import cross_validate, inner_settings
 from tvseg.training.loop import TrainingLoop
 from tvseg.training.losses import LOSSES
-from tvseg.training.state import take_up
+from tvseg.training.state import Kept, take_up
 
 _log = logging.getLogger("tvseg")
 
@@ -194,65 +194,62 @@ def _train(
     kept_epoch: int | None,
 ) -> None:
     """Fit the network and write the run, from the newest checkpoint in it."""
+    kept, card = _begin_or_resume(run, settings, holdout, data, numerics, about)
+    numerics = replace(numerics, normalisation=card.normalisation)
+    plan, maps, pinned = settings.train, settings.tvconv, numerics.pins_memory
+
+    def batches(step: int) -> "DataLoader[dict[str, object]]":
+        return make_loader(data, settings, first_step=step, pin_memory=pinned)
+
+    def inputs() -> Iterator[torch.Tensor]:
+        for batch in islice(batches(0), plan.steps_per_epoch):
+            yield numerics.prepare(batch, numerics.device, pinned)[0]
+
+    weights = kept_weights(plan.average, network, plan=plan, batches=inputs)
+    TrainingLoop(
+        run,
+        network,
+        plan=plan,
+        loss=LOSSES[plan.loss],
+        optimizer=make_optimizer(
+            network, plan.learning_rate,
+            affinity_rate=maps.affinity_rate, affinity_decay=maps.affinity_decay,
+        ),
+        rate=drop_once(plan),
+        numerics=numerics,
+        make_loader=batches,
+        validator=make_validator(
+            weights.network, make_validation_loader(data, pin_memory=pinned),
+            structures=settings.structures, numerics=numerics, kept_epoch=kept_epoch,
+        ),
+        card=card,
+        chosen=data.selection.words,
+        settings=settings,
+        weights=weights,
+    ).run_to_end(kept)  # fmt: skip
+
+
+def _begin_or_resume(
+    run: RunFolder,
+    settings: SegmentationSettings,
+    holdout: str,
+    data: Data,
+    numerics: Numerics,
+    about: dict[str, Any],
+) -> tuple[Kept | None, SegmentationCard]:
+    """Return the checkpoint to continue from, if any, and the card of those to come."""
     about |= {"holdout": holdout, "seed": settings.seed}
     same = _circumstances(data, numerics)
     kept = on_first(lambda: take_up(run, SEGMENTATION, settings, data.fold.names(), about, **same))
+    normalisation = numerics.normalisation
     if kept:
-        before = read_card(SegmentationCard, kept.content["card"], kept.path)
-        numerics = replace(numerics, normalisation=before.normalisation)
+        normalisation = read_card(SegmentationCard, kept.content["card"], kept.path).normalisation
     card = SegmentationCard(
         settings=settings,
         holdout=holdout,
         fingerprint=data.fingerprint,
         epoch=0,
         chosen="last epoch",
-        normalisation=numerics.normalisation,
+        normalisation=normalisation,
     )
-    _make_loop(run, data, network, numerics, card, kept_epoch).run_to_end(kept)
-
-
-def _make_loop(
-    run: RunFolder,
-    data: Data,
-    network: nn.Module,
-    numerics: Numerics,
-    card: SegmentationCard,
-    kept_epoch: int | None,
-) -> TrainingLoop:
-    settings = card.settings
-    plan, maps = settings.train, settings.tvconv
-
-    def batches(step: int) -> "DataLoader[dict[str, object]]":
-        return make_loader(data, settings, first_step=step, pin_memory=numerics.pins_memory)
-
-    def inputs() -> Iterator[torch.Tensor]:
-        for batch in islice(batches(0), plan.steps_per_epoch):
-            yield numerics.prepare(batch, numerics.device, numerics.pins_memory)[0]
-
-    weights = kept_weights(plan.average, network, plan=plan, batches=inputs)
-    return TrainingLoop(
-        run,
-        network,
-        plan=plan,
-        loss=LOSSES[plan.loss],
-        optimizer=make_optimizer(
-            network,
-            plan.learning_rate,
-            affinity_rate=maps.affinity_rate,
-            affinity_decay=maps.affinity_decay,
-        ),
-        rate=drop_once(plan),
-        numerics=numerics,
-        make_loader=batches,
-        validator=make_validator(
-            weights.network,
-            make_validation_loader(data, pin_memory=numerics.pins_memory),
-            structures=settings.structures,
-            numerics=numerics,
-            kept_epoch=kept_epoch,
-        ),
-        card=card,
-        chosen=data.selection.words,
-        settings=settings,
-        weights=weights,
-    )
+    return kept, card

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import PIL
@@ -18,7 +18,8 @@ from tvseg.data.cache.folder import cache_folder, say_once
 from tvseg.data.cases import Case
 from tvseg.files import read_json, temporary_folder, write_json
 
-T = TypeVar("T")
+ARRAYS = ("images", "masks")
+"""What an entry holds beside digests, unless it is of digests alone."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,17 +28,16 @@ class Decoded(NamedTuple):
     """Cases at one size, in order.
 
     Attributes:
-        images: uint8 (N, S, S, 3).
-        masks: uint8 (N, S, S, structures) of 0 and 1.
         digests: Three texts a case: of its photograph, of its masks, and the perceptual hash.
+        arrays: Photographs, uint8 (N, S, S, 3), and masks, uint8 (N, S, S, structures) of 0 and 1;
+            none where digests alone are kept.
     """
 
-    images: np.ndarray
-    masks: np.ndarray
     digests: list[list[str]]
+    arrays: tuple[np.ndarray, ...] = ()
 
 
-def cached_arrays(cases: Sequence[Case], size: int, decode: Callable[[], Decoded]) -> Decoded:
+def cached(cases: Sequence[Case], kind: str, decode: Callable[[], Decoded]) -> Decoded:
     """Return decoded cases of one centre, from the cache or else decoded and kept there.
 
     Files that changed since are noticed by their size and times. Processes that need the same cases
@@ -45,79 +45,81 @@ def cached_arrays(cases: Sequence[Case], size: int, decode: Callable[[], Decoded
 
     Args:
         cases: Of one centre.
-        size: Side in px.
+        kind: Side in px, or ``digests`` for these alone.
         decode: Makes them.
 
     Returns:
         What ``decode`` returns; arrays from the cache are mapped into memory, read-only.
     """
-    return _cached(cases, str(size), decode, _read_arrays, _write_arrays)
-
-
-def cached_digests(cases: Sequence[Case], decode: Callable[[], list[list[str]]]) -> list[list[str]]:
-    """Return the digests of cases of one centre; see :func:`cached_arrays`."""
-    return _cached(cases, "digests", decode, _read_digests, _write_digests)
-
-
-def _cached(
-    cases: Sequence[Case],
-    kind: str,
-    make: Callable[[], T],
-    read: Callable[[Path], T],
-    write: Callable[[Path, T], None],
-) -> T:
     root, centre = cases[0].root.resolve(), cases[0].centre
     folder = cache_folder(root)
     if folder is None:
-        return make()
-    owner = hashlib.sha256(f"{root}\0{centre.folder}".encode(errors="surrogateescape")).hexdigest()[
-        :8
-    ]
-    family = f"{owner}-{_plain(centre.letter)}-{kind}"
+        return decode()
+    owner = hashlib.sha256(f"{root}\0{centre.folder}".encode(errors="surrogateescape"))
+    letter = "".join(mark if mark.isalnum() else "_" for mark in centre.letter)
+    family = f"{owner.hexdigest()[:8]}-{letter}-{kind}"
     entry = folder / f"{family}-{_state_of(cases, kind)}"
-    if (found := _read_sound(entry, read)) is not None:
+    if (found := _read_sound(entry)) is not None:
         return found
     lock = FileLock(folder / f"{family}.lock")
     try:
         lock.acquire()
     except (OSError, NotImplementedError) as error:  # a full disk, a file system without locks
         say_once(f"decoded photographs are not kept: {error}")
-        return make()
+        return decode()
     try:
-        if (found := _read_sound(entry, read)) is not None:  # another process made it
+        if (found := _read_sound(entry)) is not None:  # another process made it
             return found
-        made = make()
+        decoded = decode()
         try:
-            _replace(entry, family, made, write)
+            _replace(entry, family, decoded)
         except OSError as error:
             say_once(f"decoded photographs are not kept: {error}")
-        return made
+        return decoded
     finally:
         lock.release()
 
 
-def _replace(entry: Path, family: str, made: T, write: Callable[[Path, T], None]) -> None:
+def _replace(entry: Path, family: str, decoded: Decoded) -> None:
     """Write an entry, and remove older ones of its centre and size."""
     for older in entry.parent.glob(f"{family}-*/"):
         shutil.rmtree(older, ignore_errors=True)
     with temporary_folder(entry.parent, "decoded") as unfinished:
         whole = unfinished / "whole"
         whole.mkdir()
-        write(whole, made)
+        for name, array in zip(ARRAYS, decoded.arrays, strict=False):
+            with (whole / f"{name}.npy").open("xb") as file:
+                np.save(file, array)
+                file.flush()
+                os.fsync(file.fileno())
+        about = {"cases": decoded.digests, "sum": _sum_of(decoded)}
+        write_json(whole / "digests.json", about)
         whole.rename(entry)
 
 
-def _read_sound(entry: Path, read: Callable[[Path], T]) -> T | None:
+def _read_sound(entry: Path) -> Decoded | None:
     """Return what an entry holds, ``None`` where it is missing or damaged."""
-    if entry.is_dir():
-        try:
-            return read(entry)
-        except FileNotFoundError:  # removed meanwhile
-            return None
-        except Exception:  # numpy raises many kinds, EOFError and BadZipFile among them
-            pass
-        _log.warning("%s is damaged and is made anew", entry)
+    if not entry.is_dir():
+        return None
+    try:
+        about = read_json(entry / "digests.json")
+        files = [file for name in ARRAYS if (file := entry / f"{name}.npy").is_file()]
+        arrays = [np.load(file, mmap_mode="r", allow_pickle=False) for file in files]
+        decoded = Decoded(about["cases"], tuple(arrays))
+        if _sum_of(decoded) == about["sum"]:
+            return decoded
+    except FileNotFoundError:  # removed meanwhile
+        return None
+    except Exception:  # numpy raises many kinds, EOFError and BadZipFile among them
+        pass
+    _log.warning("%s is damaged and is made anew", entry)
     return None
+
+
+def _sum_of(decoded: Decoded) -> str:
+    """Return a digest of digests and arrays."""
+    sums = [hashlib.sha256(np.ascontiguousarray(one).data).hexdigest() for one in decoded.arrays]
+    return hashlib.sha256(json.dumps([decoded.digests, sums]).encode()).hexdigest()
 
 
 def _state_of(cases: Sequence[Case], kind: str) -> str:
@@ -135,54 +137,3 @@ def _state_of(cases: Sequence[Case], kind: str) -> str:
                 )
             )
     return digest.hexdigest()[:24]
-
-
-def _plain(letter: str) -> str:
-    return "".join(mark if mark.isalnum() else "_" for mark in letter)
-
-
-def _write_arrays(entry: Path, decoded: Decoded) -> None:
-    for name in ("images", "masks"):
-        with (entry / f"{name}.npy").open("xb") as file:
-            np.save(file, getattr(decoded, name))
-            file.flush()
-            os.fsync(file.fileno())
-    _write_sums(entry, decoded.digests, [_sum_of(decoded.images), _sum_of(decoded.masks)])
-
-
-def _read_arrays(entry: Path) -> Decoded:
-    images, masks = (
-        np.load(entry / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        for name in ("images", "masks")
-    )
-    return Decoded(images, masks, _read_sums(entry, [_sum_of(images), _sum_of(masks)]))
-
-
-def _sum_of(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
-
-
-def _write_digests(entry: Path, digests: list[list[str]]) -> None:
-    _write_sums(entry, digests, [])
-
-
-def _read_digests(entry: Path) -> list[list[str]]:
-    return _read_sums(entry, [])
-
-
-def _write_sums(entry: Path, digests: list[list[str]], sums: list[str]) -> None:
-    """Write the digests of cases, and a digest of these and the arrays."""
-    write_json(entry / "digests.json", {"cases": digests, "sum": _sum_of_texts(digests, sums)})
-
-
-def _read_sums(entry: Path, sums: list[str]) -> list[list[str]]:
-    """Return the digests of cases; raise ValueError unless all is as it was written."""
-    about = read_json(entry / "digests.json")
-    digests: list[list[str]] = about["cases"]
-    if _sum_of_texts(digests, sums) != about["sum"]:
-        raise ValueError(f"{entry} must be as it was written")
-    return digests
-
-
-def _sum_of_texts(*texts: object) -> str:
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
