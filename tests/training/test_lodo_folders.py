@@ -1,11 +1,15 @@
 """Inner runs of selection=lodo serve the training that they were made for, and no other."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from ignite.engine import Engine
 
 from tvseg.config import load_settings
 from tvseg.errors import UserError
@@ -13,6 +17,8 @@ from tvseg.runs.folder import RunFolder
 from tvseg.settings import SegmentationSettings
 from tvseg.training import train as module
 from tvseg.training.lodo import Train, cross_validate
+from tvseg.training.loop import TrainingLoop
+from tvseg.training.stop import TrainingStopped
 from tvseg.training.train import train
 
 KEYS = ["aspp=dense", "encoder_weights=none", "image_size=32", "precision=fp32", "train.epochs=1",
@@ -59,6 +65,26 @@ def test_inner_runs_of_other_masks_are_not_reused(
     run = train(SETTINGS, holdout="A+B", root=phantoms, runs=runs, resume=True)
     assert run.is_finished()
     assert _inner(runs).info() == _inner(interrupted).info()  # not trained again
+
+
+def test_a_stop_in_an_inner_run_names_the_run_to_continue(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = TrainingLoop._show
+
+    def terminate(self: TrainingLoop, engine: Engine, *rest: Any) -> None:
+        show(self, engine, *rest)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(TrainingLoop, "_show", terminate)
+    run = tmp_path / "dense-holdout-A+B-seed0"
+    settings = load_settings(None, [*KEYS, "train.steps_per_epoch=2"])
+    with pytest.raises(TrainingStopped) as caught:
+        train(settings, holdout="A+B", root=phantoms, runs=tmp_path)
+    assert str(caught.value) == (
+        "stopped by SIGTERM after step 1 of 2 of the inner run dense-holdout-C-seed0; continue "
+        f"{run} with --resume"
+    )
 
 
 @pytest.mark.parametrize(

@@ -220,11 +220,8 @@ class TrainingLoop:
             self._raise_stopped(engine)
 
     def _raise_stopped(self, engine: Engine) -> None:
-        error = TrainingStopped(
-            f"stopped by SIGTERM after step {engine.state.iteration} of {self.steps}; continue "
-            f"{self.run.path} with --resume"
-        )
-        raise once(error)
+        done = f"after step {engine.state.iteration} of {self.steps}"
+        raise once(TrainingStopped.of(self.run.path, done))
 
     def _end_epoch(self, engine: Engine) -> None:
         on_first(lambda: self._keep_epoch(engine))

@@ -4,14 +4,32 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tvseg.errors import UserError
 
 
 class TrainingStopped(UserError):  # noqa: N818  (a state of the training, and reads as one)
-    """The process was asked to end (SIGTERM); ``--resume`` continues bit for bit."""
+    """The process was asked to end (SIGTERM); ``--resume`` continues bit for bit.
+
+    Attributes:
+        done: How far the training came, such as ``after step 3 of 6``.
+    """
 
     exit_code = 4
+    done = ""
+
+    @staticmethod
+    def of(run: Path, done: str) -> "TrainingStopped":
+        """Return the error that names the run to continue.
+
+        Args:
+            run: Its folder.
+            done: How far the training came.
+        """
+        error = TrainingStopped(f"stopped by SIGTERM {done}; continue {run} with --resume")
+        error.done = done
+        return error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -44,6 +45,7 @@ from tvseg.training.lodo import cross_validate, inner_settings
 from tvseg.training.loop import TrainingLoop
 from tvseg.training.losses import LOSSES
 from tvseg.training.state import Kept, take_up
+from tvseg.training.stop import TrainingStopped
 
 _log = logging.getLogger("tvseg")
 
@@ -100,13 +102,13 @@ def train(
                     pass
 
             def inner(settings: SegmentationSettings, source: str) -> RunFolder:
-                _check_inner(
-                    RunFolder.of(run.inner, settings, source), settings, root, source, chosen
-                )
-                return train(
-                    settings, holdout=source, root=root, runs=run.inner,
-                    device=device, resume=True, command=command,
-                )  # fmt: skip
+                one = RunFolder.of(run.inner, settings, source)
+                _check_inner(one, settings, root, source, chosen)
+                with _stops_name(run, one):
+                    return train(
+                        settings, holdout=source, root=root, runs=run.inner,
+                        device=device, resume=True, command=command,
+                    )  # fmt: skip
 
             kept_epoch = cross_validate(settings, holdout, inner)
             resume, overwrite = True, False  # what is in the folder now is this training's
@@ -118,6 +120,16 @@ def train(
         ):
             _train(run, settings, holdout, data, network, numerics, about, kept_epoch)
     return run
+
+
+@contextmanager
+def _stops_name(run: RunFolder, inner: RunFolder) -> Iterator[None]:
+    """Let a stop within an inner run name the run that is to be continued."""
+    try:
+        yield
+    except TrainingStopped as error:
+        done = f"{error.done} of the inner run {inner.path.name}"
+        raise TrainingStopped.of(run.path, done) from error
 
 
 def _check_inner(
