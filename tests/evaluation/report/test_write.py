@@ -58,7 +58,16 @@ def test_each_figure_is_a_png_and_a_pdf_and_each_table_csv_and_markdown(out: Pat
         with Image.open(path) as picture:
             assert picture.size[0] == 1080  # 5.4 in at 200 dpi
     tables = {path.name for path in (out / "tables").iterdir()}
-    stems = {"scores", "more-scores", "intervals", "comparisons", "vcdr", "failures", "runs"}
+    stems = {
+        "scores",
+        "more-scores",
+        "intervals",
+        "mean-differences",
+        "comparisons",
+        "vcdr",
+        "failures",
+        "runs",
+    }
     assert tables == {f"{stem}.{kind}" for stem in stems for kind in ("csv", "md")}
     listed = json.loads((out / "report.json").read_text())["files"]
     assert listed == sorted(

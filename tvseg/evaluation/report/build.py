@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from tvseg.evaluation.report.chapter import Chapter
+from tvseg.evaluation.report.comparisons import comparison_section
 from tvseg.evaluation.report.groups import Group
 from tvseg.evaluation.report.sections import (
     agreement_section,
-    comparison_section,
     distribution_section,
     example_section,
     failure_section,

@@ -256,3 +256,8 @@ def _plain_log(axis: Axis, values: np.ndarray) -> None:
 
 def _axis(metric: str) -> str:
     return f"{METRICS[metric].name}, {METRICS[metric].unit}"
+
+
+def stem(metric: str) -> str:
+    """Return what the files of a metric's figures are called."""
+    return METRICS[metric].name.lower()

@@ -12,20 +12,12 @@ from tvseg.errors import UserError
 from tvseg.evaluation.report.agreement import agreement, bland_altman, ratios
 from tvseg.evaluation.report.chapter import Illustration, Section
 from tvseg.evaluation.report.examples import predict_examples, rank_cases
-from tvseg.evaluation.report.figures import (
-    DRAWN,
-    SIGNIFICANT,
-    box_plot,
-    difference_plot,
-    pair_scatter,
-    training_curves,
-)
+from tvseg.evaluation.report.figures import DRAWN, box_plot, stem, training_curves
 from tvseg.evaluation.report.groups import Group, caption
 from tvseg.evaluation.report.panels import panels
 from tvseg.evaluation.schema import MEAN_MASK, METRICS
 from tvseg.evaluation.scoring.shifts import summarise_shifts
-from tvseg.evaluation.tables.differences import differences
-from tvseg.evaluation.tables.layout import SHORT, SHOWN, layout, shift_table, with_interval
+from tvseg.evaluation.tables.layout import SHOWN, layout, shift_table, with_interval
 from tvseg.evaluation.tables.summary import summarise
 from tvseg.evaluation.tables.table import Table
 from tvseg.runs.folder import RunFolder
@@ -49,92 +41,11 @@ def score_section(group: Group) -> Section:
     )
 
 
-def comparison_section(group: Group) -> Section:
-    """Return tests, effect sizes, differences and scatter plots of every two networks."""
-    title = "Variants compared"
-    networks = group.networks
-    if len(networks) < 2:
-        return Section(title, ["There is one variant; nothing to compare it with."])
-    table = differences(group.cases, DRAWN, networks)
-    if not table["n"].any():
-        return Section(title, ["No two variants have scored the same images."])
-    drawn = [
-        Illustration(
-            f"differences-{_stem(metric)}",
-            f"Mean difference of {METRICS[metric].name} over images, with bootstrap 95 % interval. "
-            f"Filled marks: p after Holm below {SIGNIFICANT}.",
-            f"Intervals of the differences of {METRICS[metric].name} between "
-            f"{', '.join(networks)}, by structure and centre; the numbers are in the table above.",
-            difference_plot(table[table["metric"] == metric], metric, group.centres),
-        )
-        for metric in DRAWN
-    ]
-    for metric in DRAWN:
-        drawn += _scatters(group, table, metric)
-    words = [
-        "Each image is averaged over the seeds of a variant first; two variants are then compared "
-        "on the images that both have scored, structure by structure and centre by centre. "
-        "p: Wilcoxon's signed-rank test, two-sided; Holm: corrected over all structures, centres "
-        "and pairs of a metric. Effect: matched-pairs rank-biserial correlation, from -1 to 1, "
-        "positive where the first has the larger values. Bold: below 0.05 after correction.",
-    ]
-    return Section(title, words, [_tests(table)], drawn)
-
-
-def _scatters(group: Group, table: pd.DataFrame, metric: str) -> list[Illustration]:
-    name = METRICS[metric].name
-    better = "above" if METRICS[metric].best == "highest" else "below"
-    compared = table[(table["metric"] == metric) & (table["n"] > 0)]
-    pairs = compared[["first", "second"]].drop_duplicates().to_numpy().tolist()
-    return [
-        Illustration(
-            f"scatter-{_stem(metric)}-{first}-{second}",
-            f"{name} of every image: {first} against {second}; {better} the line {first} is "
-            "better.",
-            f"Scatter plot of {name} of {first} against {second}, a dot an image, marked by "
-            "centre, a panel a structure.",
-            pair_scatter(group.cases, metric, (second, first), group.centres),
-        )
-        for first, second in pairs
-    ]
-
-
-def _tests(table: pd.DataFrame) -> Table:
-    rows, bold = [], set()
-    for number, row in enumerate(table[table["n"] > 0].to_dict("records")):
-        about = METRICS[row["metric"]]
-        form = f"+.{about.digits}f"
-        gain, low, high = (about.factor * row[key] for key in ("difference", "low", "high"))
-        rows.append(
-            {
-                "Metric": f"{about.name}, {about.unit}" if about.unit else about.name,
-                "Task": SHORT.get(row["structure"], row["structure"]),
-                "Centre": row["centre"],
-                "Pair": f"{row['first']} vs {row['second']}",
-                "Images": row["n"],
-                "Difference": with_interval(f"{gain:{form}}", low, high, form),
-                "Effect": f"{row['effect']:+.2f}",
-                "p": _p(row["p"]),
-                "p, Holm": _p(row["p_holm"]),
-            }
-        )
-        if row["p_holm"] < SIGNIFICANT:
-            bold |= {(number, "Difference"), (number, "p, Holm")}
-    return Table.of(
-        "Paired differences, first less second, in the units of the tables.",
-        pd.DataFrame(rows),
-        numbers=table,
-        heads=4,
-        bold=bold,
-        name="comparisons",
-    )
-
-
 def distribution_section(group: Group) -> Section:
     """Return box plots over every image."""
     drawn = [
         Illustration(
-            f"boxes-{_stem(metric)}",
+            f"boxes-{stem(metric)}",
             f"{METRICS[metric].name} of every image (dots, averaged over seeds), median, quartiles "
             "and whiskers up to 1.5 times their distance."
             + ("" if metric == "dice" else " Logarithmic axis; values below 1 px are drawn there."),
@@ -350,13 +261,3 @@ def run_section(group: Group) -> Section:
     text = numbers.astype(object).where(numbers.notna(), "")
     words = "Every run of this report."
     return Section("Runs", tables=[Table.of(words, text, numbers=numbers, heads=3, name="runs")])
-
-
-def _stem(metric: str) -> str:
-    return METRICS[metric].name.lower()
-
-
-def _p(value: float) -> str:
-    if pd.isna(value):
-        return ""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
