@@ -23,7 +23,7 @@ done
 workers=${WORKERS:-2}
 run=$out/starter-holdout-none-seed$seed
 python -m tvseg train --holdout none --out "$out" --resume --seed "$seed" "${device[@]}" \
-    name=starter aspp=depthwise phantoms=1 encoder_weights="$weights" precision=fp32 \
+    name=starter aspp=depthwise phantoms=1 init=null encoder_weights="$weights" precision=fp32 \
     train.epochs="${EPOCHS:-12}" train.steps_per_epoch="${STEPS:-250}" train.images_per_centre=12 \
     train.drop_at=0.7 train.drop_factor=0.1 train.workers="$workers"
 python -m tvseg train-localizer "$run" --seed "$seed" --steps "${LOCALIZER_STEPS:-400}" \

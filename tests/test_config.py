@@ -1,8 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tvseg.config import ConfigError, dump_settings, load_settings, read_settings
+from tvseg.runs.cards import SegmentationCard, read_card
 from tvseg.settings import SegmentationSettings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -27,7 +30,38 @@ RUNS = [
 @pytest.mark.parametrize("path", sorted(RUNS), ids=lambda path: path.stem)
 def test_every_config_loads(path: Path) -> None:
     settings = load_settings(path)
-    assert path.stem in ("base", "smoke") or settings.aspp == path.stem
+    assert path.stem in ("base", "paper", "smoke") or settings.aspp == path.stem
+
+
+@pytest.mark.parametrize(
+    ("keys", "init"),
+    [
+        ([], "starter"),
+        (["init=auto", "encoder_weights=imagenet", "structures=[cup, disc]"], "starter"),
+        (["aspp=dense", "image_size=512"], "starter"),
+        (["encoder_weights=none"], None),
+        (["encoder=resnet18"], None),
+        (["structures=[disc, cup]"], None),
+        (["init=null"], None),
+        (["init=mine.safetensors", "encoder_weights=none"], "mine.safetensors"),
+    ],
+)
+def test_trainings_begin_with_the_starter_where_it_fits(keys: list[str], init: str | None) -> None:
+    assert load_settings(None, keys).init == init
+    assert load_settings(CONFIGS / "paper.yaml", keys).init == (
+        init if "init" in str(keys) else None
+    )
+
+
+def test_runs_of_versions_without_the_key_began_without_it(tmp_path: Path) -> None:
+    text = dump_settings(load_settings(None, ["init=null"]))
+    old = text.replace("\ninit: null", "")
+    assert old != text
+    (tmp_path / "config.yaml").write_text(old)
+    assert read_settings(tmp_path / "config.yaml", SegmentationSettings).init is None
+    card = {"holdout": "A", "fingerprint": "0", "normalisation": {}, "epoch": 1, "chosen": "last"}
+    card |= {"settings": yaml.safe_load(old)}
+    assert read_card(SegmentationCard, json.dumps(card), tmp_path).settings.init is None
 
 
 def test_dump_reads_back(tmp_path: Path) -> None:

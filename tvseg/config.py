@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from tvseg.documents import MAX_YAML_BYTES, parse_yaml, problem
 from tvseg.errors import UsageError, UserError
 from tvseg.files import read_bytes
-from tvseg.settings import OLD_SELECTIONS, RunSettings, SegmentationSettings
+from tvseg.settings import OLD_SELECTIONS, RunSettings, SegmentationSettings, as_stored
 
 CONFIGS = Path(str(resources.files("tvseg"))) / "configs"
 """Configs that are shipped with the package."""
@@ -80,13 +80,14 @@ def load_settings(
 
 
 def read_settings(path: Path, model: type[S]) -> S:
-    """Read the settings that :func:`dump_settings` wrote.
+    """Read the settings that :func:`dump_settings` wrote, of this version or an earlier one.
 
     Raises:
         ConfigError: Not such a file.
         FileNotFoundError: There is no such file.
     """
-    return parse_settings(_read_config(path), model)
+    tree = _read_config(path)
+    return parse_settings(as_stored(tree) if model is SegmentationSettings else tree, model)
 
 
 def find_config(name: str | Path) -> Path:

@@ -32,6 +32,13 @@ SPATIAL_OPERATORS = (
 POINTWISE_OPERATORS = ("dyconv_pw",)
 """Names of :data:`tvseg.models.spatial.POINTWISE`, likewise."""
 
+_OF_STARTER: dict[str, tuple[Any, ...]] = {
+    "encoder": ("mobilenet_v2_320",),
+    "encoder_weights": ("imagenet",),
+    "structures": (["cup", "disc"], ("cup", "disc")),
+}
+"""Values with which ``init: auto`` is ``starter``; with others it is none."""
+
 
 class FrozenSettings(BaseModel):
     """Settings that do not change, refuse unknown keys and take no yes or no for a number."""
@@ -162,7 +169,7 @@ class SegmentationSettings(RunSettings):
     aspp_dilation: Literal["none", "atrous"] = "none"
     encoder: str = "mobilenet_v2_320"
     encoder_weights: str = "imagenet"
-    init: str | None = Field(default=None, min_length=1)
+    init: str | None = Field(default="auto", min_length=1)  # resolved: never stays auto
     image_size: int = Field(default=256, ge=32, le=4096, multiple_of=16)
     tvconv: TVConvSettings = TVConvSettings()
     augment: Literal["none", "scale_crop", "strong", "strong2"] = "scale_crop"
@@ -187,6 +194,14 @@ class SegmentationSettings(RunSettings):
         return kept | {
             "selection": OLD_SELECTIONS.get(value, value) if isinstance(value, str) else value
         }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _begins_with_the_starter_where_it_fits(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict) or tree.get("init", "auto") != "auto":
+            return tree
+        fits = all(key not in tree or tree[key] in values for key, values in _OF_STARTER.items())
+        return tree | {"init": "starter" if fits else None}
 
     @field_validator("centres")
     @classmethod
@@ -251,6 +266,11 @@ class SegmentationSettings(RunSettings):
     def display_name(self) -> str:
         """The ``name`` key, by default the variant."""
         return self.name or self.aspp
+
+
+def as_stored(tree: Any) -> Any:
+    """Return settings of a run with the keys that earlier versions did not have, as they were."""
+    return {"init": None} | tree if isinstance(tree, dict) else tree
 
 
 def run_name(settings: SegmentationSettings, holdout: str) -> str:

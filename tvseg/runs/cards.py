@@ -1,7 +1,7 @@
 """What checkpoints and exported networks say of themselves; importable without torch."""
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -11,7 +11,7 @@ from tvseg.data.normalisation import Normalisation
 from tvseg.documents import check_tree
 from tvseg.errors import UserError
 from tvseg.files import parse_json
-from tvseg.settings import SegmentationSettings
+from tvseg.settings import SegmentationSettings, as_stored
 
 METADATA_KEYS = ("tvseg", "tvseg-localizer")
 """Keys of the card in a ``.safetensors`` file: today's, and a former one of localizers."""
@@ -59,6 +59,11 @@ class SegmentationCard(Card):
     settings: SegmentationSettings
     epoch: int = Field(ge=0, le=1_000_000)
     chosen: str
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _may_be_of_an_earlier_version(cls, tree: Any) -> Any:
+        return as_stored(tree)
 
 
 CardT = TypeVar("CardT", bound=Card)

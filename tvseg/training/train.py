@@ -185,11 +185,10 @@ def _prepare(
 
 def _first_values(network: nn.Module, settings: SegmentationSettings, data: Data) -> None:
     """Load what ``init`` names, then set the affinity maps where settings change them."""
-    if settings.init and (others := start_from(network, settings.init)):
-        _log.info(
-            "init=%s: %d tensors, all of ASPP branches, are not in it and begin anew",
-            settings.init, others,
-        )  # fmt: skip
+    if settings.init:
+        others = start_from(network, settings.init)
+        anew = f"; {others} tensors, all of ASPP branches, are not in it and begin anew"
+        _log.info("Begins with init=%s%s", settings.init, anew if others else "")
     start, noise = settings.tvconv.affinity_start, settings.tvconv.affinity_noise
     if start != "ones" or noise:
         start_affinity(network, start, noise=noise, seed=settings.seed, loaded=data.train)

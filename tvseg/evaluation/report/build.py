@@ -79,11 +79,12 @@ def keys_beyond_the_published(settings: SegmentationSettings) -> str:
 
     Example:
         >>> keys_beyond_the_published(SegmentationSettings(mix="fourier"))
-        ', mix=fourier'
+        ', init=starter, mix=fourier'
     """
     changed = settings.model_dump(exclude_defaults=True)
     train = changed.get("train", {})
-    beyond: dict[str, object] = {key: changed[key] for key in ("mix", "mixstyle") if key in changed}
+    keys = ("init", "mix", "mixstyle", "phantoms")
+    beyond: dict[str, object] = {key: changed[key] for key in keys if changed.get(key)}
     beyond |= {f"train.{key}": train[key] for key in ("loss", "average") if key in train}
     beyond |= {f"tvconv.{key}": value for key, value in changed.get("tvconv", {}).items()}
     return "".join(f", {key}={value}" for key, value in beyond.items())
