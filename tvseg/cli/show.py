@@ -121,8 +121,8 @@ def layout(
 
     TVConv is made for large intra-image and small cross-image variance (the paper's Figure 1e).
     Features are those of the encoder's last map, with the weights at the start of training: set
-    encoder, encoder_weights and image_size by --config or KEY=VALUE. All images of each centre are
-    used, of both splits; masks are not read.
+    encoder, encoder_weights, init and image_size by --config or KEY=VALUE. All images of each
+    centre are used, of both splits; masks are not read.
     """
     import torch
 
@@ -138,26 +138,28 @@ def layout(
     )
     from tvseg.evaluation.plot_style import to_png
     from tvseg.files import write_bytes, write_text
-    from tvseg.runs.segmentation import network_of, normalisation_of
+    from tvseg.runs.segmentation import network_of, normalisation_of, start_from
 
     settings = load_settings(configs, overrides)
     cases = {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
     where = choose_device(device)
     torch.manual_seed(settings.seed)  # of weights that are not loaded
-    encoder = network_of(settings, pretrained=True).encoder.eval().to(where)
+    network = network_of(settings, pretrained=not settings.init)
+    if settings.init:
+        start_from(network, settings.init)
     found = layouts(
         cases,
-        encoder,
+        network.encoder.eval().to(where),
         image_size=settings.image_size,
         device=where,
         normalisation=normalisation_of(settings),
         seed=settings.seed,
     )
     table = layout_table(found)
-    source = f"{settings.encoder}, weights {Path(settings.encoder_weights).name}"
+    source = f"{settings.encoder}, weights {Path(settings.init or settings.encoder_weights).name}"
     _print_variances(table, f"{source}, {settings.image_size} px")
     click.echo(interpretation(found))
-    if settings.encoder_weights == "none":
+    if not settings.init and settings.encoder_weights == "none":
         click.echo("The encoder's weights are random: pretrained ones see more of the layout.")
     if out is not None:
         write_bytes(out, to_png(layout_figure(found)))
