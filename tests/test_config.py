@@ -34,31 +34,38 @@ def test_every_config_loads(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "init"),
+    ("keys", "init", "phantoms"),
     [
-        ([], "starter"),
-        (["init=auto", "encoder_weights=imagenet", "structures=[cup, disc]"], "starter"),
-        (["aspp=dense", "image_size=512"], "starter"),
-        (["encoder_weights=none"], None),
-        (["encoder=resnet18"], None),
-        (["structures=[disc, cup]"], None),
-        (["init=null"], None),
-        (["init=mine.safetensors", "encoder_weights=none"], "mine.safetensors"),
+        ([], "starter", 0.25),
+        (["phantoms=auto", "encoder_weights=imagenet", "structures=[cup, disc]"], "starter", 0.25),
+        (["aspp=dense", "image_size=512", "phantoms=0"], "starter", 0),
+        (["encoder_weights=none"], None, 0),
+        (["encoder=resnet18", "phantoms=0.5"], None, 0.5),
+        (["structures=[disc, cup]"], None, 0),
+        (["init=null"], None, 0),
+        (["init=starter", "encoder_weights=none"], "starter", 0.25),
+        (["init=mine.safetensors"], "mine.safetensors", 0),
     ],
 )
-def test_trainings_begin_with_the_starter_where_it_fits(keys: list[str], init: str | None) -> None:
-    assert load_settings(None, keys).init == init
-    assert load_settings(CONFIGS / "paper.yaml", keys).init == (
-        init if "init" in str(keys) else None
-    )
+def test_trainings_begin_with_the_starter_where_it_fits(
+    keys: list[str], init: str | None, phantoms: float
+) -> None:
+    settings = load_settings(None, keys)
+    assert (settings.init, settings.phantoms) == (init, phantoms)
+
+
+def test_the_paper_begins_with_the_encoder_alone() -> None:
+    settings = load_settings(CONFIGS / "paper.yaml")
+    assert (settings.init, settings.phantoms) == (None, 0)
 
 
 def test_runs_of_versions_without_the_key_began_without_it(tmp_path: Path) -> None:
     text = dump_settings(load_settings(None, ["init=null"]))
-    old = text.replace("\ninit: null", "")
-    assert old != text
+    old = text.replace("\ninit: null", "").replace("\nphantoms: 0.0", "")
+    assert len(old) == len(text) - len("\ninit: null\nphantoms: 0.0")
     (tmp_path / "config.yaml").write_text(old)
-    assert read_settings(tmp_path / "config.yaml", SegmentationSettings).init is None
+    settings = read_settings(tmp_path / "config.yaml", SegmentationSettings)
+    assert (settings.init, settings.phantoms) == (None, 0)
     card = {"holdout": "A", "fingerprint": "0", "normalisation": {}, "epoch": 1, "chosen": "last"}
     card |= {"settings": yaml.safe_load(old)}
     assert read_card(SegmentationCard, json.dumps(card), tmp_path).settings.init is None

@@ -32,12 +32,15 @@ SPATIAL_OPERATORS = (
 POINTWISE_OPERATORS = ("dyconv_pw",)
 """Names of :data:`tvseg.models.spatial.POINTWISE`, likewise."""
 
-_OF_STARTER: dict[str, tuple[Any, ...]] = {
+_STARTER: dict[str, tuple[Any, ...]] = {
     "encoder": ("mobilenet_v2_320",),
     "encoder_weights": ("imagenet",),
     "structures": (["cup", "disc"], ("cup", "disc")),
 }
 """Values with which ``init: auto`` is ``starter``; with others it is none."""
+
+WITH_STARTER = 0.25
+"""Value of ``phantoms: auto`` where ``init`` is ``starter``; elsewhere it is 0."""
 
 
 class FrozenSettings(BaseModel):
@@ -169,13 +172,13 @@ class SegmentationSettings(RunSettings):
     aspp_dilation: Literal["none", "atrous"] = "none"
     encoder: str = "mobilenet_v2_320"
     encoder_weights: str = "imagenet"
-    init: str | None = Field(default="auto", min_length=1)  # resolved: never stays auto
+    init: str | None = Field(default=None, min_length=1)  # auto: see _resolve_auto
     image_size: int = Field(default=256, ge=32, le=4096, multiple_of=16)
     tvconv: TVConvSettings = TVConvSettings()
     augment: Literal["none", "scale_crop", "strong", "strong2"] = "scale_crop"
     mix: Literal["none", "fourier", "histogram"] = "none"
     mixstyle: float = Field(default=0, ge=0, le=1)
-    phantoms: float = Field(default=0, ge=0, le=1)
+    phantoms: float = Field(default=0, ge=0, le=1)  # likewise
     structures: tuple[str, ...] = Field(default=("cup", "disc"), min_length=1, max_length=64)
     scattered: tuple[str, ...] = ()
     encoding: dict[int, tuple[str, ...]] = {0: ("cup", "disc"), 128: ("disc",), 255: ()}
@@ -197,11 +200,17 @@ class SegmentationSettings(RunSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _begins_with_the_starter_where_it_fits(cls, tree: Any) -> Any:
-        if not isinstance(tree, dict) or tree.get("init", "auto") != "auto":
+    def _resolve_auto(cls, tree: Any) -> Any:
+        """Begin with the starter where it fits, and then keep phantoms among the images."""
+        if not isinstance(tree, dict):
             return tree
-        fits = all(key not in tree or tree[key] in values for key, values in _OF_STARTER.items())
-        return tree | {"init": "starter" if fits else None}
+        init, phantoms = tree.get("init", "auto"), tree.get("phantoms", "auto")
+        if init == "auto":
+            fits = all(key not in tree or tree[key] in one_of for key, one_of in _STARTER.items())
+            init = "starter" if fits else None
+        if phantoms == "auto":
+            phantoms = WITH_STARTER if init == "starter" else 0.0
+        return tree | {"init": init, "phantoms": phantoms}
 
     @field_validator("centres")
     @classmethod
@@ -270,7 +279,7 @@ class SegmentationSettings(RunSettings):
 
 def as_stored(tree: Any) -> Any:
     """Return settings of a run with the keys that earlier versions did not have, as they were."""
-    return {"init": None} | tree if isinstance(tree, dict) else tree
+    return {"init": None, "phantoms": 0} | tree if isinstance(tree, dict) else tree
 
 
 def run_name(settings: SegmentationSettings, holdout: str) -> str:

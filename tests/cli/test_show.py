@@ -89,3 +89,7 @@ def test_layout_is_a_row_a_centre_and_one_of_all(phantoms: Path, tmp_path: Path)
     again = _show("layout", phantoms, "--csv", csv, "encoder_weights=none", "image_size=64")
     assert again.exit_code == 0
     assert pd.read_csv(csv).equals(table)
+    starter = _show("layout", phantoms, "--csv", csv, "image_size=64")
+    assert "weights starter" in starter.stdout
+    assert "weights are random" not in starter.stdout
+    assert not pd.read_csv(csv).equals(table)
