@@ -32,7 +32,7 @@ FLOORS = [
     {"data", "models"},
     {"config", "csv_files", "device", "pages", "plugins", "ray_cluster", "remote_files"},
     {"documents", "extras", "files", "settings", "metrics", "ops"},
-    {"errors"},
+    {"errors", "first_weights"},
 ]
 HEIGHTS = {name: -floor for floor, names in enumerate(FLOORS) for name in names}
 

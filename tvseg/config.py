@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from tvseg.documents import MAX_YAML_BYTES, parse_yaml, problem
 from tvseg.errors import UsageError, UserError
 from tvseg.files import read_bytes
-from tvseg.settings import OLD_SELECTIONS, RunSettings, SegmentationSettings, as_stored
+from tvseg.first_weights import as_stored
+from tvseg.settings import OLD_SELECTIONS, RunSettings, SegmentationSettings
 
 CONFIGS = Path(str(resources.files("tvseg"))) / "configs"
 """Configs that are shipped with the package."""

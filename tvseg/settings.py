@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from tvseg.errors import UsageError, UserError
+from tvseg.first_weights import resolve_auto
 
 OLD_SELECTIONS = {"honest": "sources", "paper": "target"}
 """Values of the former key ``protocol``, and today's of ``selection``."""
@@ -31,16 +32,6 @@ SPATIAL_OPERATORS = (
 
 POINTWISE_OPERATORS = ("dyconv_pw",)
 """Names of :data:`tvseg.models.spatial.POINTWISE`, likewise."""
-
-_STARTER: dict[str, tuple[Any, ...]] = {
-    "encoder": ("mobilenet_v2_320",),
-    "encoder_weights": ("imagenet",),
-    "structures": (["cup", "disc"], ("cup", "disc")),
-}
-"""Values with which ``init: auto`` is ``starter``; with others it is none."""
-
-WITH_STARTER = 0.25
-"""Value of ``phantoms: auto`` where ``init`` is ``starter``; elsewhere it is 0."""
 
 
 class FrozenSettings(BaseModel):
@@ -172,7 +163,7 @@ class SegmentationSettings(RunSettings):
     aspp_dilation: Literal["none", "atrous"] = "none"
     encoder: str = "mobilenet_v2_320"
     encoder_weights: str = "imagenet"
-    init: str | None = Field(default=None, min_length=1)  # auto: see _resolve_auto
+    init: str | None = Field(default=None, min_length=1)  # auto: tvseg.first_weights
     image_size: int = Field(default=256, ge=32, le=4096, multiple_of=16)
     tvconv: TVConvSettings = TVConvSettings()
     augment: Literal["none", "scale_crop", "strong", "strong2"] = "scale_crop"
@@ -187,30 +178,15 @@ class SegmentationSettings(RunSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _protocol_was_renamed(cls, tree: Any) -> Any:
+    def _former_and_automatic_values(cls, tree: Any) -> Any:
         if not isinstance(tree, dict) or "protocol" not in tree:
-            return tree
+            return resolve_auto(tree)
         if "selection" in tree:
             raise UserError("selection and its former name protocol must not both be given")
         value = tree["protocol"]
         kept = {key: value for key, value in tree.items() if key != "protocol"}
-        return kept | {
-            "selection": OLD_SELECTIONS.get(value, value) if isinstance(value, str) else value
-        }
-
-    @model_validator(mode="before")
-    @classmethod
-    def _resolve_auto(cls, tree: Any) -> Any:
-        """Begin with the starter where it fits, and then keep phantoms among the images."""
-        if not isinstance(tree, dict):
-            return tree
-        init, phantoms = tree.get("init", "auto"), tree.get("phantoms", "auto")
-        if init == "auto":
-            fits = all(key not in tree or tree[key] in one_of for key, one_of in _STARTER.items())
-            init = "starter" if fits else None
-        if phantoms == "auto":
-            phantoms = WITH_STARTER if init == "starter" else 0.0
-        return tree | {"init": init, "phantoms": phantoms}
+        today = OLD_SELECTIONS.get(value, value) if isinstance(value, str) else value
+        return resolve_auto(kept | {"selection": today})
 
     @field_validator("centres")
     @classmethod
@@ -275,11 +251,6 @@ class SegmentationSettings(RunSettings):
     def display_name(self) -> str:
         """The ``name`` key, by default the variant."""
         return self.name or self.aspp
-
-
-def as_stored(tree: Any) -> Any:
-    """Return settings of a run with the keys that earlier versions did not have, as they were."""
-    return {"init": None, "phantoms": 0} | tree if isinstance(tree, dict) else tree
 
 
 def run_name(settings: SegmentationSettings, holdout: str) -> str:

@@ -138,18 +138,15 @@ def layout(
     )
     from tvseg.evaluation.plot_style import to_png
     from tvseg.files import write_bytes, write_text
-    from tvseg.runs.segmentation import network_of, normalisation_of, start_from
+    from tvseg.runs.segmentation import first_network, normalisation_of
 
     settings = load_settings(configs, overrides)
     cases = {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
     where = choose_device(device)
     torch.manual_seed(settings.seed)  # of weights that are not loaded
-    network = network_of(settings, pretrained=not settings.init)
-    if settings.init:
-        start_from(network, settings.init)
     found = layouts(
         cases,
-        network.encoder.eval().to(where),
+        first_network(settings).encoder.eval().to(where),
         image_size=settings.image_size,
         device=where,
         normalisation=normalisation_of(settings),

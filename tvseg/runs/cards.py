@@ -11,7 +11,8 @@ from tvseg.data.normalisation import Normalisation
 from tvseg.documents import check_tree
 from tvseg.errors import UserError
 from tvseg.files import parse_json
-from tvseg.settings import SegmentationSettings, as_stored
+from tvseg.first_weights import as_stored
+from tvseg.settings import SegmentationSettings
 
 METADATA_KEYS = ("tvseg", "tvseg-localizer")
 """Keys of the card in a ``.safetensors`` file: today's, and a former one of localizers."""

@@ -44,6 +44,14 @@ SEGMENTATION = Task(
 load_network = SEGMENTATION.load
 
 
+def first_network(settings: SegmentationSettings) -> TVDeepLabV3Plus:
+    """Return the network that a training begins with, but for affinity maps that settings set."""
+    network = network_of(settings, pretrained=not settings.init)
+    if settings.init:
+        start_from(network, settings.init)
+    return network
+
+
 def normalisation_of(settings: SegmentationSettings) -> Normalisation:
     """Return the normalisation that the first weights of a training expect."""
     if settings.init:

@@ -89,7 +89,7 @@ def mean_differences(
 
 
 def _mean_of_means(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.mean([sample.mean(axis=axis) for sample in samples], axis=0)
+    return np.asarray(np.mean([sample.mean(axis=axis) for sample in samples], axis=0))
 
 
 def _stratified_interval(samples: Sequence[np.ndarray]) -> Interval:

@@ -1,0 +1,31 @@
+"""What a training begins with where its settings leave that to tvseg (``auto``)."""
+
+from typing import Any
+
+WITH_STARTER = 0.25
+"""Value of ``phantoms: auto`` where ``init`` is ``starter``; elsewhere it is 0."""
+
+_OF_STARTER: dict[str, tuple[Any, ...]] = {
+    "encoder": ("mobilenet_v2_320",),
+    "encoder_weights": ("imagenet",),
+    "structures": (["cup", "disc"], ("cup", "disc")),
+}
+"""Values with which ``init: auto`` is ``starter``; with others it is none."""
+
+
+def resolve_auto(tree: Any) -> Any:
+    """Return a tree of settings that begins with the starter where it fits, and keeps phantoms."""
+    if not isinstance(tree, dict):
+        return tree
+    init, phantoms = tree.get("init", "auto"), tree.get("phantoms", "auto")
+    if init == "auto":
+        fits = all(key not in tree or tree[key] in values for key, values in _OF_STARTER.items())
+        init = "starter" if fits else None
+    if phantoms == "auto":
+        phantoms = WITH_STARTER if init == "starter" else 0.0
+    return tree | {"init": init, "phantoms": phantoms}
+
+
+def as_stored(tree: Any) -> Any:
+    """Return the settings of a run with the keys that earlier versions lacked, as they were."""
+    return {"init": None, "phantoms": 0} | tree if isinstance(tree, dict) else tree
