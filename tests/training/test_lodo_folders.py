@@ -67,8 +67,9 @@ def test_inner_runs_of_other_masks_are_not_reused(
     assert _inner(runs).info() == _inner(interrupted).info()  # not trained again
 
 
+@pytest.mark.parametrize(("steps", "where"), [(2, "after step 1 of 2"), (1, "at the end")])
 def test_a_stop_in_an_inner_run_names_the_run_to_continue(
-    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    steps: int, where: str, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     show = TrainingLoop._show
 
@@ -78,13 +79,14 @@ def test_a_stop_in_an_inner_run_names_the_run_to_continue(
 
     monkeypatch.setattr(TrainingLoop, "_show", terminate)
     run = tmp_path / "dense-holdout-A+B-seed0"
-    settings = load_settings(None, [*KEYS, "train.steps_per_epoch=2"])
+    settings = load_settings(None, [*KEYS, f"train.steps_per_epoch={steps}"])
     with pytest.raises(TrainingStopped) as caught:
         train(settings, holdout="A+B", root=phantoms, runs=tmp_path)
     assert str(caught.value) == (
-        "stopped by SIGTERM after step 1 of 2 of the inner run dense-holdout-C-seed0; continue "
-        f"{run} with --resume"
+        f"stopped by SIGTERM {where} of the inner run dense-holdout-C-seed0; continue {run} with "
+        "--resume"
     )
+    assert not (run / "lodo" / "dense-holdout-D-seed0").exists()
 
 
 @pytest.mark.parametrize(

@@ -32,15 +32,26 @@ class TrainingStopped(UserError):  # noqa: N818  (a state of the training, and r
         return error
 
 
+class _Stop(threading.Event):
+    """Set by SIGTERM, and then those of the trainings that this one is an inner run of."""
+
+    outer: object = None
+
+    def __call__(self, *_: object) -> None:
+        self.set()
+        if isinstance(self.outer, _Stop):
+            self.outer()
+
+
 @contextmanager
 def stop_on_sigterm() -> Iterator[threading.Event]:
     """Set an event at SIGTERM instead of ending the process, in the main thread."""
-    stop = threading.Event()
+    stop = _Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop.outer = signal.signal(signal.SIGTERM, stop)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        signal.signal(signal.SIGTERM, stop.outer)  # type: ignore[arg-type]  (as it was)

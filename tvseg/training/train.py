@@ -34,10 +34,12 @@ from tvseg.training.data import (
     read_data,
 )
 from tvseg.training.distributed import (
+    any_of,
     first_only,
     first_then_others,
     joined,
     on_first,
+    once,
     processes,
 )
 from tvseg.training.fit import Numerics, drop_once, make_optimizer, make_validator
@@ -45,7 +47,7 @@ from tvseg.training.lodo import cross_validate, inner_settings
 from tvseg.training.loop import TrainingLoop
 from tvseg.training.losses import LOSSES
 from tvseg.training.state import Kept, take_up
-from tvseg.training.stop import TrainingStopped
+from tvseg.training.stop import TrainingStopped, stop_on_sigterm
 
 _log = logging.getLogger("tvseg")
 
@@ -124,9 +126,12 @@ def train(
 
 @contextmanager
 def _stops_name(run: RunFolder, inner: RunFolder) -> Iterator[None]:
-    """Let a stop within an inner run name the run that is to be continued."""
+    """Let a stop within an inner run, or at its end, name the run that is to be continued."""
     try:
-        yield
+        with stop_on_sigterm() as stop:
+            yield
+        if any_of(stop.is_set()):
+            raise once(TrainingStopped.of(inner.path, "at the end"))
     except TrainingStopped as error:
         done = f"{error.done} of the inner run {inner.path.name}"
         raise TrainingStopped.of(run.path, done) from error
