@@ -50,8 +50,8 @@ def stop_on_sigterm() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    stop.outer = signal.signal(signal.SIGTERM, stop)
+    previous = stop.outer = signal.signal(signal.SIGTERM, stop)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGTERM, stop.outer)  # type: ignore[arg-type]  (as it was)
+        signal.signal(signal.SIGTERM, previous)
