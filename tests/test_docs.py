@@ -71,8 +71,9 @@ def test_commands_that_need_downloads_parse(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder in ("data", "runs"):
-        (tmp_path / folder).mkdir()
+    (tmp_path / "configs").symlink_to(PROJECT / "configs")
+    for folder in ("data", "runs", *re.findall(r"sweeps/[\w/-]+|DATA", PAGES[name].read_text())):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     for words in commands(PAGES[name], "sh"):
         parse(words)
 

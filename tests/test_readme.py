@@ -20,10 +20,12 @@ def test_commands_and_snippets_are_run_by_a_page() -> None:
 
 def test_commands_on_real_data_parse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder in ("DATA", "runs"):
-        (tmp_path / folder).mkdir()
-    (words,) = commands(README, "sh")
-    parse(words)
+    (tmp_path / "DATA").mkdir()
+    (tmp_path / "configs").symlink_to(PROJECT / "configs")
+    found = commands(README, "sh")
+    assert [words[0] for words in found] == ["sweep", "sweep"]
+    for words in found:
+        parse(words)
 
 
 def test_badges_say_what_setup_cfg_says() -> None:

@@ -18,6 +18,7 @@ EXTRAS = {
     "submitit": "slurm",
     "pyarrow": "parquet",
     "fsspec": "remote",
+    "aiohttp": "remote",
     "onnx": "onnx",
     "onnxscript": "onnx",
     "onnxruntime": "onnx",

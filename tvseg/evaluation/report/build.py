@@ -79,7 +79,7 @@ def keys_beyond_the_published(settings: SegmentationSettings) -> str:
 
     Example:
         >>> keys_beyond_the_published(SegmentationSettings(mix="fourier"))
-        ', init=starter, mix=fourier'
+        ', init=starter, mix=fourier, phantoms=0.25'
     """
     changed = settings.model_dump(exclude_defaults=True)
     train = changed.get("train", {})
