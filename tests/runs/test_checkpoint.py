@@ -2,10 +2,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from tvseg.config import load_settings
 from tvseg.data.normalisation import Normalisation
 from tvseg.errors import UserError
+from tvseg.runs import checkpoint
 from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import load_training, save_training, save_weights
 from tvseg.runs.segmentation import load_network, network_of
@@ -42,6 +44,30 @@ def test_both_kinds_give_card_and_weights_back(saved: Path) -> None:
     assert all(torch.equal(a, b) for a, b in pairs)
     image = torch.rand(1, 3, 64, 64)
     assert torch.equal(first(image), second(image))
+
+
+def test_checkpoints_are_written_piece_by_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[int] = []
+    write = checkpoint._Writer.write
+
+    def counted(self: checkpoint._Writer, content: bytes) -> int:
+        pieces.append(len(content))
+        return write(self, content)
+
+    monkeypatch.setattr(checkpoint._Writer, "write", counted)
+    layers = nn.Sequential(*(nn.Linear(64, 64) for _ in range(8)))
+    path = tmp_path / "last.pt"
+    save_training(path, layers, CARD, {}, previous=tmp_path / "previous.pt")
+    assert sum(pieces) == path.stat().st_size
+    assert max(pieces) < path.stat().st_size / 4
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        save_training(Path("/dev/full"), nn.Linear(2, 2), CARD, {}, previous=tmp_path / "none.pt")
 
 
 def test_weights_that_are_not_finite_are_refused(saved: Path) -> None:

@@ -1,13 +1,12 @@
 """Checkpoints of every task: weights and a card, from which a network is rebuilt or refused."""
 
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -150,13 +149,39 @@ def save_training(
         state: Everything else.
         previous: Gets what ``path`` held until now, once the new content is written.
     """
-    content = io.BytesIO()  # torch's writer hides why a file cannot be written
-    torch.save({"card": card.model_dump_json(), "network": network.state_dict(), **state}, content)
+    content = {"card": card.model_dump_json(), "network": network.state_dict(), **state}
     with open_atomically(path) as file:
-        file.write(content.getbuffer())
+        writer: Any = _Writer(file)  # all of a file that torch uses
+        try:
+            torch.save(content, writer)
+        except RuntimeError:
+            if writer.error is None:
+                raise
+            raise writer.error from None
         file.flush()
         if path.exists():
             path.replace(previous)
+
+
+class _Writer:
+    """Passes bytes to a file and keeps the error of the first that it does not take.
+
+    torch's own writer says "unexpected pos", and a buffer would take twice the checkpoint's memory.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self.file.write(content)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def load_training(path: Path) -> dict[str, Any]:
