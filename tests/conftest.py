@@ -69,9 +69,7 @@ def use_narrow_tvconv(patch: pytest.MonkeyPatch) -> None:
     """Give networks the layers of the fixture ``narrow_tvconv``."""
     from tvseg.models.spatial import SPATIAL, tvconv
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SPATIAL, "tvconv", partial(tvconv, hidden_channels=4))
-        yield
+    patch.setitem(SPATIAL, "tvconv", partial(tvconv, hidden_channels=4))
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

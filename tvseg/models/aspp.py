@@ -14,11 +14,11 @@ from torchvision.ops.misc import Conv2dNormActivation
 from tvseg.errors import UsageError
 from tvseg.models.spatial import (
     POINTWISE,
+    SPATIAL,
     SpatialOperator,
     depthwise,
     find_operator,
     known_operators,
-    tvconv,
 )
 
 EXPANSION = 6  # of an inverted residual's channels
@@ -102,6 +102,7 @@ def make_branch(
         return dense_branch
     spatial = depthwise if aspp in POINTWISE else find_operator(aspp)
     if aspp == "tvconv":
+        tvconv: Callable[..., nn.Module] = SPATIAL["tvconv"]
         spatial = partial(
             tvconv, generator_padding=generator_padding, dynamic_bias=dynamic_bias, align=align
         )
