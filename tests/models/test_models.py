@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tests.conftest import use_narrow_tvconv
 from tvseg.cli import cli
 from tvseg.errors import UsageError, UserError
 from tvseg.models import TVDeepLabV3Plus, build_model, deeplab, freeze
@@ -38,6 +39,12 @@ def test_parameters_and_macs(aspp: str) -> None:
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 3, 256, 256))
     assert counter.get_total_flops() / 2e9 == pytest.approx(GMAC[aspp], abs=5e-4)
+
+
+def test_tests_that_say_so_have_a_narrow_tvconv(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_narrow_tvconv(monkeypatch)
+    network = build_model(aspp="tvconv")
+    assert sum(p.numel() for p in network.parameters()) < PARAMETERS["tvconv"] / 4
 
 
 def test_logits_have_the_size_of_the_image(aspp: str) -> None:

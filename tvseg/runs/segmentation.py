@@ -1,5 +1,6 @@
 """Checkpoints of segmentation networks."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import Task
 from tvseg.runs.starter import STARTER
 from tvseg.settings import SegmentationSettings
+
+_log = logging.getLogger("tvseg")
 
 WIDE_BRANCHES = "decoder.aspp.wide."
 """Where the networks of two variants differ."""
@@ -48,7 +51,9 @@ def first_network(settings: SegmentationSettings) -> TVDeepLabV3Plus:
     """Return the network that a training begins with, but for affinity maps that settings set."""
     network = network_of(settings, pretrained=not settings.init)
     if settings.init:
-        start_from(network, settings.init)
+        others = start_from(network, settings.init)
+        anew = f"; {others} tensors, all of ASPP branches, are not in it and begin anew"
+        _log.info("Begins with init=%s%s", settings.init, anew if others else "")
     return network
 
 

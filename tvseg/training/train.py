@@ -21,7 +21,12 @@ from tvseg.runs.affinity import affinity_maps
 from tvseg.runs.cards import SegmentationCard, read_card
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import provenance
-from tvseg.runs.segmentation import SEGMENTATION, network_of, normalisation_of, start_from
+from tvseg.runs.segmentation import (
+    SEGMENTATION,
+    first_network,
+    network_of,
+    normalisation_of,
+)
 from tvseg.settings import SegmentationSettings
 from tvseg.training.affinity_start import start_affinity
 from tvseg.training.averaging import kept_weights
@@ -174,7 +179,7 @@ def _prepare(
     """Build the network, with its first weights where training begins, and read the data."""
     precision = choose_precision(settings.precision, device)
     torch.manual_seed(settings.seed)
-    network = network_of(settings, pretrained=begins and not settings.init)
+    network = first_network(settings) if begins else network_of(settings, pretrained=False)
     normalisation = normalisation_of(settings) if begins else Normalisation()
     if settings.mixstyle:
         add_mix_style(network.encoder, settings.mixstyle)
@@ -182,21 +187,11 @@ def _prepare(
         raise UserError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
     data = read_data(root, settings, holdout, selection=settings.selection)
     check_shares(settings, data)
-    if begins:
-        _first_values(network, settings, data)
+    start, noise = settings.tvconv.affinity_start, settings.tvconv.affinity_noise
+    if begins and (start != "ones" or noise):
+        start_affinity(network, start, noise=noise, seed=settings.seed, loaded=data.train)
     network.to(device, memory_format=torch.channels_last)
     return network, data, Numerics(device, precision, normalisation)
-
-
-def _first_values(network: nn.Module, settings: SegmentationSettings, data: Data) -> None:
-    """Load what ``init`` names, then set the affinity maps where settings change them."""
-    if settings.init:
-        others = start_from(network, settings.init)
-        anew = f"; {others} tensors, all of ASPP branches, are not in it and begin anew"
-        _log.info("Begins with init=%s%s", settings.init, anew if others else "")
-    start, noise = settings.tvconv.affinity_start, settings.tvconv.affinity_noise
-    if start != "ones" or noise:
-        start_affinity(network, start, noise=noise, seed=settings.seed, loaded=data.train)
 
 
 def _train(

@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from tvseg.evaluation.schema import IMAGE
 from tvseg.evaluation.tables.statistics import (
-    RESAMPLES,
     Interval,
     bootstrap_interval,
     compare_variants,
     per_image,
+    stratified_interval,
 )
 
 
@@ -33,12 +32,7 @@ def differences(
         ``high`` added: the bootstrap interval of the mean difference over images.
     """
     table = compare_variants(cases, metrics=metrics, variants=list(reversed(networks)))
-    wide = {
-        metric: per_image(cases, metric).pivot(
-            index=["structure", *IMAGE], columns="variant", values="value"
-        )
-        for metric in metrics
-    }
+    wide = {metric: _by_variant(cases, metric) for metric in metrics}
     bounds = [_interval(wide[row["metric"]], row) for row in table.to_dict("records")]
     table["low"] = [interval.low for interval in bounds]
     table["high"] = [interval.high for interval in bounds]
@@ -50,6 +44,13 @@ def _interval(wide: pd.DataFrame, row: Mapping[Hashable, Any]) -> Interval:
     gains = (wide[row["first"]] - wide[row["second"]]).reset_index()
     here = (gains["structure"] == row["structure"]) & (gains["centre"] == row["centre"])
     return bootstrap_interval(gains.loc[here, 0].to_numpy())
+
+
+def _by_variant(cases: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return a row for each structure and image, a column for each variant."""
+    return per_image(cases, metric).pivot(
+        index=["structure", *IMAGE], columns="variant", values="value"
+    )
 
 
 def mean_differences(
@@ -70,36 +71,17 @@ def mean_differences(
     """
     rows = []
     for metric in metrics:
-        values = per_image(cases, metric).pivot(
-            index=["structure", *IMAGE], columns="variant", values="value"
-        )
+        values = _by_variant(cases, metric)
         for first, second in itertools.combinations(reversed(networks), 2):
             gains = (values[first] - values[second]).dropna().groupby([*IMAGE]).mean()
             samples = [here.to_numpy() for _, here in gains.groupby("centre")]
             if not samples:
                 continue
-            low, high = _stratified_interval(samples)
+            low, high = stratified_interval(samples)
             names = {"metric": metric, "first": first, "second": second}
             rows.append(
                 names
                 | {"n": len(gains), "centres": len(samples)}
-                | {"difference": float(_mean_of_means(*samples)), "low": low, "high": high}
+                | {"difference": float(np.mean([*map(np.mean, samples)])), "low": low, "high": high}
             )
     return pd.DataFrame(rows)
-
-
-def _mean_of_means(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.asarray(np.mean([sample.mean(axis=axis) for sample in samples], axis=0))
-
-
-def _stratified_interval(samples: Sequence[np.ndarray]) -> Interval:
-    if min(map(len, samples)) < 2:
-        return Interval(np.nan, np.nan)
-    found = stats.bootstrap(
-        samples,
-        _mean_of_means,
-        n_resamples=RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Interval(float(found.low), float(found.high))

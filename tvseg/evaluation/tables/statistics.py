@@ -52,18 +52,40 @@ def bootstrap_interval(
             "a bootstrap interval takes values of one dimension, at least 1 resample and a level "
             f"between 0 and 1; got shape {sample.shape}, {resamples} resamples, level {level}"
         )
-    sample = sample[~np.isnan(sample)]
-    if sample.size < 2:
+    return stratified_interval(
+        [sample[~np.isnan(sample)]], seed=seed, resamples=resamples, level=level
+    )
+
+
+def stratified_interval(
+    strata: Sequence[np.ndarray], *, seed: int = 0, resamples: int = RESAMPLES, level: float = 0.95
+) -> Interval:
+    """Return the interval of :func:`bootstrap_interval` of a mean over strata that count alike.
+
+    Args:
+        strata: Values of each, without nan; images are drawn anew within each.
+        seed: Random seed of the resampling.
+        resamples: Number of resamples.
+        level: Share of the resampled means between the bounds.
+
+    Returns:
+        The bounds; nan where a stratum has fewer than two values.
+    """
+    if min(map(len, strata)) < 2:
         return Interval(np.nan, np.nan)
     found = stats.bootstrap(
-        (sample,),
-        np.mean,
+        strata,
+        _mean_of_means,
         n_resamples=resamples,
         confidence_level=level,
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Interval(float(found.low), float(found.high))
+
+
+def _mean_of_means(*strata: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.asarray(np.mean([values.mean(axis=axis) for values in strata], axis=0))
 
 
 def rank_biserial(differences: np.ndarray) -> float:
