@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,17 @@ def test_checkpoints_are_written_piece_by_piece(
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
         save_training(Path("/dev/full"), nn.Linear(2, 2), CARD, {}, previous=tmp_path / "none.pt")
+
+
+def test_a_file_that_takes_a_part_alone_is_named(tmp_path: Path) -> None:
+    path, (soft, hard) = tmp_path / "last.pt", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+    try:
+        with pytest.raises(OSError, match=rf"File too large: '{path}'"):
+            save_training(path, nn.Linear(500, 500), CARD, {}, previous=tmp_path / "none.pt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_that_are_not_finite_are_refused(saved: Path) -> None:
