@@ -1,6 +1,6 @@
 """First affinity maps of a network that begins with trained weights, and keys without effect."""
 
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from torch import nn
 from tvseg.config import load_settings
 from tvseg.errors import UserError
 from tvseg.runs.affinity import affinity_maps, fill_affinity
-from tvseg.runs.segmentation import network_of
 from tvseg.training import train as module
 from tvseg.training.affinity_start import coordinate_maps
 
@@ -22,16 +21,15 @@ KEYS = ["encoder_weights=none", "image_size=64", "precision=fp32"]
     [("affinity_start=coordinates", 0), ("affinity_noise=0.1", 7), ("affinity_rate=2", 7)],
 )
 def test_maps_are_set_after_first_weights_are_loaded(
-    key: str, wanted: float, monkeypatch: pytest.MonkeyPatch
+    key: str, wanted: float, phantoms: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load_sevens(network: nn.Module, source: str) -> int:
         fill_affinity(network, lambda maps: torch.full_like(maps, 7))
         return 0
 
-    monkeypatch.setattr(module, "start_from", load_sevens)
+    monkeypatch.setattr("tvseg.runs.segmentation.start_from", load_sevens)
     settings = load_settings(None, [*KEYS, "init=starter", f"tvconv.{key}"])
-    network = network_of(settings, pretrained=False)
-    module._first_values(network, settings, SimpleNamespace(train=None))  # type: ignore[arg-type]
+    network, *_ = module._prepare(settings, "A", phantoms, torch.device("cpu"), begins=True)
     for maps in affinity_maps(network).values():
         if wanted == 7:
             assert maps.mean() == pytest.approx(7, abs=0.05)
