@@ -177,10 +177,10 @@ def test_other_settings_do_not_enter_a_run_folder(finished: RunFolder, phantoms:
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
     phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = train_module.network_of
+    make = train_module.first_network
 
-    def ruined(settings: SegmentationSettings, *, pretrained: bool) -> torch.nn.Module:
-        network = make(settings, pretrained=pretrained)
+    def ruined(settings: SegmentationSettings) -> torch.nn.Module:
+        network = make(settings)
         calls = {"n": 0}
 
         def spoil(module: torch.nn.Module, inputs: object, logits: torch.Tensor) -> torch.Tensor:
@@ -190,7 +190,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
         network.register_forward_hook(spoil)
         return network
 
-    monkeypatch.setattr(train_module, "network_of", ruined)
+    monkeypatch.setattr(train_module, "first_network", ruined)
     with pytest.raises(TrainingDiverged) as caught:
         train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=tmp_path)
     message = str(caught.value)

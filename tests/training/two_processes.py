@@ -14,8 +14,7 @@ from torch import nn
 
 from tests.conftest import use_narrow_tvconv
 from tvseg.config import load_settings
-from tvseg.runs.segmentation import network_of
-from tvseg.settings import SegmentationSettings
+from tvseg.runs.segmentation import first_network, network_of
 from tvseg.training import train as train_module
 from tvseg.training.distributed import joined, rank
 from tvseg.training.loop import TrainingLoop
@@ -27,8 +26,7 @@ STOPPED = ["name=stopped"]
 ODD = ["name=odd", "train.images_per_centre=3"]
 
 
-def frozen_network(settings: SegmentationSettings, *, pretrained: bool) -> nn.Module:
-    network: nn.Module = network_of(settings, pretrained=pretrained)
+def frozen(network: nn.Module) -> nn.Module:
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.eval()
@@ -42,7 +40,12 @@ def fit(root: Path, runs: Path, *overrides: str, resume: bool = False) -> None:
     settings = load_settings(None, [*TINY, *overrides])
     with pytest.MonkeyPatch.context() as patch:
         use_narrow_tvconv(patch)
-        patch.setattr(train_module, "network_of", frozen_network)
+        for make in (first_network, network_of):
+            patch.setattr(
+                train_module,
+                make.__name__,
+                lambda *args, make=make, **keys: frozen(make(*args, **keys)),
+            )
         train_module.train(settings, holdout="A", root=root, runs=runs, device="cpu", resume=resume)
 
 
