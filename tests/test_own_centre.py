@@ -14,6 +14,8 @@ from PIL import Image
 from tvseg.cli import cli
 from tvseg.config import load_settings
 
+pytestmark = pytest.mark.usefixtures("narrow_tvconv")
+
 PROJECT = Path(__file__).parents[1]
 TEXT = (PROJECT / "docs" / "own-centre.md").read_text()
 TINY = ["encoder_weights=none", "image_size=64", "train.epochs=1", "train.steps_per_epoch=1",

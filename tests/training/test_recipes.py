@@ -29,6 +29,8 @@ from tvseg.training.losses import LOSSES
 from tvseg.training.state import Kept
 from tvseg.training.train import train
 
+pytestmark = pytest.mark.usefixtures("narrow_tvconv")
+
 TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=2",
         "train.steps_per_epoch=2", "train.images_per_centre=2"]  # fmt: skip
 
