@@ -19,6 +19,8 @@ from tvseg.models.operators.involution import Involution
 from tvseg.models.replace import replace_depthwise
 from tvseg.ops import TVConv2d
 
+pytestmark = pytest.mark.usefixtures("narrow_tvconv")
+
 EXAMPLE = torch.zeros(1, 3, 64, 96)
 
 
