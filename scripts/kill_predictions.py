@@ -4,12 +4,14 @@
 
 Draws photographs of 512 px with every kind of bad file among them, predicts them in one process,
 and by Ray: an actor is killed at a fifth, the driver at two fifths, and the command is given again.
-Every photograph must be in the merged tables once, and the tables be the same bytes. Prints memory
-and processor time.
+Every photograph must be in the merged tables once, and the tables be the same bytes. Then all are
+predicted once more by a process for each shard, and by Ray without a kill, to compare their speed.
+Memory and speed are those after the first quarter of the photographs.
 """
 
 import argparse
 import csv
+import math
 import os
 import resource
 import shutil
@@ -129,24 +131,36 @@ def wait_for(process: "subprocess.Popen[bytes]", out: Path, rows: int) -> None:
         time.sleep(0.2)
 
 
-def run_to_the_end(process: "subprocess.Popen[bytes]", out: Path) -> None:
-    """Wait for a run's end, and print how the memory of driver and actors grew."""
-    seen: dict[int, list[tuple[int, float]]] = {}
-    while process.poll() is None:
-        rows = rows_written(out)
-        for one in (process.pid, *actors_of(process.pid)):
-            seen.setdefault(one, []).append((rows, resident_mib(one)))
-        time.sleep(1)
-    if process.returncode != 3:
-        sys.exit(f"the run ended with {process.returncode}, not with 3 (some inputs failed)")
+def watch(processes: "list[subprocess.Popen[bytes]]", out: Path) -> float:
+    """Wait for the end of a run; print how memory grew, return photographs a second of its middle.
+
+    Args:
+        processes: The driver of Ray, or the processes of all shards.
+        out: Where they write.
+    """
+    seen: dict[int, list[tuple[float, int, float]]] = {}
+    while any(process.poll() is None for process in processes):
+        rows, now = rows_written(out), time.monotonic()
+        for process in processes:
+            for one in (process.pid, *actors_of(process.pid)):
+                seen.setdefault(one, []).append((now, rows, resident_mib(one)))
+        time.sleep(0.5)
+    if {process.returncode for process in processes} != {3}:
+        sys.exit(f"a run ended with {processes[0].returncode}, not with 3 (some inputs failed)")
+    all_rows = [rows for samples in seen.values() for _, rows, _ in samples]
+    first, last = min(all_rows), max(all_rows)
+    rates = []
     for one, samples in seen.items():
-        kept = [pair for pair in samples[len(samples) // 4 :] if pair[1]]
-        if len({count for count, _ in kept}) > 2:
-            rows, sizes = np.array(kept, float).T
-            slope = 1000 * np.polyfit(rows, sizes, 1)[0]
-            name = "driver" if one == process.pid else "actor"
-            peak = max(mib for _, mib in kept)
-            print(f"{name} {one}: {peak:.0f} MiB at most, {slope:+.2f} MiB a 1,000 photographs")
+        times, rows_seen, sizes = np.array(samples, float).T
+        warm = (rows_seen > first + (last - first) / 4) & (rows_seen < last) & (sizes > 0)
+        if np.unique(rows_seen[warm]).size > 2:
+            slope = 1000 * np.polyfit(rows_seen[warm], sizes[warm], 1)[0]
+            name = "process" if one in {process.pid for process in processes} else "actor"
+            print(
+                f"  {name} {one}: {sizes[warm].max():.0f} MiB, {slope:+.2f} MiB a 1,000 photographs"
+            )
+            rates.append(np.polyfit(times[warm], rows_seen[warm], 1)[0])
+    return float(np.mean(rates)) if rates else math.nan
 
 
 def processor_seconds() -> float:
@@ -194,10 +208,17 @@ def main() -> None:
         time.sleep(5)
         left = rows_written(out)
         print(f"driver killed: {left} of {options.count} photographs have a row")
-        begun = time.monotonic()
-        run_to_the_end(start(words), out)
-        print(f"the others by Ray, {options.jobs} actors: {time.monotonic() - begun:.0f} s")
+        watch([start(words)], out)
         compare(whole, out, options.count)
+        by_shards = [
+            start(command(source, scratch / "shards", "--shard", f"{number + 1}/{options.jobs}"))
+            for number in range(options.jobs)
+        ]
+        alone = watch(by_shards, scratch / "shards")
+        print(f"{options.jobs} processes, a shard each: {alone:.1f} photographs a second")
+        words[words.index(str(out))] = str(scratch / "ray")
+        by_ray = watch([start(words)], scratch / "ray")
+        print(f"Ray, {options.jobs} actors: {by_ray:.1f}, {by_ray / alone:.2f} times as many")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

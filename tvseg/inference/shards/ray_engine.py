@@ -20,6 +20,9 @@ from tvseg.inference.shards.shard import PhotographSet
 from tvseg.ray_cluster import ray_cluster
 from tvseg.remote_files import File, RemoteFile, as_file
 
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+"""Keeps the memory of actors flat: glibc gives Ray's many threads 16 heaps, which all fragment."""
+
 
 def predict_on_ray(
     photographs: PhotographSet,
@@ -100,6 +103,7 @@ def _groups_done(
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=jobs),
         num_cpus=workers,
+        runtime_env={"env_vars": ONE_ARENA},
     )
     for row in done.iter_rows():
         yield row["count"]
