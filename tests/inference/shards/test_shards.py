@@ -269,6 +269,16 @@ def test_a_part_is_written_by_one_process_at_a_time(
         _predict(photographs, out, "2/2")
 
 
+def test_a_folder_holds_shards_or_one_run(photographs: list[Photograph], tmp_path: Path) -> None:
+    shards, whole = tmp_path / "shards", tmp_path / "whole"
+    _predict(photographs, shards, "1/2")
+    run(photographs, whole, formats=FORMATS, pipeline=_pipeline())
+    with pytest.raises(UserError, match=r"whole was begun without --shard or --engine ray"):
+        _predict(photographs, whole, "1/2")
+    with pytest.raises(UserError, match=r"shards was begun with --shard or --engine ray"):
+        run(photographs, shards, formats=FORMATS, pipeline=_pipeline(), resume=True)
+
+
 def test_ray_is_refused_while_another_writes(photographs: list[Photograph], tmp_path: Path) -> None:
     folder = OutputFolder(tmp_path / "out", formats=(), structures=("cup", "disc"))
     with folder.lock("ray.lock"), pytest.raises(UserError, match="is being written by another"):

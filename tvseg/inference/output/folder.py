@@ -16,6 +16,9 @@ from tvseg.inference.output.progress import FOLDER, BatchRecords
 from tvseg.inference.output.tables import Tally, write_tables
 from tvseg.runs.record import RunRecord
 
+_SET = "photographs"
+"""Of ``about``: the set that runs share, where several write one folder."""
+
 
 class PredictionInfo(BaseModel):
     """The key of ``run.json`` that is read again: what decided the output."""
@@ -88,7 +91,7 @@ class OutputFolder:
             OSError: The folder cannot be written.
         """
         if info := self.info():
-            self.record.check_same(info["about"], about)
+            self._check_same(info["about"], about)
             self._check_ids(photographs)
             remove_temporaries(self.path)
         self.record.update(about=dict(about))
@@ -118,9 +121,18 @@ class OutputFolder:
 
     def _check_joins(self, about: Mapping[str, Any]) -> None:
         if info := self.info():
-            self.record.check_same(info["about"], about)
+            self._check_same(info["about"], about)
         else:
             self.check_free(resume=False)
+
+    def _check_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        if (_SET in before) != (_SET in now):
+            how = "with" if _SET in before else "without"
+            raise UserError(
+                f"{self.path} was begun {how} --shard or --engine ray; continue it so, or give "
+                "another --out"
+            )
+        self.record.check_same(before, now)
 
     def _make_folders(self) -> None:
         for name in self.formats:
