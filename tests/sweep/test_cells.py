@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from tvseg.cli import cli
 from tvseg.errors import UserError
 from tvseg.sweep import cells, engines
 from tvseg.sweep.cells import SweepFolder, check_free, run_cell, why_it_failed
@@ -25,7 +28,7 @@ def plan_of(*variants: str, seeds: Sequence[int] = (0,)) -> SweepPlan:
         for seed in seeds
         for name in variants
     ]
-    return SweepPlan(file, Path("data"), tuple(every))
+    return SweepPlan(file, Path("data"), tuple(every), {})
 
 
 def use_script(monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
@@ -189,3 +192,22 @@ def test_a_damaged_record_means_that_the_cell_runs_again(content: str, tmp_path:
     (tmp_path / "cells").mkdir()
     (tmp_path / "cells" / f"{cell.name}.json").write_text(content)
     assert folder.state(cell) == "new"
+
+
+def test_a_sweep_on_a_copy_of_its_data_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_script(monkeypatch, dense=SCORE)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x.png").write_bytes(b"x")
+    (tmp_path / "sweep.yaml").write_text("variants: {dense: {aspp: dense}}\nholdouts: [A]\n")
+    words = ["sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "out"), "--data"]
+    first = CliRunner().invoke(cli, [*words, str(tmp_path / "data")])
+    assert "1 of 1 cells finished" in first.output
+    shutil.copytree(tmp_path / "data", tmp_path / "copy", copy_function=shutil.copyfile)
+    os.utime(tmp_path / "copy" / "x.png", (1, 1))
+    again = CliRunner().invoke(cli, [*words, str(tmp_path / "copy"), "--dry-run"])
+    assert "finished  dense-holdout-A-seed0" in again.output
+    (tmp_path / "copy" / "x.png").write_bytes(b"y")
+    changed = CliRunner().invoke(cli, [*words, str(tmp_path / "copy"), "--dry-run"])
+    assert "new       dense-holdout-A-seed0" in changed.output

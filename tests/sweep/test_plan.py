@@ -9,7 +9,7 @@ from tvseg.config import CONFIGS
 from tvseg.errors import UserError
 from tvseg.settings import POINTWISE_OPERATORS, SPATIAL_OPERATORS
 from tvseg.sweep.cells import CellRecord, SweepFolder, commands_of
-from tvseg.sweep.plan import data_stamp, read_plan
+from tvseg.sweep.plan import read_plan
 from tvseg.sweep.table import write_table
 
 SWEEP = """
@@ -55,15 +55,6 @@ def test_only_what_changes_has_a_new_fingerprint(tmp_path: Path, data: Path) -> 
     (data / "Domain1" / "y.png").write_bytes(b"y")
     third = read_plan(changed, data=data).cells
     assert all(a.fingerprint != b.fingerprint for a, b in zip(after, third, strict=True))
-
-
-def test_hidden_files_are_no_data(data: Path) -> None:
-    before = data_stamp(data)
-    (data / ".cache").mkdir()
-    (data / ".cache" / "z").write_bytes(b"z")
-    assert data_stamp(data) == before
-    (data / "Domain1" / "x.png").write_bytes(b"other")
-    assert data_stamp(data) != before
 
 
 @pytest.mark.parametrize(

@@ -60,13 +60,18 @@ def sweep(
 
     Exit code 3 when some cells failed; sweep.md lists them.
     """
+    from tvseg.data.file_digests import read_digests
     from tvseg.sweep.cells import SweepFolder, check_free
     from tvseg.sweep.plan import read_plan
     from tvseg.sweep.progress import progress_of
 
-    plan = read_plan(file, data=data, default_data=os.environ.get("TVSEG_DATA"))
     folder = SweepFolder(out or Path("sweeps") / file.stem)
     check_free(folder)
+    known = read_digests(folder.digests)
+    plan = read_plan(
+        file, data=data, default_data=os.environ.get("TVSEG_DATA"),
+        known=known, reads_data=bool(known) or not dry_run,  # else no cell has begun
+    )  # fmt: skip
     if dry_run:
         for cell in plan.cells:
             click.echo(f"{folder.state(cell):8}  {cell.name}")
@@ -114,10 +119,12 @@ def _run(
     from rich.live import Live
 
     from tvseg.cli.tables import grid_of
+    from tvseg.files import write_json
     from tvseg.sweep.ensembles import score_ensembles
     from tvseg.sweep.progress import progress_of
     from tvseg.sweep.table import write_table
 
+    write_json(folder.digests, plan.digests)
     write_table(plan, folder, jobs=resources.jobs)
     live = Live(refresh_per_second=1) if sys.stdout.isatty() else None
     with live or nullcontext():

@@ -47,7 +47,7 @@ class CellRecord:
 
 
 class SweepFolder:
-    """The folder of a sweep: ``runs/``, ``logs/``, ``cells/`` and what was replaced in ``old/``.
+    """The folder of a sweep: ``runs/``, ``logs/``, ``cells/``, and what was replaced in ``old/``.
 
     Args:
         path: The folder.
@@ -57,6 +57,7 @@ class SweepFolder:
         self.path = path
         self.runs = path / "runs"
         self.logs = path / "logs"
+        self.digests = path / "data-digests.json"
 
     def record(self, cell: SweepCell) -> CellRecord | None:
         """Return the record of a cell, None where there is none of this fingerprint."""
@@ -205,6 +206,6 @@ def why_it_failed(code: int, said: str) -> tuple[str, bool]:
 def check_free(folder: SweepFolder) -> None:
     """Raise UserError unless a folder is new, empty or one of a sweep."""
     path = folder.path
-    ours = (path / "cells").is_dir() or (path / "sweep.json").is_file()
+    ours = any((path / name).exists() for name in ("cells", "sweep.json", folder.digests.name))
     if path.exists() and any(path.iterdir()) and not ours:
         raise UserError(f"{path} must be a new folder or one of a sweep: name another one")

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 import tvseg
 from tvseg.config import load_settings
+from tvseg.data.file_digests import Digests, digest_files, stamp_of
 from tvseg.documents import MAX_YAML_BYTES, check_tree, parse_yaml
 from tvseg.errors import UsageError, UserError
 from tvseg.files import read_bytes
@@ -164,15 +165,28 @@ class SweepCell:
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """All cells of a sweep, in the order in which they run: seeds outermost."""
+    """All cells of a sweep, in the order in which they run: seeds outermost.
+
+    Attributes:
+        file: The sweep file.
+        data: Data root.
+        cells: The trainings.
+        digests: Of the data's files.
+    """
 
     file: SweepFile
     data: Path
     cells: tuple[SweepCell, ...]
+    digests: Digests
 
 
 def read_plan(
-    path: Path, *, data: Path | None = None, default_data: str | None = None
+    path: Path,
+    *,
+    data: Path | None = None,
+    default_data: str | None = None,
+    known: Mapping[str, tuple[int, int, str]] | None = None,
+    reads_data: bool = True,
 ) -> SweepPlan:
     """Read a sweep file and check the settings of every cell.
 
@@ -180,6 +194,8 @@ def read_plan(
         path: The YAML file.
         data: Data root that goes before the file's.
         default_data: Data root that is used when neither is given.
+        known: Digests of the data's files, of an earlier call.
+        reads_data: Whether cells tell data of other contents apart, which has to be read for it.
 
     Raises:
         UserError: A wrong key or value, no data root, or two cells of one name.
@@ -190,14 +206,14 @@ def read_plan(
     root = Path(given or "nothing")
     if not given or not root.is_dir():
         raise UserError(f"{path}: data must be an existing folder; give data: or --data")
-    stamp = data_stamp(root)
-    cells = tuple(_cells(file, path.parent, stamp))
+    digests = digest_files(root, known or {}) if reads_data else {}
+    cells = tuple(_cells(file, path.parent, stamp_of(digests)))
     names = [cell.name for cell in cells]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path}: cells must differ in name, {twice} is there twice")
     _check_holdouts_differ(cells, path)
-    return SweepPlan(file, root, cells)
+    return SweepPlan(file, root, cells, digests)
 
 
 def _check_holdouts_differ(cells: Sequence[SweepCell], path: Path) -> None:
@@ -244,21 +260,6 @@ def _overrides(keys: dict[str, Any]) -> tuple[str, ...]:
 def _short(text: object) -> str:
     """Return the last part of a key, or a value, as it may stand in a file name."""
     return re.sub(r"[^A-Za-z0-9.]+", "_", str(text).rpartition("train.")[2])
-
-
-def data_stamp(root: Path) -> str:
-    """Return a digest of names, sizes and times of the files below a folder; none is opened."""
-    entries = sorted(_entries(root, root))
-    return hashlib.sha256("\n".join(entries).encode()).hexdigest()[:16]
-
-
-def _entries(folder: Path, root: Path) -> Iterator[str]:
-    for path in folder.rglob("*"):
-        if path.is_file() and not any(
-            part.startswith(".") for part in path.parts[len(root.parts) :]
-        ):
-            about = path.stat()
-            yield f"{path.relative_to(root)}\t{about.st_size}\t{about.st_mtime_ns}"
 
 
 def by_variant(cells: Sequence[SweepCell]) -> dict[str, list[SweepCell]]:
