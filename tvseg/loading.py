@@ -31,6 +31,7 @@ def load(
     checkpoint: str = ...,
     roi: str = ...,
     tta: bool = ...,
+    shape: str = ...,
 ) -> Model: ...
 @overload
 def load(
@@ -40,6 +41,7 @@ def load(
     checkpoint: str = ...,
     roi: str = ...,
     tta: bool = ...,
+    shape: str = ...,
 ) -> Any: ...
 def load(
     models: str | Path | Sequence[str | Path] | None = None,
@@ -48,6 +50,7 @@ def load(
     checkpoint: str = "best",
     roi: str = "auto",
     tta: bool = False,
+    shape: str = "free",
 ) -> Any:
     """Load one model, or several of segmentation whose probabilities are averaged.
 
@@ -60,6 +63,7 @@ def load(
         roi: Region of interest: ``auto``, found by the localizer of the first run that has one,
             else every picture is one; ``none``, every picture is one; ``ROW,COL,SIZE``.
         tta: Average with the answers to mirror images.
+        shape: ``free``, masks as the network draws them; ``ellipse``, one for each structure.
 
     Returns:
         A :class:`tvseg.inference.load.Model`, called with photographs; of a run of ``tvseg faces
@@ -67,8 +71,9 @@ def load(
         of faces.
 
     Raises:
-        UserError: A file that is no checkpoint, models that do not agree, or a wrong ``roi``.
-        UsageError: ``roi``, ``tta`` or several models for faces.
+        UserError: A file that is no checkpoint, models that do not agree, or a wrong ``roi`` or
+            ``shape``.
+        UsageError: ``roi``, ``tta``, ``shape`` or several models for faces.
     """
     given: Sequence[str | Path]
     given = [] if models is None else [models] if isinstance(models, str | Path) else [*models]
@@ -77,13 +82,17 @@ def load(
 
         if len(given) > 1:
             raise UsageError("models of faces are loaded one at a time, got a list of several")
-        if roi != "auto" or tta:
-            raise UsageError("roi and tta are for segmentation; faces take embed(..., flip=True)")
+        if roi != "auto" or tta or shape != "free":
+            raise UsageError(
+                "roi, tta and shape are for segmentation; faces take embed(..., flip=True)"
+            )
         path = local_copy(given[0])
         if (path / WEIGHTS).is_file():
             path /= WEIGHTS
         return FaceEmbedder(path, device=device, checkpoint=checkpoint)
-    return load_segmentation(models, device=device, checkpoint=checkpoint, roi=roi, tta=tta)
+    return load_segmentation(
+        models, device=device, checkpoint=checkpoint, roi=roi, tta=tta, shape=shape
+    )
 
 
 def task_of(path: Path) -> str | None:

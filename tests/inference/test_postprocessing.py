@@ -1,9 +1,12 @@
 import numpy as np
+import pytest
 from scipy.special import logit
 
 from tests.inference.drawn import ENCODING
+from tvseg.cli import options
 from tvseg.data.centres import MaskEncoding
-from tvseg.inference.postprocessing import Postprocessing
+from tvseg.errors import UserError
+from tvseg.inference.postprocessing import SHAPES, Postprocessing
 
 ONE = MaskEncoding({0: (), 1: ("disc",)}, ("disc",))
 
@@ -71,6 +74,51 @@ def test_scattered_structures_keep_their_pieces_and_holes() -> None:
     lesion, disc = Postprocessing()(logits, encoding)
     assert lesion.sum() == 100 - 4 + 9
     assert disc.sum() == 100
+
+
+def test_an_ellipse_keeps_centre_axes_and_direction_and_fills_notches() -> None:
+    rows, columns = np.mgrid[:90, :120]
+    along = (columns - 60) * np.cos(0.5) + (rows - 40) * np.sin(0.5)
+    across = (rows - 40) * np.cos(0.5) - (columns - 60) * np.sin(0.5)
+    whole = (along / 36) ** 2 + (across / 20) ** 2 < 1
+    notched = whole & ~((along > 28) & (abs(across) < 4))
+    shaped = Postprocessing(shape="ellipse")
+    (same,) = shaped(np.where(whole, 9.0, -9.0)[None], ONE)
+    assert (same ^ whole).sum() < 0.02 * whole.sum()
+    (filled,) = shaped(np.where(notched, 9.0, -9.0)[None], ONE)
+    assert filled.sum() == pytest.approx(notched.sum(), rel=0.02)
+    assert filled[whole & ~notched].mean() > 0.5
+    assert not Postprocessing()(np.where(notched, 9.0, -9.0)[None], ONE)[0][whole & ~notched].any()
+
+
+def test_an_ellipse_is_made_of_one_component_within_the_disc() -> None:
+    logits = np.full((2, 40, 60), -9.0)
+    logits[1, 5:35, 5:45] = 9.0
+    logits[1, 2:6, 54:58] = 9.0  # an island
+    logits[0, 10:40, 10:20] = 9.0
+    cup, disc = Postprocessing(shape="ellipse")(logits, ENCODING)
+    assert not disc[2:6, 54:58].any()
+    assert not disc[5, 5]
+    assert cup.any()
+    assert not (cup & ~disc).any()
+
+
+def test_what_has_no_width_or_is_scattered_makes_no_ellipse() -> None:
+    line = np.full((1, 9, 9), -9.0)
+    shaped = Postprocessing(shape="ellipse")
+    assert not shaped(line, ONE).any()
+    line[0, 4, 1:8] = 9.0
+    assert (shaped(line, ONE) == (line > 0)).all()
+    spots = MaskEncoding({0: (), 1: ("spots",)}, ("spots",), scattered=("spots",))
+    squares = np.full((1, 20, 20), -9.0)
+    squares[0, 2:9, 2:9] = squares[0, 12:18, 12:18] = 9.0
+    assert (shaped(squares, spots) == (squares > 0)).all()
+
+
+def test_shapes_are_those_of_the_command_line() -> None:
+    assert tuple(options.shape(lambda: None).__click_params__[0].type.choices) == SHAPES
+    with pytest.raises(UserError, match="shape must be free or ellipse, got 'round'"):
+        Postprocessing(shape="round")
 
 
 def test_what_the_encoding_cannot_write_goes_to_the_likeliest_that_it_can() -> None:

@@ -1,10 +1,13 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
+import tvseg
 from tvseg.cli import cli
 from tvseg.config import load_settings
 from tvseg.data.dataset import drawn_example
@@ -54,6 +57,26 @@ def test_predict_without_a_model_says_what_it_uses(phantoms: Path, tmp_path: Pat
     assert result.exit_code == 0, result.output
     assert result.output.count("starter weights") == 1
     assert "Predicted 1 of 1" in result.output
+
+
+def test_masks_are_ellipses_where_that_is_asked_for(phantoms: Path, tmp_path: Path) -> None:
+    photograph = next((phantoms / "Domain1/test/ROIs/image").iterdir())
+    arguments = ["predict", str(photograph), "--roi", "none", "--formats", "mask", "--out"]
+    for name, words in {"free": [], "ellipse": ["--shape", "ellipse"]}.items():
+        result = CliRunner().invoke(cli, [*arguments, str(tmp_path / name), *words])
+        assert result.exit_code == 0, result.output
+    free, ellipse = (
+        np.array(Image.open(next((tmp_path / name / "masks").iterdir()))) < 255
+        for name in ("free", "ellipse")
+    )
+    assert 0.5 < dice(ellipse, free) < 1
+    shaped = tvseg.load(roi="none", shape="ellipse")
+    assert (shaped(photograph).masks["disc"] == ellipse).all()
+    about = [
+        json.loads((tmp_path / name / "run.json").read_text())["about"]
+        for name in ("free", "ellipse")
+    ]
+    assert [one.get("shape") for one in about] == [None, "ellipse"]
 
 
 @pytest.mark.parametrize(("aspp", "random"), [("depthwise", 0), ("dense", 18)])

@@ -41,6 +41,8 @@ def test_what_is_no_picture_is_refused(run: RunFolder, tmp_path: Path) -> None:
         tvseg.load([run.path, run.path])
     with pytest.raises(UsageError, match="for segmentation"):
         tvseg.load(run.path, tta=True)
+    with pytest.raises(UsageError, match="for segmentation"):
+        tvseg.load(run.path, shape="ellipse")
 
 
 def test_every_form_of_a_face_model_is_loaded(run: RunFolder, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ BENCHMARK = "{0: [cup, disc], 128: [disc], 255: []}"
 
 
 OF_RUNS = (
-    "runs", "data", "images", "checkpoint", "tta", "adapt", "roi", "ensemble", "ensemble_variants",
-    "shifts", "device",
+    "runs", "data", "images", "checkpoint", "tta", "shape", "adapt", "roi", "ensemble",
+    "ensemble_variants", "shifts", "device",
 )  # fmt: skip
 OF_FOLDERS = ("centre_encoding", "prediction_encoding", "out")
 
@@ -45,6 +45,7 @@ def _shares(
     "--intervals", is_flag=True, help="Write the bootstrap 95 % interval beside each mean."
 )
 @click.option("--tta", is_flag=True, help="Average with the mirror image, as tvseg predict does.")
+@options.shape
 @options.adapt
 @click.option(
     "--roi",
@@ -98,6 +99,7 @@ def evaluate(
     checkpoint: str,
     intervals: bool,
     tta: bool,
+    shape: str,
     adapt: str,
     roi: str,
     ensemble: bool,
@@ -122,7 +124,7 @@ def evaluate(
     from tvseg.data.centres import parse_encoding
     from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
 
-    rules = PROTOCOLS[protocol].on_grid(size)
+    rules = PROTOCOLS[protocol].on_grid(size).shaped(shape)
     if predictions is None and truth is None:
         _refuse(ctx, OF_FOLDERS, "without --predictions")
         scoring = Scoring(rules, images, checkpoint, tta, roi, adapt)

@@ -50,6 +50,12 @@ adapt = click.option(
     help="batchnorm: take the statistics of batch norm from these photographs, all together, "
     "instead of those of training.",
 )
+shape = click.option(
+    "--shape",
+    type=click.Choice(["free", "ellipse"]),
+    default="free",
+    help="Masks as the network draws them, or an ellipse for each structure (which hides notches).",
+)
 overrides = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 
 

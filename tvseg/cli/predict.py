@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     "whole pictures, ROW,COL,SIZE is the top left corner and side of a square in px.",
 )
 @click.option("--tta", is_flag=True, help="Average with the mirror image; twice the time.")
+@options.shape
 @options.adapt
 @click.option(
     "--um-per-px",
@@ -86,9 +87,9 @@ if TYPE_CHECKING:
 @options.device
 def predict(
     images: tuple[Path, ...], models: tuple[Path, ...], out: Path, formats: str, roi: str,
-    tta: bool, adapt: str, um_per_px: float | None, recursive: bool, resume: bool, batch_size: int,
-    workers: int | None, shard: str | None, engine: str, jobs: int, address: str | None,
-    checkpoint: str, device: str | None,
+    tta: bool, shape: str, adapt: str, um_per_px: float | None, recursive: bool, resume: bool,
+    batch_size: int, workers: int | None, shard: str | None, engine: str, jobs: int,
+    address: str | None, checkpoint: str, device: str | None,
 ) -> None:  # fmt: skip
     """Outline the structures (disc and cup) on fundus photographs, and measure them.
 
@@ -114,12 +115,9 @@ def predict(
 
     names = parse_formats(formats)
     chosen: dict[str, Any] = {
-        "device": "cpu" if engine == "ray" else device,
-        "checkpoint": checkpoint,
-        "roi": roi,
-        "tta": tta,
-        "threads": 1,
-    }
+        "device": "cpu" if engine == "ray" else device, "checkpoint": checkpoint,
+        "roi": roi, "tta": tta, "shape": shape, "threads": 1,
+    }  # fmt: skip
     model = load(models or None, **chosen)
     _print_models(model, roi, given=bool(models))
     folder = OutputFolder(out, formats=names, structures=model.pipeline.encoding.structures)

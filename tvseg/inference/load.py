@@ -15,6 +15,7 @@ from tvseg.inference.input.find import Photograph
 from tvseg.inference.input.read import Pixels, read_photograph
 from tvseg.inference.onnx_network import LOCALIZER, NETWORK, OnnxNetwork, load_onnx_localizer
 from tvseg.inference.pipeline import Ensemble, Pipeline, Segmentation
+from tvseg.inference.postprocessing import Postprocessing
 from tvseg.inference.prediction import Prediction
 from tvseg.inference.regions import Locator, fixed_window, parse_window, whole_pictures
 from tvseg.localizer.locate import Localizer
@@ -92,6 +93,7 @@ def load(
     checkpoint: str = "best",
     roi: str = "auto",
     tta: bool = False,
+    shape: str = "free",
     threads: int | None = None,
 ) -> Model:
     """Load one model of segmentation, or several whose probabilities are averaged.
@@ -102,25 +104,22 @@ def load(
         checkpoint: Of run folders.
         roi: Region of interest.
         tta: Average with the answers to mirror images.
+        shape: Of the masks, ``free`` or ``ellipse``, see
+            :class:`tvseg.inference.postprocessing.Postprocessing`.
         threads: Of the CPU for each call of a network, also those that torch uses elsewhere in this
             process; ``None`` leaves them as they are. Callers with several threads want 1.
 
     Raises:
-        UserError: A file that is no checkpoint, models that do not agree, or a wrong ``roi``.
+        UserError: A file that is no checkpoint, models that do not agree, or a wrong ``roi`` or
+            ``shape``.
     """
+    postprocessing = Postprocessing(shape=shape)
     given = None if roi in ("auto", "none") else parse_window(roi)
     models = STARTER if models is None else models
     named = [models] if isinstance(models, str | Path) else models
     paths = [local_copy(one) for one in named]
     files = [find_checkpoint(path, checkpoint) for path in paths]
-    networks: list[LoadedNetwork] = []
-    for file in files:
-        if file.suffix == ".onnx":
-            networks.append(OnnxNetwork(file, device, threads=threads))
-        else:
-            from tvseg.inference.torch_network import TorchNetwork
-
-            networks.append(TorchNetwork(file, device, threads=threads))
+    networks = [_load_network(file, device, threads) for file in files]
     ensemble = Ensemble(networks, mirror=tta)
     localizer = find_localizer(paths) if roi == "auto" else None
     locate: Locator = whole_pictures
@@ -138,16 +137,25 @@ def load(
         "encoding": {str(key): list(names) for key, names in ensemble.encoding.values.items()},
         "roi": roi,
         "tta": tta,
+        **({"shape": shape} if shape != "free" else {}),
         "device": str(networks[0].device),
         "tvseg": tvseg.__version__,
         **{name: text for network in networks for name, text in network.engine.items()},
     }
     return Model(
-        Pipeline(ensemble, locate),
+        Pipeline(ensemble, locate, postprocessing),
         cards=[one.card for one in networks],
         localizer=localizer,
         about=about,
     )
+
+
+def _load_network(file: Path, device: str | None, threads: int | None) -> "LoadedNetwork":
+    if file.suffix == ".onnx":
+        return OnnxNetwork(file, device, threads=threads)
+    from tvseg.inference.torch_network import TorchNetwork
+
+    return TorchNetwork(file, device, threads=threads)
 
 
 def find_checkpoint(model: Path, checkpoint: str = "best") -> Path:

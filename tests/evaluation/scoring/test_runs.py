@@ -193,6 +193,24 @@ def test_mirror_images_and_ensembles_are_scored(
     assert both != networks["area_px"].tolist()
 
 
+def test_ellipses_are_scored_beside_masks(
+    trained_run: RunFolder, phantoms: Path, tmp_path: Path
+) -> None:
+    run = RunFolder(Path(shutil.copytree(trained_run.path, tmp_path / trained_run.path.name)))
+    scoring = Scoring(PROTOCOLS["honest"].shaped("ellipse"))
+    assert scoring.command([run]).endswith("--shape ellipse")
+    assert "made ellipses" in scoring.protocol.prediction_words()
+    arguments = {"root": phantoms, "device": "cpu", "known": set()}
+    shaped, free = (
+        evaluate_run(open_runs([run], one, **arguments)) for one in (scoring, Scoring(HONEST))
+    )
+    assert (run.path / "eval" / "honest-ellipse" / "cases.csv").is_file()
+    assert (run.path / "eval" / "honest" / "cases.csv").is_file()
+    areas = [table[table["variant"] == "dense"]["area_px"] for table in (shaped, free)]
+    assert areas[0].tolist() != areas[1].tolist()
+    assert areas[0].to_numpy() == pytest.approx(areas[1].to_numpy(), rel=0.2)
+
+
 def test_the_localizer_is_scored_where_there_is_one(
     localised_run: RunFolder, trained_run: RunFolder, phantoms: Path, tmp_path: Path
 ) -> None:

@@ -42,12 +42,16 @@ class Protocol:
         """
         return self if size is None else replace(self, grid_px=SIZES[size])
 
+    def shaped(self, shape: str) -> "Protocol":
+        """Return this protocol on masks of a shape, ``free`` or ``ellipse``."""
+        return replace(self, postprocessing=replace(self.postprocessing, shape=shape))
+
     @property
     def label(self) -> str:
-        """The name, and the grid where it is not the protocol's own: ``honest-800``."""
-        if self.grid_px == PROTOCOLS[self.name].grid_px:
-            return self.name
-        return f"{self.name}-{self.grid_px or 'native'}"
+        """The name, with what is not the protocol's own: ``honest-800``, ``honest-ellipse``."""
+        own, shape = PROTOCOLS[self.name], self.postprocessing.shape
+        grid = "" if self.grid_px == own.grid_px else f"-{self.grid_px or 'native'}"
+        return self.name + grid + (f"-{shape}" if shape != "free" else "")
 
     def prediction_words(self, scattered: Collection[str] = ()) -> str:
         """Return what a table's caption says of how masks are made.
@@ -58,7 +62,8 @@ class Protocol:
         clipped = ", inner structures clipped to outer" if self.postprocessing.clip_nested else ""
         whole = f" (not of {', '.join(scattered)})" if scattered else ""
         threshold = f"threshold {self.postprocessing.threshold:g}"
-        return f"{threshold}, largest component, holes filled{whole}{clipped}"
+        ellipses = ", made ellipses" if self.postprocessing.shape == "ellipse" else ""
+        return f"{threshold}, largest component, holes filled{ellipses}{whole}{clipped}"
 
     @property
     def scoring_words(self) -> str:
@@ -111,7 +116,10 @@ class Scoring:
         rules = self.protocol
         words = ["tvseg", "eval", *(str(run.path) for run in runs)]
         words += ["--protocol", rules.name] if rules.name != "honest" else []
-        words += ["--size", str(rules.grid_px or "native")] if rules.label != rules.name else []
+        own = PROTOCOLS[rules.name].grid_px
+        words += ["--size", str(rules.grid_px or "native")] if rules.grid_px != own else []
+        shape = rules.postprocessing.shape
+        words += ["--shape", shape] if shape != "free" else []
         words += ["--images", self.images] if self.images != "test" else []
         words += ["--checkpoint", self.checkpoint] if self.checkpoint != "best" else []
         words += ["--tta"] * self.tta
