@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tvseg.config import load_settings
+from tvseg.verification.data.synth import write_face_root
 from tvseg.verification.settings import FaceSettings
-from tvseg.verification.synth import write_face_root
 
 if TYPE_CHECKING:
     from tvseg.runs.folder import RunFolder
@@ -34,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
     """A finished run on it."""
-    from tvseg.verification.train import train_faces
+    from tvseg.verification.training.train import train_faces
 
     return train_faces(settings(), root=root, runs=tmp_path_factory.mktemp("runs"))
 
@@ -42,8 +42,8 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
 @pytest.fixture(scope="session")
 def scored(root: Path, run: "RunFolder") -> Path:
     """The folder of this run, scored on the test pairs."""
-    from tvseg.verification.data import read_pair_set
-    from tvseg.verification.evaluate import evaluate_faces
+    from tvseg.verification.data.pictures import read_pair_set
+    from tvseg.verification.evaluation.evaluate import evaluate_faces
 
     evaluate_faces([run.path], [read_pair_set(root / "pairs_test.csv", side_px=32)])
     return run.path

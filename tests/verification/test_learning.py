@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from tvseg.config import CONFIGS, load_settings
-from tvseg.verification.data import read_pair_set
-from tvseg.verification.evaluate import evaluate_faces
+from tvseg.verification.data.pictures import read_pair_set
+from tvseg.verification.data.synth import write_face_root
+from tvseg.verification.evaluation.evaluate import evaluate_faces
 from tvseg.verification.settings import FaceSettings
-from tvseg.verification.synth import write_face_root
-from tvseg.verification.train import train_faces
+from tvseg.verification.training.train import train_faces
 
 
 @pytest.mark.slow

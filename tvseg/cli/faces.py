@@ -37,8 +37,8 @@ def synth(
     out: Path, people: int, pictures: int, unseen: int, seed: int, translation: float
 ) -> None:
     """Draw portraits of people who do not exist into the new folder OUT."""
-    from tvseg.verification.portraits import Nuisance
-    from tvseg.verification.synth import write_face_root
+    from tvseg.verification.data.portraits import Nuisance
+    from tvseg.verification.data.synth import write_face_root
 
     write_face_root(
         out, people=people, pictures=pictures, unseen=unseen, seed=seed,
@@ -58,7 +58,7 @@ def check(root: Path) -> None:
     Exit code 1 when there are problems: broken files, people or pictures that are both in the
     training set and in a set of pairs, folds that share people.
     """
-    from tvseg.verification.check import check_faces
+    from tvseg.verification.data.check import check_faces
 
     found = check_faces(root)
     counts = found.counts
@@ -107,7 +107,7 @@ def train(
     from tvseg.device import keep_freed_memory
     from tvseg.training.distributed import is_first
     from tvseg.verification.settings import FaceSettings
-    from tvseg.verification.train import train_faces
+    from tvseg.verification.training.train import train_faces
 
     settings = load_settings(configs, overrides, FaceSettings)
     keep_freed_memory()
@@ -147,11 +147,11 @@ def evaluate(
     """
     from tvseg.cli.tables import print_table
     from tvseg.errors import UsageError
-    from tvseg.verification.data import VALIDATION, pair_files, read_pair_set
-    from tvseg.verification.evaluate import evaluate_faces
+    from tvseg.verification.data.pictures import VALIDATION, pair_files, read_pair_set
+    from tvseg.verification.evaluation.evaluate import evaluate_faces
+    from tvseg.verification.evaluation.scored_runs import find_face_runs
+    from tvseg.verification.evaluation.tables import score_tables
     from tvseg.verification.network import side_of
-    from tvseg.verification.scored_runs import find_face_runs
-    from tvseg.verification.tables import score_tables
 
     files = pair_files(data)
     chosen = [name for name in names.split(",") if name] or [n for n in files if n != VALIDATION]
@@ -190,8 +190,8 @@ def report(runs: tuple[Path, ...], out: Path, protocol: str) -> None:
     (CSV, Markdown).
     """
     from tvseg.evaluation.report.write import check_free, write_report
-    from tvseg.verification.report import face_chapter
-    from tvseg.verification.scored_runs import find_face_runs, read_scored
+    from tvseg.verification.evaluation.report import face_chapter
+    from tvseg.verification.evaluation.scored_runs import find_face_runs, read_scored
 
     check_free(out)
     scored = read_scored(find_face_runs(runs), protocol=protocol)
@@ -217,9 +217,9 @@ def plot(runs: tuple[Path, ...], over: str, by: str, name: str, out: Path, proto
     from tvseg.cli.tables import print_table
     from tvseg.evaluation.plot_style import to_png
     from tvseg.files import write_bytes
-    from tvseg.verification.figures import settings_figure
-    from tvseg.verification.scored_runs import find_face_runs, read_scored
-    from tvseg.verification.settings_effect import effect_table, effects
+    from tvseg.verification.evaluation.figures import settings_figure
+    from tvseg.verification.evaluation.scored_runs import find_face_runs, read_scored
+    from tvseg.verification.evaluation.settings_effect import effect_table, effects
 
     scored = read_scored(find_face_runs(runs), protocol=protocol)
     keys = [key.strip() for key in over.split(",") if key.strip()]

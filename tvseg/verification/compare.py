@@ -9,7 +9,7 @@ from tvseg.errors import UserError
 from tvseg.runs.folder import RunFolder
 from tvseg.verification.distances import VALIDATION_FILE
 from tvseg.verification.embedder import FaceEmbedder
-from tvseg.verification.scored_runs import read_distances
+from tvseg.verification.evaluation.scored_runs import read_distances
 from tvseg.verification.scoring import best_threshold
 
 HIGH_ERROR = 0.1

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tvseg.verification.data import PairSet
+from tvseg.verification.data.pictures import PairSet
 from tvseg.verification.scoring import squared_distances
 
 VALIDATION_FILE = "validation_pairs.csv"

@@ -12,7 +12,7 @@ from tvseg.device import choose_device, exact_fp32
 from tvseg.errors import UserError
 from tvseg.models.builder import freeze
 from tvseg.runs.folder import RunFolder
-from tvseg.verification.data import decode, fitted
+from tvseg.verification.data.pictures import decode, fitted
 from tvseg.verification.network import embed, load_face_network
 from tvseg.verification.scoring import unit
 

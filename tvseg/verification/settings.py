@@ -31,7 +31,7 @@ class GeneratorSettings(FrozenSettings):
         hidden_channels: Channels inside the generator.
         hidden_layers: Hidden blocks after the first.
         start: Affinity maps of ones, as published, or made of the training pictures; see
-            :mod:`tvseg.verification.affinity_start`.
+            :mod:`tvseg.verification.training.affinity_start`.
     """
 
     affinity_channels: int = Field(default=4, ge=1, le=256)

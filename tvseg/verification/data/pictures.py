@@ -21,9 +21,9 @@ import numpy as np
 from PIL import Image
 
 from tvseg.errors import UserError
-from tvseg.verification.packs import read_pack
-from tvseg.verification.pairs import FOLDS, SUFFIXES, Pair, files_of, read_pairs
-from tvseg.verification.recordio import RecordFile
+from tvseg.verification.data.packs import read_pack
+from tvseg.verification.data.pairs import FOLDS, SUFFIXES, Pair, files_of, read_pairs
+from tvseg.verification.data.recordio import RecordFile
 
 VALIDATION = "pairs_val"
 MAX_SIDE_PX = 4096

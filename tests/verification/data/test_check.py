@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tvseg.errors import UserError
-from tvseg.verification.check import check_faces
-from tvseg.verification.synth import write_face_root
+from tvseg.verification.data.check import check_faces
+from tvseg.verification.data.synth import write_face_root
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from tvseg.files import write_json, write_text
-from tvseg.verification.data import PairSet
+from tvseg.verification.data.pictures import PairSet
 from tvseg.verification.distances import distances_of
 from tvseg.verification.embedder import FaceEmbedder
-from tvseg.verification.scored_runs import SetScore, about_run
+from tvseg.verification.evaluation.scored_runs import SetScore, about_run
 from tvseg.verification.scoring import PROTOCOLS, error_rates, squared_distances
 
 

@@ -13,9 +13,9 @@ from tests.verification.conftest import settings
 from tvseg.cli import cli
 from tvseg.errors import UsageError, UserError
 from tvseg.runs.folder import RunFolder
-from tvseg.verification.figures import roc
-from tvseg.verification.scored_runs import ScoredRun, find_face_runs, read_scored
-from tvseg.verification.settings_effect import effect_table, effects
+from tvseg.verification.evaluation.figures import roc
+from tvseg.verification.evaluation.scored_runs import ScoredRun, find_face_runs, read_scored
+from tvseg.verification.evaluation.settings_effect import effect_table, effects
 
 
 def call(*words: object) -> Result:

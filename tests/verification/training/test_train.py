@@ -12,16 +12,16 @@ from tvseg.cli import cli
 from tvseg.errors import UserError
 from tvseg.runs.affinity import read_course
 from tvseg.runs.folder import RunFolder
-from tvseg.verification.batches import EpochBatches, FaceSet
 from tvseg.verification.compare import Comparison, compare_pictures
-from tvseg.verification.data import Faces, read_pair_set
+from tvseg.verification.data.pictures import Faces, read_pair_set
 from tvseg.verification.distances import VALIDATION_FILE
 from tvseg.verification.embedder import FaceEmbedder
-from tvseg.verification.evaluate import evaluate_faces
+from tvseg.verification.evaluation.evaluate import evaluate_faces
+from tvseg.verification.evaluation.tables import score_tables
 from tvseg.verification.network import FaceNetwork, load_face_network
 from tvseg.verification.scoring import squared_distances
-from tvseg.verification.tables import score_tables
-from tvseg.verification.train import train_faces
+from tvseg.verification.training.batches import EpochBatches, FaceSet
+from tvseg.verification.training.train import train_faces
 
 
 def test_a_run_folder_is_finished(run: RunFolder) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tvseg.errors import UserError
-from tvseg.verification.pairs import Pair, read_pairs
+from tvseg.verification.data.pairs import Pair, read_pairs
 
 
 def write(folder: Path, text: str, name: str = "pairs.txt") -> Path:

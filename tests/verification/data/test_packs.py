@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import SHARED
 from tvseg.errors import UserError
-from tvseg.verification.packs import read_pack
+from tvseg.verification.data.packs import read_pack
 
 GOLDEN = SHARED / "data" / "face_formats"
 PICTURES, LABELS = [b"one", b"two", b"three\xff", b"four"], [True, False]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import SHARED
 from tvseg.errors import UserError
-from tvseg.verification.recordio import MAGIC, RecordFile
+from tvseg.verification.data.recordio import MAGIC, RecordFile
 
 GOLDEN = SHARED / "data" / "face_formats"
 

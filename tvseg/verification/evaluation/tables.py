@@ -9,7 +9,7 @@ HEADS = ["backbone", "width", "operator", "variant"]
 
 
 def over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """Average the rows of :func:`tvseg.verification.evaluate.evaluate_faces` over seeds.
+    """Average the rows of :func:`tvseg.verification.evaluation.evaluate.evaluate_faces` over seeds.
 
     Returns:
         A row for each backbone, width, operator, variant and set: means over seeds of ``accuracy``
@@ -34,7 +34,7 @@ def score_tables(rows: pd.DataFrame, *, protocol: str) -> list[Table]:
     """Return the tables of scores: one of all runs and, of several, Table 1's layout.
 
     Args:
-        rows: Of :func:`tvseg.verification.evaluate.evaluate_faces`.
+        rows: Of :func:`tvseg.verification.evaluation.evaluate.evaluate_faces`.
         protocol: Of the scores, said in the captions.
     """
     caption = f"Face verification, protocol {protocol}"

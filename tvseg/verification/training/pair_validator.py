@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from tvseg.device import autocast
 from tvseg.training.distributed import gathered, own_places
 from tvseg.training.fit import Batch, Numerics
-from tvseg.verification.data import PairSet
+from tvseg.verification.data.pictures import PairSet
 from tvseg.verification.scoring import honest
 
 

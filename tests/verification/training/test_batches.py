@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from tvseg.verification.batches import FaceSet, jittered
-from tvseg.verification.data import Faces
+from tvseg.verification.data.pictures import Faces
 from tvseg.verification.settings import JitterSettings
+from tvseg.verification.training.batches import FaceSet, jittered
 
 PIXELS = np.random.default_rng(0).integers(1, 255, (8, 8, 3)).astype(np.uint8)
 

@@ -27,14 +27,14 @@ from tvseg.training.distributed import (
 from tvseg.training.fit import Numerics
 from tvseg.training.loop import TrainingLoop
 from tvseg.training.state import take_up
-from tvseg.verification.affinity_start import picture_statistics, start_affinity
-from tvseg.verification.batches import EpochBatches, FaceSet
-from tvseg.verification.data import Faces, PairSet, pair_files, read_faces, read_pair_set
+from tvseg.verification.data.pictures import Faces, PairSet, pair_files, read_faces, read_pair_set
 from tvseg.verification.distances import VALIDATION_FILE, distances_of
 from tvseg.verification.embedder import FaceEmbedder
 from tvseg.verification.network import VERIFICATION, FaceCard, FaceNetwork
-from tvseg.verification.pair_validator import make_pair_validator
 from tvseg.verification.settings import FaceSchedule, FaceSettings
+from tvseg.verification.training.affinity_start import picture_statistics, start_affinity
+from tvseg.verification.training.batches import EpochBatches, FaceSet
+from tvseg.verification.training.pair_validator import make_pair_validator
 
 CHOSEN = "selected on validation pairs"
 
@@ -53,7 +53,7 @@ def train_faces(
 
     Args:
         settings: What to train.
-        root: Data root, see :mod:`tvseg.verification.data`.
+        root: Data root, see :mod:`tvseg.verification.data.pictures`.
         runs: Folder that gets the run folder.
         device: Name of a torch device; ``None`` chooses.
         resume: Continue an unfinished training of the same settings, bit for bit.

@@ -7,7 +7,7 @@ import pandas as pd
 
 from tvseg.errors import UsageError, UserError
 from tvseg.evaluation.tables.table import Table
-from tvseg.verification.scored_runs import ScoredRun
+from tvseg.verification.evaluation.scored_runs import ScoredRun
 
 
 def effects(runs: Sequence[ScoredRun], *, keys: Sequence[str], by: str, name: str) -> pd.DataFrame:

@@ -7,9 +7,9 @@ import pandas as pd
 from tvseg.errors import UserError
 from tvseg.evaluation.report.chapter import Chapter, Illustration, Section
 from tvseg.evaluation.tables.table import Table
-from tvseg.verification.figures import roc_figure, training_figure
-from tvseg.verification.scored_runs import ScoredRun, score_rows
-from tvseg.verification.tables import over_seeds, score_tables
+from tvseg.verification.evaluation.figures import roc_figure, training_figure
+from tvseg.verification.evaluation.scored_runs import ScoredRun, score_rows
+from tvseg.verification.evaluation.tables import over_seeds, score_tables
 
 ENOUGH_SEEDS = 3
 NOTICE = (

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from tvseg.errors import UserError
-from tvseg.verification.check import check_faces
-from tvseg.verification.data import read_faces, read_pair_set
-from tvseg.verification.portraits import Nuisance, draw_portrait
+from tvseg.verification.data.check import check_faces
+from tvseg.verification.data.pictures import read_faces, read_pair_set
+from tvseg.verification.data.portraits import Nuisance, draw_portrait
+from tvseg.verification.data.synth import write_face_root
 from tvseg.verification.scoring import honest
-from tvseg.verification.synth import write_face_root
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tvseg.errors import UserError
-from tvseg.verification.data import decode, listed_pairs, pair_files, training_pictures
-from tvseg.verification.pairs import Pair, people_of
+from tvseg.verification.data.pairs import Pair, people_of
+from tvseg.verification.data.pictures import decode, listed_pairs, pair_files, training_pictures
 
 
 @dataclass
@@ -38,7 +38,7 @@ def check_faces(root: Path) -> FaceCheck:
     another). Copies within the training set are warnings.
 
     Args:
-        root: See :mod:`tvseg.verification.data`.
+        root: See :mod:`tvseg.verification.data.pictures`.
 
     Raises:
         UserError: There is neither a training set nor a set of pairs.

@@ -189,7 +189,7 @@ def about_run(path: Path, settings: FaceSettings) -> dict[str, Any]:
 
 
 def score_rows(runs: Sequence[ScoredRun]) -> pd.DataFrame:
-    """Return a row for each run and set, as :func:`tvseg.verification.evaluate.evaluate_faces`."""
+    """Return a row for each run and set, like 'tvseg faces eval'."""
     return pd.DataFrame(
         [about_run(run.folder.path, run.settings) | score for run in runs for score in run.scores]
     )

@@ -3,9 +3,9 @@ import pytest
 
 from tests.verification.conftest import settings
 from tvseg.runs.affinity import affinity_maps
-from tvseg.verification import affinity_start
-from tvseg.verification.affinity_start import picture_statistics, start_affinity
 from tvseg.verification.network import FaceNetwork
+from tvseg.verification.training import affinity_start
+from tvseg.verification.training.affinity_start import picture_statistics, start_affinity
 
 
 def test_statistics_are_those_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:

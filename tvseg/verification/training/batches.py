@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from tvseg.verification.data import Faces
+from tvseg.verification.data.pictures import Faces
 from tvseg.verification.settings import JitterSettings
 
 Key = tuple[int, int]

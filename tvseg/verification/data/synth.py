@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from tvseg.errors import UserError
-from tvseg.verification.pairs import FOLDS
-from tvseg.verification.portraits import DEFAULT, Nuisance, draw_portrait
+from tvseg.verification.data.pairs import FOLDS
+from tvseg.verification.data.portraits import DEFAULT, Nuisance, draw_portrait
 
 _MIN_PEOPLE = 2 * FOLDS  # pairs of two people within each fold
 
@@ -23,7 +23,7 @@ def write_face_root(
     seed: int = 0,
     nuisance: Nuisance = DEFAULT,
 ) -> None:
-    """Write drawn portraits in the layout of :mod:`tvseg.verification.data`.
+    """Write drawn portraits in the layout of :mod:`tvseg.verification.data.pictures`.
 
     No person is in two of training set, validation pairs and test pairs, nor in two folds.
 

@@ -1,0 +1,1 @@
+"""Face pictures and pairs: reading, checking, drawing."""

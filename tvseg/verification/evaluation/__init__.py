@@ -1,0 +1,1 @@
+"""Scores of finished face verification runs: tables, figures, the report."""
