@@ -15,7 +15,7 @@ data=$keep/phantoms
 export OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 
 tvseg_of() { # FOLDER OF THE CODE, ARGUMENTS: run that code's command line
-    (cd "$work" && PYTHONPATH=$1:$keep/packages python -m tvseg -q "${@:2}" 2>&1) || { echo "failed: ${*:2}" >&2; return 1; }
+    (cd "$work" && PYTHONPATH=$1 python -m tvseg -q "${@:2}" 2>&1) || { echo "failed: ${*:2}" >&2; return 1; }
 }
 
 train() { # NAME, HOLDOUT, key=value ...
@@ -43,7 +43,7 @@ if [ ! -e "$keep/made" ]; then
     mkdir -p "$keep/code"
     git archive "$old" | tar -x -C "$keep/code"
     # what the older code imports and today's does not
-    python -m pip install --quiet --disable-pip-version-check --target "$keep/packages" 'omegaconf>=2.3,<2.4'
+    python -m pip install --quiet --disable-pip-version-check --target "$keep/code" 'omegaconf>=2.3,<2.4'
     tvseg_of "$keep/code" data synth "$data" --per-centre 8 --size 128
     train tvconv A
     train tvconv-bf16 A precision=bf16

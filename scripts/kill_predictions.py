@@ -139,14 +139,17 @@ def watch(processes: "list[subprocess.Popen[bytes]]", out: Path) -> float:
         out: Where they write.
     """
     seen: dict[int, list[tuple[float, int, float]]] = {}
-    while any(process.poll() is None for process in processes):
+    running = True
+    while running:
+        running = any(process.poll() is None for process in processes)
         rows, now = rows_written(out), time.monotonic()
         for process in processes:
             for one in (process.pid, *actors_of(process.pid)):
                 seen.setdefault(one, []).append((now, rows, resident_mib(one)))
         time.sleep(0.5)
-    if {process.returncode for process in processes} != {3}:
-        sys.exit(f"a run ended with {processes[0].returncode}, not with 3 (some inputs failed)")
+    codes = [process.returncode for process in processes]
+    if set(codes) != {3}:
+        sys.exit(f"runs ended with {codes}; all must end with 3 (some inputs failed)")
     all_rows = [rows for samples in seen.values() for _, rows, _ in samples]
     first, last = min(all_rows), max(all_rows)
     rates = []

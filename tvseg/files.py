@@ -44,7 +44,8 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
             if older:
                 temporary.chmod(stat.S_IMODE(older.st_mode))
-        temporary.replace(target)
+        with _naming(path):
+            temporary.replace(target)
     except BaseException:
         with suppress(OSError):  # the first error is the one to read
             temporary.unlink()

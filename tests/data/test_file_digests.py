@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tvseg.data.file_digests import Digests, digest_files, read_digests, stamp_of
+from tvseg.data.file_digests import FolderDigests, digest_files, read_digests
+
+NONE = FolderDigests()
 
 
 @pytest.fixture
@@ -14,8 +16,8 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def stamp(data: Path, known: Digests | None = None) -> str:
-    return stamp_of(digest_files(data, known or {}))
+def stamp(data: Path, known: FolderDigests = NONE) -> str:
+    return digest_files(data, known).stamp
 
 
 def test_hidden_files_are_no_data(data: Path) -> None:
@@ -27,29 +29,83 @@ def test_hidden_files_are_no_data(data: Path) -> None:
     assert stamp(data) != before
 
 
-def test_a_copy_is_the_same_data_and_a_linked_folder_is_data(data: Path, tmp_path: Path) -> None:
+def test_a_copy_is_the_same_data(data: Path, tmp_path: Path) -> None:
     file, copy = data / "Domain1" / "x.png", tmp_path / "copy"
-    before = digest_files(data, {})
+    before = digest_files(data, NONE)
     shutil.copytree(data, copy)
     os.utime(copy / "Domain1" / "x.png", (1, 1))
-    assert stamp(copy, before) == stamp_of(before)
-    os.utime(file, (1, 1))
-    file.write_bytes(b"y")  # of the same size
-    assert stamp(data, before) != stamp_of(before)
-    (copy / "Domain2").symlink_to(data / "Domain1")
-    (copy / "Domain1" / "round").symlink_to(copy)
-    linked = stamp(copy)
-    file.write_bytes(b"z")
-    assert stamp(copy) != linked
+    assert stamp(copy, before) == before.stamp
+    times = file.stat().st_mtime_ns
+    file.write_bytes(b"y")
+    os.utime(file, ns=(times, times))
+    assert stamp(data, before) != before.stamp
+
+
+def test_other_data_of_the_same_names_sizes_and_times_are_read(data: Path, tmp_path: Path) -> None:
+    before = digest_files(data, NONE)
+    other = Path(shutil.copytree(data, tmp_path / "other"))
+    (other / "Domain1" / "x.png").write_bytes(b"y")
+    name, (size, mtime, _, _) = "Domain1/x.png", before.files["Domain1/x.png"]
+    os.utime(other / name, ns=(mtime, mtime))
+    status = (other / name).stat()
+    of_data = FolderDigests(before.root, {name: (size, mtime, status.st_ctime_ns, "of data")})
+    assert stamp(other, of_data) != of_data.stamp
+
+
+def test_linked_folders_count_as_what_they_hold(data: Path, tmp_path: Path) -> None:
+    (data / "Domain2").symlink_to(data / "Domain1")
+    (data / "Domain1" / "round").symlink_to(data)
+    found = digest_files(data, NONE)
+    assert list(found.files) == ["Domain1/x.png", "Domain2/x.png"]
+    (data / "Domain1" / "round").unlink()
+    shutil.copytree(data, tmp_path / "copy")
+    assert not (tmp_path / "copy" / "Domain2").is_symlink()
+    assert stamp(tmp_path / "copy") == found.stamp
 
 
 def test_files_that_did_not_change_are_not_read_again(data: Path) -> None:
-    known = {name: (size, time, "kept") for name, (size, time, _) in digest_files(data, {}).items()}
-    assert digest_files(data, known) == known
+    before = digest_files(data, NONE)
+    kept = {name: (*about[:3], "kept") for name, about in before.files.items()}
+    assert digest_files(data, FolderDigests(before.root, kept)).files == kept
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}', '{"a": [1, 2]}', '{"a": ["x", 1, "b"]}'])
+def test_empty_files_of_no_age_are_read(data: Path) -> None:
+    (data / "empty").touch()
+    before = stamp(data)
+    os.utime(data / "empty", (0, 0))
+    assert stamp(data) == before
+
+
+def test_folders_that_cannot_be_read_are_not_left_out(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.listdir
+
+    def refuse(folder: Path) -> list[str]:
+        if Path(folder).name == "Domain1":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(PermissionError, match="Domain1"):
+        stamp(data)
+
+
+def test_digests_are_kept(data: Path, tmp_path: Path) -> None:
+    found = digest_files(data, NONE)
+    found.write(tmp_path / "data-digests.json")
+    assert read_digests(tmp_path / "data-digests.json") == found
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"a": 1}', '{"root": "a", "files": {"a": [1, 2]}}',
+     '{"root": "a", "files": {"a": ["1", 1, 1, "b"]}}',
+     '{"root": "a", "files": {"a": [1e999, 1, 1, "b"]}}',
+     '{"root": "a", "files": {"a": [1, true, 1, null]}}'],
+)  # fmt: skip
 def test_damaged_digests_count_as_none(content: str, tmp_path: Path) -> None:
     (tmp_path / "data-digests.json").write_text(content)
-    assert read_digests(tmp_path / "data-digests.json") == {}
-    assert read_digests(tmp_path / "nowhere.json") == {}
+    assert read_digests(tmp_path / "data-digests.json") == NONE
+    assert read_digests(tmp_path / "nowhere.json") == NONE
+    assert read_digests(tmp_path) == NONE

@@ -8,6 +8,7 @@ from tests.inference.drawn import draw_field, draw_picture, make_pipeline
 from tvseg.data.geometry import Box
 from tvseg.errors import UserError
 from tvseg.inference.pipeline import Segmentation
+from tvseg.inference.postprocessing import Postprocessing
 from tvseg.inference.regions import Locator, fixed_window, parse_window
 from tvseg.localizer.locate import Location
 
@@ -54,6 +55,16 @@ def test_masks_can_be_made_on_a_square_grid() -> None:
     assert masks.shape == (2, 80, 80)
     assert masks[:, :32].all()
     assert not masks[:, 32:].any()  # the padding
+
+
+def test_ellipses_reach_beyond_what_they_are_made_of() -> None:
+    pipeline = replace(make_pipeline(), postprocessing=Postprocessing(shape="ellipse"))
+    image = np.zeros((128, 128, 3), np.uint8)
+    image[40:80, 40:80, 1] = 255  # a square, which an ellipse of its moments leaves
+    disc = _sound(pipeline([image])[0]).placed.whole()[1]
+    assert disc[60].sum() > 44
+    image[4:10, 4:10, 1] = image[110:116, 100:106, 1] = 255
+    assert (_sound(pipeline([image])[0]).placed.whole()[1] == disc).all()
 
 
 def test_a_window_lies_on_the_grid_as_in_the_photograph() -> None:

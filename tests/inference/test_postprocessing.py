@@ -95,8 +95,11 @@ def test_an_ellipse_is_made_of_one_component_within_the_disc() -> None:
     logits = np.full((2, 40, 60), -9.0)
     logits[1, 5:35, 5:45] = 9.0
     logits[1, 2:6, 54:58] = 9.0  # an island
-    logits[0, 10:40, 10:20] = 9.0
+    logits[0, 10:25, 10:25] = 9.0
+    logits[0, 16:18, 25:60] = 9.0  # a streak that leaves the disc
     cup, disc = Postprocessing(shape="ellipse")(logits, ENCODING)
+    logits[0, 16:18, 45:60] = -9.0
+    assert (Postprocessing(shape="ellipse")(logits, ENCODING)[0] == cup).all()
     assert not disc[2:6, 54:58].any()
     assert not disc[5, 5]
     assert cup.any()

@@ -208,6 +208,16 @@ def test_a_sweep_on_a_copy_of_its_data_is_finished(
     os.utime(tmp_path / "copy" / "x.png", (1, 1))
     again = CliRunner().invoke(cli, [*words, str(tmp_path / "copy"), "--dry-run"])
     assert "finished  dense-holdout-A-seed0" in again.output
+    (tmp_path / "out" / "data-digests.json").unlink()
+    unknown = CliRunner().invoke(cli, [*words, str(tmp_path / "copy"), "--dry-run"])
+    assert "finished  dense-holdout-A-seed0" in unknown.output
     (tmp_path / "copy" / "x.png").write_bytes(b"y")
     changed = CliRunner().invoke(cli, [*words, str(tmp_path / "copy"), "--dry-run"])
     assert "new       dense-holdout-A-seed0" in changed.output
+
+
+@pytest.mark.parametrize("name", ["data-digests.json", "cells"])
+def test_a_folder_of_other_files_is_no_sweep(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match="must be a new folder or one of a sweep"):
+        check_free(SweepFolder(tmp_path))

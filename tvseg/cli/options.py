@@ -54,7 +54,8 @@ shape = click.option(
     "--shape",
     type=click.Choice(["free", "ellipse"]),
     default="free",
-    help="Masks as the network draws them, or an ellipse for each structure (which hides notches).",
+    help="Write masks as the network draws them, or an ellipse for each structure; ellipses hide "
+    "notches of the rim.",
 )
 overrides = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 

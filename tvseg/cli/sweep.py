@@ -67,10 +67,10 @@ def sweep(
 
     folder = SweepFolder(out or Path("sweeps") / file.stem)
     check_free(folder)
-    known = read_digests(folder.digests)
+    chosen = _slurm_options(slurm_options)
     plan = read_plan(
         file, data=data, default_data=os.environ.get("TVSEG_DATA"),
-        known=known, reads_data=bool(known) or not dry_run,  # else no cell has begun
+        known=read_digests(folder.digests), reads_data=not dry_run or folder.has_begun,
     )  # fmt: skip
     if dry_run:
         for cell in plan.cells:
@@ -82,7 +82,7 @@ def sweep(
 
     if plan.file.sources:
         require("matplotlib")
-    resources = Resources(jobs, cpus, gpus, address, _slurm_options(slurm_options))
+    resources = Resources(jobs, cpus, gpus, address, chosen)
     skip = {"finished"} if retry_failed else {"finished", "failed"}
     waiting = [cell for cell in plan.cells if folder.state(cell) not in skip]
     _run(plan, waiting, folder, ENGINES[engine], resources)
@@ -119,13 +119,12 @@ def _run(
     from rich.live import Live
 
     from tvseg.cli.tables import grid_of
-    from tvseg.files import write_json
     from tvseg.sweep.ensembles import score_ensembles
     from tvseg.sweep.progress import progress_of
     from tvseg.sweep.table import write_table
 
-    write_json(folder.digests, plan.digests)
     write_table(plan, folder, jobs=resources.jobs)
+    plan.digests.write(folder.digests)
     live = Live(refresh_per_second=1) if sys.stdout.isatty() else None
     with live or nullcontext():
         for cell, record in engine(plan, waiting, folder, resources):

@@ -137,7 +137,7 @@ def load(
         "encoding": {str(key): list(names) for key, names in ensemble.encoding.values.items()},
         "roi": roi,
         "tta": tta,
-        **({"shape": shape} if shape != "free" else {}),
+        "shape": shape,
         "device": str(networks[0].device),
         "tvseg": tvseg.__version__,
         **{name: text for network in networks for name, text in network.engine.items()},

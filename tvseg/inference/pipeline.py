@@ -200,7 +200,10 @@ class Pipeline:
         side = self.grid_px or longer
         square = Square(*(n * side / longer for n in (window.row, window.col, window.side)))
         rows, cols = (round(n * side / longer) for n in image.shape[:2])
-        box = box_above(logits, self.postprocessing.level, square).overlap(Box(0, 0, rows, cols))
+        box = box_above(logits, self.postprocessing.level, square)
+        if self.postprocessing.shape == "ellipse" and not box.is_empty:
+            box = square.box  # an ellipse may reach beyond what it is made of
+        box = box.overlap(Box(0, 0, rows, cols))
         masks = np.zeros((len(logits), box.height, box.width), bool)
         if not box.is_empty:
             masks = self.postprocessing(enlarge(logits, square, box), self.encoding)

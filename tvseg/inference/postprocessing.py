@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from skimage.draw import ellipse
-from skimage.measure import regionprops
 
 from tvseg.data.centres import MaskEncoding
 from tvseg.data.geometry import Box
@@ -21,8 +19,9 @@ class Postprocessing:
 
     Attributes:
         threshold: A pixel belongs to a structure when its probability is above this.
-        shape: ``ellipse`` replaces each structure that is not scattered by the ellipse of its
-            centre, axes and direction (its moments of second order); ``free`` keeps its outline.
+        shape: ``ellipse`` replaces each structure that is not scattered, once it is cut as below,
+            by the ellipse of its centre, axes and direction (its moments of second order), which
+            is cut likewise; ``free`` keeps its outline.
         clip_nested: Cut each inner structure at its outer one's outline, the cup at the disc's, and
             give what the encoding still cannot write to the likeliest structures that it can.
 
@@ -56,22 +55,18 @@ class Postprocessing:
             first = logits[one] >= logits[other]
             above[one] &= first | ~above[other]
             above[other] &= ~first | ~above[one]
-        pairs = zip(encoding.structures, above, strict=True)
-        masks = np.stack(
-            [mask if name in encoding.scattered else self._whole(mask) for name, mask in pairs]
-        )
-        for one, other in encoding.disjoint():  # a filled hole gives way to what lies in it
-            masks[one] &= above[one] | ~masks[other]
-            masks[other] &= above[other] | ~masks[one]
-        if self.clip_nested:
-            for inner, outer in encoding.nested():
+        masks = above.copy()
+        for shaped in (_one_component, *([_as_ellipse] if self.shape == "ellipse" else [])):
+            for name, mask in zip(encoding.structures, masks, strict=True):
+                mask[:] = mask if name in encoding.scattered else shaped(mask)
+            for one, other in encoding.disjoint():  # a filled hole gives way to what lies in it
+                masks[one] &= above[one] | ~masks[other]
+                masks[other] &= above[other] | ~masks[one]
+            for inner, outer in encoding.nested() if self.clip_nested else ():
                 masks[inner] &= masks[outer]
+        if self.clip_nested:
             _make_writable(masks, logits, encoding)
         return masks
-
-    def _whole(self, mask: np.ndarray) -> np.ndarray:
-        whole = _one_component(mask)
-        return _as_ellipse(whole) if self.shape == "ellipse" else whole
 
 
 def _make_writable(masks: np.ndarray, logits: np.ndarray, encoding: MaskEncoding) -> None:
@@ -94,14 +89,24 @@ def _as_ellipse(mask: np.ndarray) -> np.ndarray:
     box = Box.of(mask)
     if box.is_empty:
         return mask
-    (region,) = regionprops(mask[box.slices].astype(np.uint8))
-    axes = region.axis_major_length / 2, region.axis_minor_length / 2
-    if min(axes) < 1:
+    inside = mask[box.slices]
+    of_rows, of_columns = inside.sum(axis=1), inside.sum(axis=0)
+    rows = np.arange(box.height) - np.average(np.arange(box.height), weights=of_rows)
+    columns = np.arange(box.width) - np.average(np.arange(box.width), weights=of_columns)
+    down, across = np.average(rows**2, weights=of_rows), np.average(columns**2, weights=of_columns)
+    both = rows @ inside @ columns / inside.sum()
+    narrow = (down + across) / 2 - np.hypot((down - across) / 2, both)  # variance along that axis
+    if 2 * np.sqrt(max(narrow, 0)) < 1:
         return mask
-    row, column = region.centroid
-    centre = row + box.slices[0].start, column + box.slices[1].start
+    row, col = box.row - rows[0], box.col - columns[0]
+    top, left = int(row - 2 * np.sqrt(down)), int(col - 2 * np.sqrt(across))
+    bottom, right = int(row + 2 * np.sqrt(down)) + 1, int(col + 2 * np.sqrt(across)) + 1
+    reach = Box(top, left, bottom - top, right - left).overlap(Box.frame(mask))
+    y, x = np.ogrid[reach.slices]
+    y, x = y - row, x - col
     drawn = np.zeros_like(mask)
-    drawn[ellipse(*centre, *axes, shape=mask.shape, rotation=region.orientation)] = True
+    squared = (across * y**2 - 2 * both * y * x + down * x**2) / (down * across - both**2)
+    drawn[reach.slices] = squared < 4  # in standard deviations, which are half of semi-axes
     return drawn
 
 

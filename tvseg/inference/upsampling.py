@@ -18,6 +18,13 @@ class Square(NamedTuple):
     col: float
     side: float
 
+    @property
+    def box(self) -> Box:
+        """The smallest box of whole pixels that holds it."""
+        row, col = int(np.floor(self.row)), int(np.floor(self.col))
+        end, right = int(np.ceil(self.row + self.side)), int(np.ceil(self.col + self.side))
+        return Box(row, col, end - row, right - col)
+
 
 def box_above(maps: np.ndarray, level: float, square: Square) -> Box:
     """Return a box of the grid outside which no enlarged map is above a level.

@@ -59,6 +59,11 @@ class SweepFolder:
         self.logs = path / "logs"
         self.digests = path / "data-digests.json"
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether records of cells may be there."""
+        return (self.path / "cells").is_dir()
+
     def record(self, cell: SweepCell) -> CellRecord | None:
         """Return the record of a cell, None where there is none of this fingerprint."""
         try:
@@ -206,6 +211,6 @@ def why_it_failed(code: int, said: str) -> tuple[str, bool]:
 def check_free(folder: SweepFolder) -> None:
     """Raise UserError unless a folder is new, empty or one of a sweep."""
     path = folder.path
-    ours = any((path / name).exists() for name in ("cells", "sweep.json", folder.digests.name))
+    ours = folder.has_begun or (path / "sweep.json").is_file()
     if path.exists() and any(path.iterdir()) and not ours:
         raise UserError(f"{path} must be a new folder or one of a sweep: name another one")

@@ -4,8 +4,8 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 import tvseg
 from tvseg.config import load_settings
-from tvseg.data.file_digests import Digests, digest_files, stamp_of
+from tvseg.data.file_digests import FolderDigests, digest_files
 from tvseg.documents import MAX_YAML_BYTES, check_tree, parse_yaml
 from tvseg.errors import UsageError, UserError
 from tvseg.files import read_bytes
@@ -177,7 +177,7 @@ class SweepPlan:
     file: SweepFile
     data: Path
     cells: tuple[SweepCell, ...]
-    digests: Digests
+    digests: FolderDigests
 
 
 def read_plan(
@@ -185,7 +185,7 @@ def read_plan(
     *,
     data: Path | None = None,
     default_data: str | None = None,
-    known: Mapping[str, tuple[int, int, str]] | None = None,
+    known: FolderDigests | None = None,
     reads_data: bool = True,
 ) -> SweepPlan:
     """Read a sweep file and check the settings of every cell.
@@ -195,10 +195,12 @@ def read_plan(
         data: Data root that goes before the file's.
         default_data: Data root that is used when neither is given.
         known: Digests of the data's files, of an earlier call.
-        reads_data: Whether cells tell data of other contents apart, which has to be read for it.
+        reads_data: Read the data, so that cells of other contents differ; without it no cell
+            has the fingerprint of an earlier call.
 
     Raises:
         UserError: A wrong key or value, no data root, or two cells of one name.
+        OSError: A file of the data cannot be read.
     """
     tree = parse_yaml(read_bytes(path, limit=MAX_YAML_BYTES), path)
     file = check_tree(SweepFile, tree, path)
@@ -206,13 +208,17 @@ def read_plan(
     root = Path(given or "nothing")
     if not given or not root.is_dir():
         raise UserError(f"{path}: data must be an existing folder; give data: or --data")
-    digests = digest_files(root, known or {}) if reads_data else {}
-    cells = tuple(_cells(file, path.parent, stamp_of(digests)))
+    cells = tuple(_cells(file, path.parent))
     names = [cell.name for cell in cells]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{path}: cells must differ in name, {twice} is there twice")
     _check_holdouts_differ(cells, path)
+    known = known or FolderDigests()
+    digests = digest_files(root, known) if reads_data else FolderDigests()
+    cells = tuple(
+        replace(cell, fingerprint=_fingerprint([cell.fingerprint, digests.stamp])) for cell in cells
+    )
     return SweepPlan(file, root, cells, digests)
 
 
@@ -225,7 +231,12 @@ def _check_holdouts_differ(cells: Sequence[SweepCell], path: Path) -> None:
             raise UserError(f"{path}: {other} and {holdout} hold out the same centres; name one")
 
 
-def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[SweepCell]:
+def _fingerprint(content: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _cells(file: SweepFile, folder: Path) -> Iterator[SweepCell]:
+    """Yield the cells, their fingerprints without the data."""
     configs = tuple(folder / config for config in file.configs)
     points = [
         dict(zip(file.grid, values, strict=True))
@@ -244,9 +255,8 @@ def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[SweepCell]:
             holdout = holdout or all_but(sources.split("+"), settings.centres)
             check_holdout(holdout, settings.centres)
         file.kind.check_operator(settings)
-        content = [settings.model_dump(mode="json"), holdout, stamp, tvseg.__version__]
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-        yield SweepCell(name, holdout, seed, configs, overrides, digest, sources)
+        fingerprint = _fingerprint([settings.model_dump(mode="json"), holdout, tvseg.__version__])
+        yield SweepCell(name, holdout, seed, configs, overrides, fingerprint, sources)
 
 
 def _overrides(keys: dict[str, Any]) -> tuple[str, ...]:

@@ -176,6 +176,10 @@ def test_other_predictions_are_not_mixed_in(photographs: list[Photograph], tmp_p
     _predict(photographs, tmp_path / "others", "2/2", model="other")
     with pytest.raises(UserError, match="model is one in"):
         merge([out, tmp_path / "others"], tmp_path / "merged")
+    _predict(photographs, tmp_path / "round", "2/2", model="one", shape="ellipse")
+    for pair in (["out", "round"], ["round", "out"]):
+        with pytest.raises(UserError, match=r"shape is .* in .* and .* in"):
+            merge([tmp_path / name for name in pair], tmp_path / "merged")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="must be a folder of tvseg predict --shard"):
         merge([tmp_path / "empty"], tmp_path / "merged")
@@ -273,9 +277,9 @@ def test_a_folder_holds_shards_or_one_run(photographs: list[Photograph], tmp_pat
     shards, whole = tmp_path / "shards", tmp_path / "whole"
     _predict(photographs, shards, "1/2")
     run(photographs, whole, formats=FORMATS, pipeline=_pipeline())
-    with pytest.raises(UserError, match=r"whole was begun without --shard or --engine ray"):
+    with pytest.raises(UserError, match=r"whole holds predictions of one process; give --resume "):
         _predict(photographs, whole, "1/2")
-    with pytest.raises(UserError, match=r"shards was begun with --shard or --engine ray"):
+    with pytest.raises(UserError, match=r"shards holds .* or predict-merge; give --shard or"):
         run(photographs, shards, formats=FORMATS, pipeline=_pipeline(), resume=True)
 
 

@@ -264,6 +264,7 @@ def _write(subject: Subject, table: pd.DataFrame) -> None:
         "protocol": protocol.name,
         "words": f"{masks}; {protocol.scoring_words}",
         "size": protocol.grid_px or "native",
+        "shape": protocol.postprocessing.shape,
         "images": subject.scoring.images,
         "checkpoint": subject.scoring.checkpoint,
         "epoch": subject.card.epoch,

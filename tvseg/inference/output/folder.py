@@ -17,7 +17,10 @@ from tvseg.inference.output.tables import Tally, write_tables
 from tvseg.runs.record import RunRecord
 
 _SET = "photographs"
-"""Of ``about``: the set that runs share, where several write one folder."""
+"""Key of ``about``: the set that runs share, where several write one folder."""
+
+FORMER = {"shape": "free"}
+"""What holds where ``about`` of an earlier version lacks a key."""
 
 
 class PredictionInfo(BaseModel):
@@ -127,12 +130,14 @@ class OutputFolder:
 
     def _check_same(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         if (_SET in before) != (_SET in now):
-            how = "with" if _SET in before else "without"
+            one, shared = "one process", "--shard, --engine ray or predict-merge"
+            ways = {one: "--resume without --shard and --engine ray",
+                    shared: "--shard or --engine ray without --resume"}  # fmt: skip
+            whose = shared if _SET in before else one
             raise UserError(
-                f"{self.path} was begun {how} --shard or --engine ray; continue it so, or give "
-                "another --out"
+                f"{self.path} holds predictions of {whose}; give {ways[whose]}, or another --out"
             )
-        self.record.check_same(before, now)
+        self.record.check_same(FORMER | dict(before), FORMER | dict(now))
 
     def _make_folders(self) -> None:
         for name in self.formats:

@@ -8,7 +8,7 @@ from typing import Any
 from tvseg.data.centres import MaskEncoding
 from tvseg.errors import UserError
 from tvseg.files import remove_temporaries
-from tvseg.inference.output.folder import OutputFolder
+from tvseg.inference.output.folder import FORMER, OutputFolder
 from tvseg.inference.output.formats import COCO
 from tvseg.inference.output.progress import BatchRecord
 from tvseg.inference.output.tables import Tally, write_tables
@@ -63,19 +63,20 @@ def merge(folders: Sequence[Path], out: Path, *, incomplete: bool = False) -> Ta
 def _common_about(folders: Sequence[Path]) -> dict[str, Any]:
     abouts: list[dict[str, Any]] = []
     for folder in folders:
-        about = OutputFolder(folder, formats=(), structures=()).info().get("about", {})
+        about = FORMER | OutputFolder(folder, formats=(), structures=()).info().get("about", {})
         if not about.keys() >= KEYS or not (folder / FOLDER).is_dir():
             raise UserError(
                 f"{folder} must be a folder of tvseg predict --shard or --engine ray, with "
                 f"run.json and {FOLDER}"
             )
-        for key in about:
-            if abouts and abouts[0].get(key) != about[key]:
-                raise UserError(
-                    f"folders must be of one run: {key} is {abouts[0].get(key)} in {folders[0]} "
-                    f"and {about[key]} in {folder}"
-                )
         abouts.append(about)
+        for key in sorted(abouts[0].keys() | about.keys()):
+            one, other = abouts[0].get(key), about.get(key)
+            if one != other:
+                raise UserError(
+                    f"folders must be of one run: {key} is {one} in {folders[0]} and {other} in "
+                    f"{folder}"
+                )
     return dict(abouts[0])
 
 

@@ -21,7 +21,8 @@ from tvseg.ray_cluster import ray_cluster
 from tvseg.remote_files import File, RemoteFile, as_file
 
 ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
-"""Keeps the memory of actors flat: glibc gives Ray's many threads 16 heaps, which all fragment."""
+"""Keeps the memory of actors flat: glibc gives Ray's many threads up to 8 heaps a core, which all
+fragment."""
 
 
 def predict_on_ray(
