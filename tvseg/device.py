@@ -1,12 +1,15 @@
 """Where to compute, and in which precision."""
 
 import ctypes
+import logging
 import platform
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from tvseg.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 NATIVE_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # names of glibc's mallopt(3)
@@ -34,7 +37,7 @@ def choose_device(name: str | None = None) -> torch.device:
 
 
 def choose_precision(precision: str, device: torch.device) -> torch.dtype | None:
-    """The autocast type of a precision, ``None`` for plain fp32.
+    """The autocast type of a precision, ``None`` for plain fp32; warn of one that is slow here.
 
     Args:
         precision: ``fp32``, ``bf16``, or ``auto`` for bf16 where the device computes it natively.
@@ -43,18 +46,25 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype | None
     Raises:
         ValueError: An unknown precision.
     """
-    if precision == "auto":
-        if device.type == "cuda":
-            native = torch.cuda.is_bf16_supported(including_emulation=False)
-        else:
-            # older torch cannot say: fp32
-            able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-            native = device.type == "cpu" and any(able.get(name) for name in NATIVE_BF16)
-        precision = "bf16" if native else "fp32"
     types = {"bf16": torch.bfloat16, "fp32": None}
-    if precision not in types:
+    if precision == "auto":
+        precision = "bf16" if _computes_bf16(device) else "fp32"
+    elif precision not in types:
         raise UserError(f"precision must be auto, fp32 or bf16, got {precision!r}")
+    elif precision == "bf16" and not _computes_bf16(device):
+        _log.warning(
+            "precision=bf16: %s has no instructions for it and takes many times as long as with "
+            "fp32, which precision=auto would choose here", device.type,
+        )  # fmt: skip
     return types[precision]
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # older torch cannot say
+    able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return device.type == "cpu" and any(able.get(name) for name in NATIVE_BF16)
 
 
 def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[object]:

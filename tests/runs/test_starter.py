@@ -104,7 +104,7 @@ def test_weights_that_do_not_fit_are_refused(init: str, keys: list[str], message
 
 
 def test_a_training_starts_from_them(
-    phantoms: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    narrow_tvconv: None, phantoms: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = load_settings(
         None,
