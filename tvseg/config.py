@@ -84,8 +84,7 @@ def read_settings(path: Path, model: type[S]) -> S:
     """Read the settings that :func:`dump_settings` wrote, of this version or an earlier one.
 
     Raises:
-        ConfigError: Not such a file.
-        FileNotFoundError: There is no such file.
+        ConfigError: No such file, or not one of settings.
     """
     tree = _read_config(path)
     return parse_settings(as_stored(tree) if model is SegmentationSettings else tree, model)

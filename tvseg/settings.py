@@ -3,6 +3,7 @@
 ``configs/base.yaml`` lists every key with its default and its meaning; a test compares both.
 """
 
+import math
 import re
 from collections.abc import Collection, Iterable
 from typing import Any, ClassVar, Literal, get_args
@@ -111,10 +112,12 @@ class TrainSettings(ScheduleSettings):
 
     @model_validator(mode="after")
     def _weights_are_averaged_after_the_drop(self) -> "TrainSettings":
-        if self.average == "swa" and self.drop_at == 1:
+        after = self.epochs - math.floor(self.drop_at * self.epochs)
+        if self.average == "swa" and after < 2:
             raise UserError(
-                "average=swa needs epochs after the drop of the learning rate, got drop_at=1; "
-                "lower drop_at"
+                "average=swa needs at least two epochs that end after the drop of the learning "
+                f"rate, got {after} of epochs={self.epochs} with drop_at={self.drop_at:g}; lower "
+                "drop_at"
             )
         return self
 
@@ -169,7 +172,7 @@ class SegmentationSettings(RunSettings):
     augment: Literal["none", "scale_crop", "strong", "strong2"] = "scale_crop"
     mix: Literal["none", "fourier", "histogram"] = "none"
     mixstyle: float = Field(default=0, ge=0, le=1)
-    phantoms: float = Field(default=0, ge=0, le=1)  # likewise
+    phantoms: float = Field(default=0, ge=0, le=1)  # auto: tvseg.first_weights
     structures: tuple[str, ...] = Field(default=("cup", "disc"), min_length=1, max_length=64)
     scattered: tuple[str, ...] = ()
     encoding: dict[int, tuple[str, ...]] = {0: ("cup", "disc"), 128: ("disc",), 255: ()}

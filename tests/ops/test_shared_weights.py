@@ -131,6 +131,27 @@ def test_a_network_is_shared_once_at_a_time() -> None:
         pass
 
 
+def test_sharing_that_could_not_begin_leaves_nothing_shared() -> None:
+    built = network()
+    twice = pytest.raises(ValueError, match="must not be entered twice")
+    with shared_weights(built[3]), twice, shared_weights(built):
+        pass
+    with shared_weights(built):
+        backward(built, 1)
+
+
+def test_layers_that_are_not_trained_are_left_alone() -> None:
+    built, wanted = network(), network()
+    for one in (built, wanted):
+        one[0].requires_grad_(False)
+    backward(wanted, 1)
+    with shared_weights(built):
+        backward(built, 2)
+    assert all(parameter.grad is None for parameter in built[0].parameters())
+    for one, other in zip(built[1:].parameters(), wanted[1:].parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
 def test_networks_without_generators_and_passes_without_backward_are_left_alone() -> None:
     with shared_weights(nn.Conv2d(1, 1, 1)):
         pass

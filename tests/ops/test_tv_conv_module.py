@@ -188,3 +188,15 @@ def test_alignment_learns_from_its_first_step_on() -> None:
     assert built.alignment is not None
     assert built.alignment.scale.grad is not None
     assert built.alignment.scale.grad.abs().min() > 0
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.ones(1, 3, 6, 4), "weight is for 5 channels, x has 3"),
+        (torch.ones(1, 5, 6, 4, dtype=torch.float64), r"got torch\.float64 and torch\.float32"),
+    ],
+)
+def test_alignment_refuses_what_the_operator_refuses(x: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        module(align=True)(x)

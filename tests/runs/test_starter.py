@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ import tvseg
 from tvseg.cli import cli
 from tvseg.config import load_settings
 from tvseg.data.dataset import drawn_example
+from tvseg.data.normalisation import Normalisation
 from tvseg.data.phantoms.random.draw import draw_random_field
 from tvseg.inference.load import load
 from tvseg.metrics import dice
+from tvseg.runs.cards import SegmentationCard
+from tvseg.runs.checkpoint import save_weights
 from tvseg.runs.segmentation import load_network, network_of, start_from
 from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
 from tvseg.training.train import train
@@ -76,14 +80,14 @@ def test_masks_are_ellipses_where_that_is_asked_for(phantoms: Path, tmp_path: Pa
         json.loads((tmp_path / name / "run.json").read_text())["about"]
         for name in ("free", "ellipse")
     ]
-    assert [one.get("shape") for one in about] == [None, "ellipse"]
+    assert [one["shape"] for one in about] == ["free", "ellipse"]
 
 
 @pytest.mark.parametrize(("aspp", "random"), [("depthwise", 0), ("dense", 18)])
 def test_a_network_begins_with_the_starter_weights(aspp: str, random: int) -> None:
-    settings = load_settings(None, [f"aspp={aspp}", "encoder_weights=none"])
+    settings = load_settings(None, [f"aspp={aspp}", "init=starter"])
     network = network_of(settings, pretrained=False)
-    assert start_from(network, "starter") == random
+    assert start_from(network, settings) == random
     trained, state = load_network(STARTER)[0].state_dict(), network.state_dict()
     other = [n for n, value in trained.items() if n not in state or not state[n].equal(value)]
     assert all(name.startswith("decoder.aspp.wide.") for name in other)
@@ -94,13 +98,36 @@ def test_a_network_begins_with_the_starter_weights(aspp: str, random: int) -> No
     ("init", "keys", "message"),
     [
         ("nowhere.safetensors", [], "does not exist"),
-        ("starter", ["encoder=resnet18"], "same encoder and structures"),
+        ("starter", ["encoder=resnet18"], "same encoder, resnet18; it is of mobilenet_v2_320"),
+        ("starter", ["structures=[disc,cup]"], "same structures, disc, cup; it is of cup, disc"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(init: str, keys: list[str], message: str) -> None:
-    settings = load_settings(None, ["aspp=depthwise", *keys])
+    settings = load_settings(None, ["aspp=depthwise", f"init={init}", *keys])
     with pytest.raises(ValueError, match=message):
-        start_from(network_of(settings, pretrained=False), init)
+        start_from(network_of(settings, pretrained=False), settings)
+
+
+def test_operators_of_another_size_begin_anew_as_a_whole(
+    narrow_tvconv: None, tmp_path: Path
+) -> None:
+    file = tmp_path / "small.safetensors"
+    keys = ["aspp=tvconv", f"init={file}", "image_size=64"]
+    small = network_of(load_settings(None, keys), pretrained=False)
+    card = SegmentationCard(
+        settings=load_settings(None, keys), holdout="none", fingerprint="f00d", epoch=1,
+        chosen="last epoch", normalisation=Normalisation(),
+    )  # fmt: skip
+    save_weights(file, small, card)
+    settings = load_settings(None, [*keys, "image_size=128"])
+    network = network_of(settings, pretrained=False)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    count = start_from(network, settings)
+    state, trained = network.state_dict(), small.state_dict()
+    operators = [name for name in state if re.match(r"decoder\.aspp\.wide\.\d\.1\.", name)]
+    assert count == len(operators) > 9
+    assert all(torch.equal(state[name], before[name]) for name in operators)
+    assert all(torch.equal(state[name], trained[name]) for name in state if name not in operators)
 
 
 def test_a_training_starts_from_them(

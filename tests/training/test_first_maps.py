@@ -23,7 +23,7 @@ KEYS = ["encoder_weights=none", "image_size=64", "precision=fp32"]
 def test_maps_are_set_after_first_weights_are_loaded(
     key: str, wanted: float, phantoms: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load_sevens(network: nn.Module, source: str) -> int:
+    def load_sevens(network: nn.Module, settings: object) -> int:
         fill_affinity(network, lambda maps: torch.full_like(maps, 7))
         return 0
 
@@ -39,8 +39,10 @@ def test_maps_are_set_after_first_weights_are_loaded(
 
 
 def test_keys_that_would_do_nothing_are_refused() -> None:
-    with pytest.raises(UserError, match="average=swa needs epochs after the drop"):
-        load_settings(None, ["train.average=swa", "train.drop_at=1"])
+    for keys in (["train.drop_at=1"], ["train.epochs=4"], ["train.epochs=1"]):
+        with pytest.raises(UserError, match="average=swa needs at least two epochs that end after"):
+            load_settings(None, ["train.average=swa", *keys])
+    load_settings(None, ["train.average=swa", "train.epochs=4", "train.drop_at=0.5"])
     with pytest.raises(UserError, match="mix recolours photographs"):
         load_settings(None, ["mix=fourier", "phantoms=1"])
     assert load_settings(None, ["mix=fourier", "phantoms=0.5"]).mix == "fourier"

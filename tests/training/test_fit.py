@@ -42,17 +42,17 @@ def fit(model: nn.Module, micro_batches: int) -> dict[str, object]:
         [batch(), batch()],
         loss=nn.functional.binary_cross_entropy_with_logits,
         optimizer=optimizer,
-        rate=drop_once(ScheduleSettings(epochs=1, steps_per_epoch=2, drop_at=1.0)),
+        rate=drop_once(PLAN),
         numerics=Numerics(torch.device("cpu"), None, Normalisation()),
-        epochs=1,
-        steps_per_epoch=2,
+        epochs=PLAN.epochs,
+        steps_per_epoch=PLAN.steps_per_epoch,
         micro_batches=micro_batches,
     )
     trainer.run()
     return dict(trainer.state.output)
 
 
-@pytest.mark.parametrize("micro_batches", [2, 4])
+@pytest.mark.parametrize("micro_batches", [2, 4, 5])  # the last makes parts of 3, 3, 2, 2, 2
 def test_parts_of_a_step_add_up_to_it(micro_batches: int) -> None:
     whole, parted = network(), network()
     start = copy.deepcopy(whole)

@@ -10,7 +10,7 @@ from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import load_network
 from tvseg.settings import SegmentationSettings
 from tvseg.training import data as data_module
-from tvseg.training.data import images_per_step, make_loader, read_data
+from tvseg.training.data import check_shares, images_per_step, make_loader, read_data
 from tvseg.training.train import train
 
 TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=2",
@@ -70,6 +70,7 @@ def test_phantoms_are_a_share_of_each_step(phantoms: Path) -> None:
             "none",
             "cup and disc alone",
         ),
+        (["phantoms=1"], Path("data"), "none", "drawn photographs alone: leave out --data"),
     ],
 )
 def test_what_phantoms_cannot_do_is_refused(
@@ -77,6 +78,13 @@ def test_what_phantoms_cannot_do_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         read_data(root, _settings(*overrides), holdout, selection="sources")
+
+
+def test_a_share_without_a_phantom_is_refused(phantoms: Path) -> None:
+    settings = _settings("phantoms=0.05")
+    data = read_data(phantoms, settings, "A", selection="sources")
+    with pytest.raises(ValueError, match=r"phantoms=0\.05 of a step with 6 photographs is less"):
+        check_shares(settings, data)
 
 
 def test_a_localizer_of_a_run_on_phantoms_sees_drawn_photographs(run: RunFolder) -> None:

@@ -63,7 +63,7 @@ def test_swa_is_the_mean_over_epochs_after_the_drop() -> None:
     assert float(network[1].running_mean) == 0
 
 
-def test_ema_moves_by_a_hundredth_of_the_way() -> None:
+def test_ema_moves_by_a_hundredth_of_the_way_after_the_first_steps() -> None:
     network = Steps()
     network.set(1)
     average = MovingAverage(network)
@@ -71,8 +71,13 @@ def test_ema_moves_by_a_hundredth_of_the_way() -> None:
     network.set(2)
     network[1].running_mean.fill_(5)
     average.update(2)
-    assert average.network[0].weight.item() == pytest.approx(1.01)  # type: ignore[index]
-    assert float(average.network[1].running_mean) == pytest.approx(0.05)  # type: ignore[index]
+    assert average.network[0].weight.item() == pytest.approx(1 + 9 / 11)  # type: ignore[index]
+    assert float(average.network[1].running_mean) == pytest.approx(5 * 9 / 11)  # type: ignore[index]
+    average.averaged.n_averaged.fill_(2000)
+    before = average.network[0].weight.item()  # type: ignore[index]
+    network.set(before + 1)
+    average.update(2001)
+    assert average.network[0].weight.item() == pytest.approx(before + 0.01)  # type: ignore[index]
 
 
 def test_refreshed_statistics_are_the_batches_and_nothing_else_changes() -> None:

@@ -16,7 +16,7 @@ from tvseg.runs.checkpoint import load_training
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import SEGMENTATION, network_of
 from tvseg.settings import SegmentationSettings
-from tvseg.training.fit import make_optimizer
+from tvseg.training.fit import TrainingDiverged, make_optimizer
 from tvseg.training.loop import TrainingLoop
 from tvseg.training.state import read_last, restore
 from tvseg.training.stop import TrainingStopped
@@ -93,7 +93,26 @@ def test_a_crash_within_an_epoch_repeats_it(
     info = resumed.info()
     assert info["best_epoch"] == dense.info()["best_epoch"]
     assert len(info["resumed"]) == 1
-    assert info["started"] <= info["resumed"][0]
+    assert info["started"] <= info["resumed"][0]["started"]
+
+
+def test_a_stop_does_not_save_ruined_weights(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = TrainingLoop._show
+
+    def ruin(loop: TrainingLoop, engine: Engine, *rest: object) -> None:
+        show(loop, engine, *rest)  # type: ignore[arg-type]
+        if engine.state.iteration == 5:
+            next(loop.network.parameters()).data[0] = float("nan")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(TrainingLoop, "_show", ruin)
+    settings = settings_of("aspp=dense")
+    with pytest.raises(TrainingDiverged, match="weights must stay finite, 1 tensor is not after"):
+        train_run(settings, phantoms, tmp_path)
+    run = RunFolder.of(tmp_path, settings, "A")
+    assert load_training(run.last)["progress"]["step"] == 3
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +207,7 @@ def test_damaged_metrics_are_named_before_anything_is_computed(
     for content in (b"epoch,seconds\nx,1\n", b"epoch\n1\n", b"\xff\xfe"):
         copied.metrics.write_bytes(content)
         with pytest.raises(UserError, match=r"metrics\.csv"):
-            copied.continue_with(started="now")
+            copied.continue_with({})
 
 
 def test_nothing_read_from_a_checkpoint_is_called(

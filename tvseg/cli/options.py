@@ -5,9 +5,12 @@ import os
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from tvseg.settings import SegmentationSettings
 
 Command = Callable[..., Any]
 
@@ -64,6 +67,15 @@ def usable_cores() -> int:
     """Return how many cores this process may use."""
     allowed = getattr(os, "sched_getaffinity", None)  # not on every system
     return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def training_data(given: Path | None, settings: "SegmentationSettings") -> Path | None:
+    """Return the data root of a training, ``None`` where all its photographs are drawn."""
+    if settings.phantoms < 1:
+        return find_data(given, settings.data)
+    if given:
+        raise click.UsageError("with phantoms=1 all photographs are drawn: leave out --data")
+    return None
 
 
 def find_data(given: Path | None, stored: str | None) -> Path:

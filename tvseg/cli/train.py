@@ -66,7 +66,7 @@ def train(
     if sources is not None:
         target = all_but([letter.strip() for letter in sources.split(",")], settings.centres)
     check_holdout(target, settings.centres)
-    root = None if settings.phantoms == 1 else options.find_data(data, settings.data)
+    root = options.training_data(data, settings)
     from tvseg.device import keep_freed_memory
     from tvseg.training.distributed import is_first
     from tvseg.training.train import train as run_training

@@ -40,7 +40,7 @@ def train_localizer(
 
     folder = RunFolder(run)
     settings = folder.settings()
-    root = None if settings.phantoms == 1 else options.find_data(data, settings.data)
+    root = options.training_data(data, settings)
     from tvseg.device import keep_freed_memory
     from tvseg.localizer.train import LocalizerPlan
     from tvseg.localizer.train import train_localizer as run_training

@@ -1,6 +1,5 @@
 """Encoders: those of segmentation_models_pytorch, and MobileNetV2 cut before its last layer."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from segmentation_models_pytorch.encoders.mobilenet import MobileNetV2Encoder
 from torch import nn
 
 from tvseg.errors import UsageError, UserError
+from tvseg.files import read_json
 
 HUB_TIMEOUT_S = 5
 
@@ -121,29 +121,57 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
         ) from error
 
 
+def freeze_unused(encoder: nn.Module) -> None:
+    """Leave out of training what no feature map depends on, such as EfficientNet's last layers.
+
+    Several processes would wait for its gradients.
+    """
+    was_training = encoder.training
+    sum(maps.sum() for maps in encoder.eval()(torch.zeros(1, 3, 64, 64))).backward()
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+    encoder.zero_grad()
+    encoder.train(was_training)
+
+
 def pixel_statistics(name: str, weights: str) -> Statistics | None:
     """Return mean and standard deviation of each channel that an encoder's weights expect.
 
     Args:
         name: An encoder.
-        weights: ``none``, ``imagenet``, or a file of weights, beside which the hub's
-            ``config.json`` may lie.
+        weights: ``none``, ``imagenet`` or another name of segmentation_models_pytorch's, or a
+            file of weights, beside which the hub's ``config.json`` may lie.
 
     Returns:
         In samples of 0 to 255; ``None`` where -1 ... 1 is meant: for random weights, a file
         without ``config.json``, and ``mobilenet_v2_320`` as in the published code.
+
+    Raises:
+        UserError: A ``config.json`` that does not say them.
     """
     if weights == "none" or name == "mobilenet_v2_320":
         return None
     if weights == "imagenet" or _is_timm(name):
-        known = get_preprocessing_params(name)
-    else:
-        file = Path(weights).expanduser().with_name("config.json")
-        if not file.is_file():
-            return None
-        known = json.loads(file.read_text("utf-8"))
+        return _of_samples(get_preprocessing_params(name))
+    if weights in smp_encoders.get(name, {}).get("pretrained_settings", {}):
+        return _of_samples(get_preprocessing_params(name, weights))
+    file = Path(weights).expanduser().with_name("config.json")
+    if not file.is_file():
+        return None
+    try:
+        return _of_samples(read_json(file))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{file} must give mean and std of the encoder's input, three numbers each; mend it, "
+            f"or remove it where -1 ... 1 is meant ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _of_samples(known: Mapping[str, Any]) -> Statistics:
     scale = 255 / max(known.get("input_range") or (0, 1))
-    mean, std = (tuple(scale * value for value in known[key]) for key in ("mean", "std"))
+    mean, std = (tuple(scale * float(value) for value in known[key]) for key in ("mean", "std"))
+    if not len(mean) == len(std) == 3:
+        raise ValueError(f"has {len(mean)} and {len(std)}")
     return mean, std
 
 

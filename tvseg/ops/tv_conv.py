@@ -195,6 +195,7 @@ class TVConv2d(nn.Module):
         if self.alignment is None:
             out = _convolve(x, weight, self.stride, self.dilation)
         else:
+            check_call(*in_autocast_dtype(x, weight), self.stride)
             out = convolve_each(
                 x,
                 self.alignment(x, weight),

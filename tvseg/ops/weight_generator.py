@@ -75,6 +75,8 @@ class WeightGenerator(nn.Module):
             return self._generate(affinity)
         if self._shared is None:
             generated = self._generate(affinity)
+            if not generated.requires_grad:  # of a layer that is not trained
+                return generated
             wide = torch.promote_types(generated.dtype, torch.float32)  # for sums of gradients
             self._shared = generated, generated.detach().to(wide).requires_grad_()
         return self._shared[1]
@@ -127,12 +129,14 @@ def shared_weights(network: nn.Module) -> Iterator[None]:
         ValueError: if one of them is sharing already.
     """
     generators = [module for module in network.modules() if isinstance(module, WeightGenerator)]
-    for generator in generators:
-        generator.begin_sharing()
+    begun: list[WeightGenerator] = []
     try:
+        for generator in generators:
+            generator.begin_sharing()
+            begun.append(generator)
         yield
     finally:
-        ended = [generator.end_sharing() for generator in generators]
+        ended = [generator.end_sharing() for generator in begun]
     used = [pair for pair in ended if pair is not None]
     if used:
         torch.autograd.backward(

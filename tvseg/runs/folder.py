@@ -30,7 +30,7 @@ class RunInfo(BaseModel):
     fingerprint: str
     precision: str | None = None
     data: str | None = None
-    resumed: list[str] = []
+    resumed: list[str | dict[str, Any]] = []
     finished: str | None = None
     train_seconds: float | None = None
     best_epoch: int | None = None
@@ -68,7 +68,7 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """Checkpoint of the last finished epoch, from which training goes on."""
+        """The newest checkpoint, from which training continues."""
         return self.path / "checkpoints" / "last.pt"
 
     @property
@@ -243,16 +243,17 @@ class RunFolder:
         write_json(self.path / "splits.json", dict(splits))
         write_json(self._record.path, info)
 
-    def continue_with(self, *, started: str, **expected: Any) -> None:
-        """Note in ``run.json`` that training continues, in circumstances that must be as before.
+    def continue_with(self, about: Mapping[str, Any], **expected: Any) -> None:
+        """Note in ``run.json`` that training continues, and what differs from the beginning.
 
         Raises:
-            UserError: The data, the precision or another of ``expected`` is not as at the start, or
-                ``metrics.csv`` is damaged.
+            UserError: One of ``expected`` is not as at the start, or ``metrics.csv`` is damaged.
         """
         self.check_same(**expected)
         self.read_metrics()  # damaged ones are refused before anything is computed
-        self.write_info(resumed=[*self.info().get("resumed", []), started])
+        info = self.info()
+        changed = {key: value for key, value in about.items() if value != info.get(key)}
+        self.write_info(resumed=[*info.get("resumed", []), changed])
 
     def check_same(self, **expected: Any) -> None:
         """Raise UserError unless the data, the precision and so on are as ``run.json`` has them."""
@@ -290,11 +291,5 @@ class RunFolder:
 
 def _identity(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that decide results; the precision is compared as it was resolved."""
-    return settings.model_dump(
-        exclude={
-            "data": True,
-            "tracking": True,
-            "precision": True,
-            "train": {"log_affinity", "workers"},
-        }
-    )
+    dropped = dict.fromkeys(("data", "tracking", "precision"), True)
+    return settings.model_dump(exclude=dropped | {"train": {"log_affinity", "workers"}})

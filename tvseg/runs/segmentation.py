@@ -51,7 +51,7 @@ def first_network(settings: SegmentationSettings) -> TVDeepLabV3Plus:
     """Return the network that a training begins with, but for affinity maps that settings set."""
     network = network_of(settings, pretrained=not settings.init)
     if settings.init:
-        others = start_from(network, settings.init)
+        others = start_from(network, settings)
         anew = f"; {others} tensors, all of ASPP branches, are not in it and begin anew"
         _log.info("Begins with init=%s%s", settings.init, anew if others else "")
     return network
@@ -65,34 +65,56 @@ def normalisation_of(settings: SegmentationSettings) -> Normalisation:
     return Normalisation() if expected is None else Normalisation(*expected)
 
 
-def start_from(network: nn.Module, source: str) -> int:
-    """Load the weights of a trained network whose wide ASPP branches may be other operators.
+def start_from(network: nn.Module, settings: SegmentationSettings) -> int:
+    """Load the weights of a trained network whose wide ASPP branches may have other operators.
+
+    An operator of the branches begins anew as a whole where it is another one or of another size.
 
     Args:
         network: To load into.
-        source: ``starter``, or a checkpoint file.
+        settings: Of it; ``init`` is ``starter`` or a checkpoint file.
 
     Returns:
         How many tensors keep their first values: those of the wide ASPP branches, if any.
 
     Raises:
-        UserError: No such checkpoint, or one of another network.
+        UserError: No such checkpoint, or one of another network or other structures.
     """
-    trained = load_network(_first_weights(source))[0].state_dict()
-    state = network.state_dict()
+    source = str(settings.init)
+    loaded, card = load_network(_first_weights(source))
+    for key in ("encoder", "structures"):
+        ours, others = getattr(settings, key), getattr(card.settings, key)
+        if ours != others:
+            raise UserError(
+                f"init={source}: the checkpoint must be of the same {key}, {_listed(ours)}; it is "
+                f"of {_listed(others)}"
+            )
+    trained, state = loaded.state_dict(), network.state_dict()
     fits = {
         name: value
         for name, value in trained.items()
         if name in state and state[name].shape == value.shape
     }
-    other = [name for name in {*trained, *state} - {*fits} if not name.startswith(WIDE_BRANCHES)]
-    if other:
+    other = {*trained, *state} - {*fits}
+    if strange := [name for name in other if not name.startswith(WIDE_BRANCHES)]:
         raise UserError(
-            f"init={source}: the checkpoint must be of the same encoder and structures; "
-            f"{len(other)} tensors differ, first {min(other)}"
+            f"init={source}: the checkpoint must be of the same network; {len(strange)} tensors "
+            f"differ, first {min(strange)}"
         )
+    anew = {_layer_of(name) for name in other}
+    fits = {name: value for name, value in fits.items() if _layer_of(name) not in anew}
     network.load_state_dict(state | fits)
     return len(state) - len(fits)
+
+
+def _listed(value: str | tuple[str, ...]) -> str:
+    return value if isinstance(value, str) else ", ".join(value)
+
+
+def _layer_of(name: str) -> tuple[str, ...]:
+    """Return branch and layer of a tensor of a wide ASPP branch; of others, nothing."""
+    parts = name.removeprefix(WIDE_BRANCHES).split(".")
+    return tuple(parts[:2]) if name.startswith(WIDE_BRANCHES) else ()
 
 
 def _first_weights(source: str) -> Path:

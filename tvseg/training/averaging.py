@@ -4,7 +4,7 @@ Source: Izmailov et al., Averaging Weights Leads to Wider Optima and Better Gene
 Arpit et al., Ensemble of Averages, 2022 (moving averages under domain shift).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from tvseg.settings import ScheduleSettings
 from tvseg.training.state import Kept
 
 EMA_DECAY = 0.99
-"""Of a moving average: it spans about the last hundred steps."""
+"""Of a moving average: it spans about the last hundred steps, and less at first."""
 
 
 class LatestWeights:
@@ -59,6 +59,15 @@ class _Averaged(LatestWeights):
         self.averaged.load_state_dict(state)
 
 
+def _average(
+    averages: Sequence[torch.Tensor], latest: Sequence[torch.Tensor], number: torch.Tensor | int
+) -> None:
+    """Move averages of ``number`` updates, so that the first steps do not count for long."""
+    decay = min(EMA_DECAY, (1 + int(number)) / (10 + int(number)))
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch's
+    average(averages, latest, number)
+
+
 class MovingAverage(_Averaged):
     """An exponential moving average over steps, of weights and statistics alike.
 
@@ -67,8 +76,7 @@ class MovingAverage(_Averaged):
     """
 
     def __init__(self, network: nn.Module) -> None:
-        average = get_ema_multi_avg_fn(EMA_DECAY)  # type: ignore[no-untyped-call]  # torch's
-        super().__init__(network, AveragedModel(network, multi_avg_fn=average, use_buffers=True))
+        super().__init__(network, AveragedModel(network, multi_avg_fn=_average, use_buffers=True))
 
     def update(self, step: int) -> None:
         """Take in the weights after a step, counted from 1."""

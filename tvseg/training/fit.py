@@ -141,8 +141,9 @@ def make_trainer(
         numerics: Device, autocast type, normalisation.
         epochs: Epochs to train.
         steps_per_epoch: Steps in each.
-        micro_batches: Equal parts that a step's batch is computed in, one after another. Part p of
-            n takes images p, p + n, p + 2n, ..., and so as many of each centre as the others.
+        micro_batches: Parts that a step's batch is computed in, one after another. Part p of n
+            takes images p, p + n, p + 2n, ..., and so as many of each centre as the others, and
+            one phantom more or less.
         first_step: Step to begin with, counted from 0.
     """
     for group in optimizer.param_groups:
@@ -185,9 +186,10 @@ def _step(
                 with autocast(numerics.device, numerics.autocast):
                     outputs = engine.inferer(inputs[part::micro_batches], engine.network)
                 value = engine.loss_function(outputs.float(), labels[part::micro_batches])
-                (value / micro_batches).backward()
+                value = value * (len(outputs) / len(inputs))
+                value.backward()
             losses.append(value.detach())
-    engine.state.output = {"loss": mean_of(torch.stack(losses).mean()), "id": batch["id"]}
+    engine.state.output = {"loss": mean_of(torch.stack(losses).sum()), "id": batch["id"]}
     engine.fire_event(IterationEvents.LOSS_COMPLETED)  # before a bad loss reaches the weights
     engine.optimizer.step()
     return dict(engine.state.output)

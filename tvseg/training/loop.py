@@ -216,6 +216,7 @@ class TrainingLoop:
     def _stop_in_epoch(self, engine: Engine) -> None:
         inside = engine.state.iteration % self.plan.steps_per_epoch != 0
         if inside and any_of(self.stop.is_set()):  # else the epoch's end saves this step
+            on_first(lambda: self._check_weights(engine))
             on_first(lambda: self._save(engine))
             self._raise_stopped(engine)
 

@@ -16,7 +16,6 @@ from tvseg.errors import UserError
 from tvseg.runs.cards import read_card
 from tvseg.runs.checkpoint import Task, check_weights, load_training
 from tvseg.runs.folder import RunFolder
-from tvseg.runs.provenance import now
 from tvseg.settings import RunSettings
 
 _log = logging.getLogger("tvseg")
@@ -81,7 +80,7 @@ def take_up(
     if kept is None:
         run.begin(settings, splits, **about, **same)
         return None
-    run.continue_with(started=now(), **same)
+    run.continue_with(about, **same)
     if kept.path == run.previous:  # the last one is gone or damaged, and must not replace it
         run.previous.replace(run.last)
     return kept
@@ -144,8 +143,8 @@ def restore(
         _restore_moments(optimizer, content["optimizer"]["state"])
     with _part("random", path):
         torch.set_rng_state(content["random"]["cpu"])
-        if torch.cuda.is_available() and content["random"]["cuda"]:
-            torch.cuda.set_rng_state_all(content["random"]["cuda"])
+        for number, state in enumerate(content["random"]["cuda"][: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(state, number)
     with _part("progress", path):
         tree = content.get("progress") or {
             "step": kept.epoch * steps_per_epoch,

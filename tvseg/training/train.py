@@ -16,6 +16,7 @@ from tvseg.data.normalisation import Normalisation
 from tvseg.device import choose_precision
 from tvseg.errors import UserError
 from tvseg.extras import require
+from tvseg.models.encoder import freeze_unused
 from tvseg.models.mix_style import add_mix_style
 from tvseg.runs.affinity import affinity_maps
 from tvseg.runs.cards import SegmentationCard, read_card
@@ -180,6 +181,8 @@ def _prepare(
     precision = choose_precision(settings.precision, device)
     torch.manual_seed(settings.seed)
     network = first_network(settings) if begins else network_of(settings, pretrained=False)
+    if processes() > 1:
+        freeze_unused(network.encoder)
     normalisation = normalisation_of(settings) if begins else Normalisation()
     if settings.mixstyle:
         add_mix_style(network.encoder, settings.mixstyle)

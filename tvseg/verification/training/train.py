@@ -14,7 +14,7 @@ from tvseg.extras import require
 from tvseg.files import write_text
 from tvseg.runs.affinity import affinity_maps
 from tvseg.runs.folder import RunFolder
-from tvseg.runs.provenance import now, provenance
+from tvseg.runs.provenance import provenance
 from tvseg.training.curves import packages_for
 from tvseg.training.distributed import (
     OwnShare,
@@ -168,7 +168,7 @@ def _train(
     about |= {"holdout": "none", "seed": settings.seed}
     same = {"fingerprint": fingerprint, "precision": numerics.precision, "processes": processes()}
     if on_first(run.is_trained):  # only the distances of the validation pairs are missing
-        on_first(lambda: run.continue_with(started=now(), **same))
+        on_first(lambda: run.continue_with(about, **same))
         return
     kept = on_first(lambda: take_up(run, VERIFICATION, settings, splits, about, **same))
     card = FaceCard(
