@@ -28,7 +28,7 @@ def test_bf16_without_instructions_is_warned_of(
     assert not caplog.records
     able(monkeypatch, "avx2")
     assert choose_precision("bf16", CPU) == torch.bfloat16
-    assert "precision=bf16: cpu has no instructions for it" in caplog.text
+    assert "precision=bf16: this processor has no instructions for it" in caplog.text
 
 
 def test_an_unknown_precision_lists_the_known_ones() -> None:

@@ -51,11 +51,11 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype | None
         precision = "bf16" if _computes_bf16(device) else "fp32"
     elif precision not in types:
         raise UserError(f"precision must be auto, fp32 or bf16, got {precision!r}")
-    elif precision == "bf16" and not _computes_bf16(device):
+    elif precision == "bf16" and device.type == "cpu" and not _computes_bf16(device):
         _log.warning(
-            "precision=bf16: %s has no instructions for it and takes many times as long as with "
-            "fp32, which precision=auto would choose here", device.type,
-        )  # fmt: skip
+            "precision=bf16: this processor has no instructions for it and takes many times as "
+            "long as with fp32, which precision=auto would choose here"
+        )
     return types[precision]
 
 

@@ -3,7 +3,6 @@
 ``configs/base.yaml`` lists every key with its default and its meaning; a test compares both.
 """
 
-import math
 import re
 from collections.abc import Collection, Iterable
 from typing import Any, ClassVar, Literal, get_args
@@ -101,7 +100,7 @@ class TrainSettings(ScheduleSettings):
     average: Literal["none", "swa", "ema"] = "none"
 
     @model_validator(mode="after")
-    def _parts_are_equal(self) -> "TrainSettings":
+    def _parts_hold_as_many_of_each_centre(self) -> "TrainSettings":
         if self.images_per_centre % self.micro_batches:
             raise UserError(
                 f"micro_batches must divide images_per_centre ({self.images_per_centre}), so that "
@@ -112,12 +111,10 @@ class TrainSettings(ScheduleSettings):
 
     @model_validator(mode="after")
     def _weights_are_averaged_after_the_drop(self) -> "TrainSettings":
-        after = self.epochs - math.floor(self.drop_at * self.epochs)
-        if self.average == "swa" and after < 2:
+        if self.average == "swa" and self.drop_at == 1:
             raise UserError(
-                "average=swa needs at least two epochs that end after the drop of the learning "
-                f"rate, got {after} of epochs={self.epochs} with drop_at={self.drop_at:g}; lower "
-                "drop_at"
+                "average=swa needs epochs after the drop of the learning rate, got drop_at=1; "
+                "lower drop_at"
             )
         return self
 

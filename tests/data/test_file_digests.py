@@ -1,5 +1,6 @@
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,14 +53,34 @@ def test_other_data_of_the_same_names_sizes_and_times_are_read(data: Path, tmp_p
     assert stamp(other, of_data) != of_data.stamp
 
 
-def test_linked_folders_count_as_what_they_hold(data: Path, tmp_path: Path) -> None:
-    (data / "Domain2").symlink_to(data / "Domain1")
-    (data / "Domain1" / "round").symlink_to(data)
+def test_folders_that_are_linked_from_elsewhere_count_as_what_they_hold(
+    data: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "y.png").write_bytes(b"y")
+    (other / "round").symlink_to(other)
+    (data / "Domain2").symlink_to(other)
     found = digest_files(data, NONE)
-    assert list(found.files) == ["Domain1/x.png", "Domain2/x.png"]
-    (data / "Domain1" / "round").unlink()
+    assert list(found.files) == ["Domain1/x.png", "Domain2/y.png"]
+    (other / "round").unlink()
     shutil.copytree(data, tmp_path / "copy")
     assert not (tmp_path / "copy" / "Domain2").is_symlink()
+    assert stamp(tmp_path / "copy") == found.stamp
+
+
+def test_links_within_the_data_count_as_links(data: Path, tmp_path: Path) -> None:
+    (data / "Domain2").mkdir()
+    for one, other in (("Domain1", "Domain2"), ("Domain2", "Domain1")):
+        (data / one / "beside").symlink_to(Path("..") / other)
+    (data / "Domain2" / "round").symlink_to("..")
+    found = digest_files(data, NONE)
+    assert {name: about[-1] for name, about in found.files.items() if "x.png" not in name} == {
+        "Domain1/beside": "link to Domain2",
+        "Domain2/beside": "link to Domain1",
+        "Domain2/round": "link to .",
+    }
+    shutil.copytree(data, tmp_path / "copy", symlinks=True)
     assert stamp(tmp_path / "copy") == found.stamp
 
 
@@ -79,19 +100,20 @@ def test_empty_files_of_no_age_are_read(data: Path) -> None:
 def test_folders_that_cannot_be_read_are_not_left_out(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = os.listdir
+    listed = Path.iterdir
 
-    def refuse(folder: Path) -> list[str]:
-        if Path(folder).name == "Domain1":
+    def refuse(folder: Path) -> Iterator[Path]:
+        if folder.name == "Domain1":
             raise PermissionError(13, "Permission denied", str(folder))
         return listed(folder)
 
-    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(PermissionError, match="Domain1"):
         stamp(data)
 
 
 def test_digests_are_kept(data: Path, tmp_path: Path) -> None:
+    (data / os.fsdecode(b"\xff.png")).write_bytes(b"z")
     found = digest_files(data, NONE)
     found.write(tmp_path / "data-digests.json")
     assert read_digests(tmp_path / "data-digests.json") == found

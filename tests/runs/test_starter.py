@@ -16,6 +16,7 @@ from tvseg.data.normalisation import Normalisation
 from tvseg.data.phantoms.random.draw import draw_random_field
 from tvseg.inference.load import load
 from tvseg.metrics import dice
+from tvseg.models import TVDeepLabV3Plus
 from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import save_weights
 from tvseg.runs.segmentation import load_network, network_of, start_from
@@ -108,17 +109,37 @@ def test_weights_that_do_not_fit_are_refused(init: str, keys: list[str], message
         start_from(network_of(settings, pretrained=False), settings)
 
 
+def test_operators_keep_their_weights_where_an_option_is_added(
+    narrow_tvconv: None, tmp_path: Path
+) -> None:
+    file = tmp_path / "plain.safetensors"
+    keys = ["aspp=tvconv", f"init={file}", "image_size=64"]
+    plain = _save(file, keys)
+    settings = load_settings(None, [*keys, "tvconv.align=true"])
+    network = network_of(settings, pretrained=False)
+    start_from(network, settings)
+    state = network.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in plain.state_dict().items())
+
+
+def _save(file: Path, keys: list[str]) -> TVDeepLabV3Plus:
+    """Save random weights of a network as a checkpoint."""
+    settings = load_settings(None, keys)
+    network = network_of(settings, pretrained=False)
+    card = SegmentationCard(
+        settings=settings, holdout="none", fingerprint="f00d", epoch=1, chosen="last epoch",
+        normalisation=Normalisation(),
+    )  # fmt: skip
+    save_weights(file, network, card)
+    return network
+
+
 def test_operators_of_another_size_begin_anew_as_a_whole(
     narrow_tvconv: None, tmp_path: Path
 ) -> None:
     file = tmp_path / "small.safetensors"
     keys = ["aspp=tvconv", f"init={file}", "image_size=64"]
-    small = network_of(load_settings(None, keys), pretrained=False)
-    card = SegmentationCard(
-        settings=load_settings(None, keys), holdout="none", fingerprint="f00d", epoch=1,
-        chosen="last epoch", normalisation=Normalisation(),
-    )  # fmt: skip
-    save_weights(file, small, card)
+    small = _save(file, keys)
     settings = load_settings(None, [*keys, "image_size=128"])
     network = network_of(settings, pretrained=False)
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -140,7 +161,7 @@ def test_a_training_starts_from_them(
     )  # fmt: skip
     caplog.set_level("INFO", logger="tvseg")
     run = train(settings, holdout="A", root=phantoms, runs=tmp_path)
-    assert "42 tensors, all of ASPP branches, are not in it and begin anew" in caplog.text
+    assert "42 tensors, all of ASPP branches, do not fit and begin anew" in caplog.text
     encoder = load_network(run.best)[0].encoder.state_dict()
     starter = load_network(STARTER)[0].encoder.state_dict()
     name = "features.1.conv.0.0.weight"

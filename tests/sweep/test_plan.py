@@ -171,7 +171,9 @@ def test_sweeps_of_faces_are_sound(data: Path) -> None:
     assert all(read_plan(path, data=data).cells for path in sweeps)
 
 
-@pytest.mark.parametrize("name", ["table2", "table2-cpu", "cross", "recipes-cpu"])
+@pytest.mark.parametrize(
+    "name", ["table2", "table2-cpu", "cross", "recipes-cpu", "recipes-default"]
+)
 def test_shipped_sweeps_are_sound(name: str, data: Path) -> None:
     plan = read_plan(CONFIGS / f"{name}.yaml", data=data)
     assert len({cell.fingerprint for cell in plan.cells}) == len(plan.cells)

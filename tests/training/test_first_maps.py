@@ -12,6 +12,7 @@ from tvseg.errors import UserError
 from tvseg.runs.affinity import affinity_maps, fill_affinity
 from tvseg.training import train as module
 from tvseg.training.affinity_start import coordinate_maps
+from tvseg.training.averaging import check_average
 
 KEYS = ["encoder_weights=none", "image_size=64", "precision=fp32"]
 
@@ -39,10 +40,14 @@ def test_maps_are_set_after_first_weights_are_loaded(
 
 
 def test_keys_that_would_do_nothing_are_refused() -> None:
-    for keys in (["train.drop_at=1"], ["train.epochs=4"], ["train.epochs=1"]):
+    with pytest.raises(UserError, match="average=swa needs epochs after the drop"):
+        load_settings(None, ["train.average=swa", "train.drop_at=1"])
+    for keys in (["train.epochs=4"], ["train.epochs=1"]):
+        settings = load_settings(None, ["train.average=swa", *keys])  # of a run that is there
         with pytest.raises(UserError, match="average=swa needs at least two epochs that end after"):
-            load_settings(None, ["train.average=swa", *keys])
-    load_settings(None, ["train.average=swa", "train.epochs=4", "train.drop_at=0.5"])
+            check_average(settings.train)
+    kept = load_settings(None, ["train.average=swa", "train.epochs=4", "train.drop_at=0.5"])
+    check_average(kept.train)
     with pytest.raises(UserError, match="mix recolours photographs"):
         load_settings(None, ["mix=fourier", "phantoms=1"])
     assert load_settings(None, ["mix=fourier", "phantoms=0.5"]).mix == "fourier"

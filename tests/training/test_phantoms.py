@@ -70,7 +70,6 @@ def test_phantoms_are_a_share_of_each_step(phantoms: Path) -> None:
             "none",
             "cup and disc alone",
         ),
-        (["phantoms=1"], Path("data"), "none", "drawn photographs alone: leave out --data"),
     ],
 )
 def test_what_phantoms_cannot_do_is_refused(
@@ -83,8 +82,10 @@ def test_what_phantoms_cannot_do_is_refused(
 def test_a_share_without_a_phantom_is_refused(phantoms: Path) -> None:
     settings = _settings("phantoms=0.05")
     data = read_data(phantoms, settings, "A", selection="sources")
-    with pytest.raises(ValueError, match=r"phantoms=0\.05 of a step with 6 photographs is less"):
+    with pytest.raises(ValueError, match=r"photographs of a step \(6\): raise phantoms"):
         check_shares(settings, data)
+    with pytest.raises(ValueError, match="phantoms=1 trains on drawn photographs alone"):
+        check_shares(_settings("phantoms=1"), data)
 
 
 def test_a_localizer_of_a_run_on_phantoms_sees_drawn_photographs(run: RunFolder) -> None:

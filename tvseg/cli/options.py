@@ -74,7 +74,7 @@ def training_data(given: Path | None, settings: "SegmentationSettings") -> Path 
     if settings.phantoms < 1:
         return find_data(given, settings.data)
     if given:
-        raise click.UsageError("with phantoms=1 all photographs are drawn: leave out --data")
+        click.echo("--data is not read: with phantoms=1 all photographs are drawn", err=True)
     return None
 
 

@@ -4,14 +4,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import StrictInt, StrictStr, TypeAdapter, ValidationError
 from tqdm import tqdm
 
 from tvseg.errors import UserError
-from tvseg.files import MAX_JSON_BYTES, read_bytes, write_bytes
+from tvseg.files import read_json, write_bytes
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,13 @@ class FolderDigests:
     Attributes:
         root: The folder, resolved.
         files: Relative path -> size, times of change in ns (of the content, of anything), and
-            digest of the content.
+            digest of the content; of a link to another folder below, where it leads.
     """
 
-    root: str = ""
-    files: dict[str, tuple[int, int, int, str]] = field(default_factory=dict)
+    root: StrictStr = ""
+    files: dict[str, tuple[StrictInt, StrictInt, StrictInt, StrictStr]] = field(
+        default_factory=dict
+    )
 
     @property
     def stamp(self) -> str:
@@ -35,7 +37,7 @@ class FolderDigests:
 
     def write(self, path: Path) -> None:
         """Keep them in a file."""
-        write_bytes(path, _ADAPTER.dump_json(self))
+        write_bytes(path, json.dumps(asdict(self)).encode())  # names that are no text as well
 
 
 _ADAPTER = TypeAdapter(FolderDigests)
@@ -45,44 +47,49 @@ def digest_files(root: Path, known: FolderDigests) -> FolderDigests:
     """Return the digests of the files below a folder; hidden ones are left out.
 
     Args:
-        root: The folder; links are followed.
+        root: The folder; links that lead out of it are followed.
         known: Of an earlier call: if it was of the same folder, a file is read again only where its
             size or times changed.
 
     Raises:
         OSError: A file or folder cannot be read.
     """
-    real = str(root.resolve())
+    real = os.path.realpath(root)
     before = known.files if known.root == real else {}
     found = {}
-    for path in tqdm(list(_files(root)), desc="Reading the data", leave=False, disable=None):
+    for path in tqdm(list(_files(root, real)), desc="Reading the data", leave=False, disable=None):
         about, name = path.stat(), path.relative_to(root).as_posix()
         changed = (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
         kept = before.get(name)
-        if kept and kept[:3] == changed:
+        if path.is_dir():
+            found[name] = (0, 0, 0, f"link to {os.path.relpath(os.path.realpath(path), real)}")
+        elif kept and kept[:3] == changed:
             found[name] = kept
-            continue
-        with path.open("rb") as file:
-            found[name] = (*changed, hashlib.file_digest(file, "sha256").hexdigest())
+        else:
+            with path.open("rb") as file:
+                found[name] = (*changed, hashlib.file_digest(file, "sha256").hexdigest())
     return FolderDigests(real, found)
 
 
 def read_digests(path: Path) -> FolderDigests:
     """Return the digests that a file keeps, none where it is missing or damaged."""
     try:
-        return _ADAPTER.validate_json(read_bytes(path, limit=MAX_JSON_BYTES), strict=True)
+        return _ADAPTER.validate_python(read_json(path))
     except (OSError, UserError, ValidationError):
         return FolderDigests()
 
 
-def _files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in above:  # a link leads back
-        return
+def _files(folder: Path, root: str, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Yield the files below a folder, and links to folders below the root."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if path.is_dir():
-            yield from _files(path, (*above, real))
-        elif path.is_file():
+        if not path.is_dir():
+            if path.is_file():
+                yield path
+            continue
+        real = os.path.realpath(path)
+        if path.is_symlink() and f"{real}/".startswith(f"{root}/"):
             yield path
+        elif real not in above:  # else a link outside leads back
+            yield from _files(path, root, (*above, real))

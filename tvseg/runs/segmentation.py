@@ -52,7 +52,7 @@ def first_network(settings: SegmentationSettings) -> TVDeepLabV3Plus:
     network = network_of(settings, pretrained=not settings.init)
     if settings.init:
         others = start_from(network, settings)
-        anew = f"; {others} tensors, all of ASPP branches, are not in it and begin anew"
+        anew = f"; {others} tensors, all of ASPP branches, do not fit and begin anew"
         _log.info("Begins with init=%s%s", settings.init, anew if others else "")
     return network
 
@@ -68,7 +68,7 @@ def normalisation_of(settings: SegmentationSettings) -> Normalisation:
 def start_from(network: nn.Module, settings: SegmentationSettings) -> int:
     """Load the weights of a trained network whose wide ASPP branches may have other operators.
 
-    An operator of the branches begins anew as a whole where it is another one or of another size.
+    A layer of the branches begins anew as a whole where it is of another size.
 
     Args:
         network: To load into.
@@ -96,12 +96,13 @@ def start_from(network: nn.Module, settings: SegmentationSettings) -> int:
         if name in state and state[name].shape == value.shape
     }
     other = {*trained, *state} - {*fits}
-    if strange := [name for name in other if not name.startswith(WIDE_BRANCHES)]:
+    strange = [name for name in other if not name.startswith(WIDE_BRANCHES)]
+    if strange:
         raise UserError(
             f"init={source}: the checkpoint must be of the same network; {len(strange)} tensors "
             f"differ, first {min(strange)}"
         )
-    anew = {_layer_of(name) for name in other}
+    anew = {_layer_of(name) for name in other if name in trained and name in state}
     fits = {name: value for name, value in fits.items() if _layer_of(name) not in anew}
     network.load_state_dict(state | fits)
     return len(state) - len(fits)

@@ -5,7 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -208,7 +208,7 @@ def read_plan(
     root = Path(given or "nothing")
     if not given or not root.is_dir():
         raise UserError(f"{path}: data must be an existing folder; give data: or --data")
-    cells = tuple(_cells(file, path.parent))
+    cells = tuple(_cells(file, path.parent, ""))
     names = [cell.name for cell in cells]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -216,10 +216,7 @@ def read_plan(
     _check_holdouts_differ(cells, path)
     known = known or FolderDigests()
     digests = digest_files(root, known) if reads_data else FolderDigests()
-    cells = tuple(
-        replace(cell, fingerprint=_fingerprint([cell.fingerprint, digests.stamp])) for cell in cells
-    )
-    return SweepPlan(file, root, cells, digests)
+    return SweepPlan(file, root, tuple(_cells(file, path.parent, digests.stamp)), digests)
 
 
 def _check_holdouts_differ(cells: Sequence[SweepCell], path: Path) -> None:
@@ -231,12 +228,7 @@ def _check_holdouts_differ(cells: Sequence[SweepCell], path: Path) -> None:
             raise UserError(f"{path}: {other} and {holdout} hold out the same centres; name one")
 
 
-def _fingerprint(content: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _cells(file: SweepFile, folder: Path) -> Iterator[SweepCell]:
-    """Yield the cells, their fingerprints without the data."""
+def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[SweepCell]:
     configs = tuple(folder / config for config in file.configs)
     points = [
         dict(zip(file.grid, values, strict=True))
@@ -255,8 +247,9 @@ def _cells(file: SweepFile, folder: Path) -> Iterator[SweepCell]:
             holdout = holdout or all_but(sources.split("+"), settings.centres)
             check_holdout(holdout, settings.centres)
         file.kind.check_operator(settings)
-        fingerprint = _fingerprint([settings.model_dump(mode="json"), holdout, tvseg.__version__])
-        yield SweepCell(name, holdout, seed, configs, overrides, fingerprint, sources)
+        content = [settings.model_dump(mode="json"), holdout, stamp, tvseg.__version__]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        yield SweepCell(name, holdout, seed, configs, overrides, digest, sources)
 
 
 def _overrides(keys: dict[str, Any]) -> tuple[str, ...]:

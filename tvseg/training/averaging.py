@@ -4,6 +4,7 @@ Source: Izmailov et al., Averaging Weights Leads to Wider Optima and Better Gene
 Arpit et al., Ensemble of Averages, 2022 (moving averages under domain shift).
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,9 +12,10 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from tvseg.errors import UserError
 from tvseg.models.batch_norm import refresh_batch_norm
 from tvseg.runs.checkpoint import check_weights
-from tvseg.settings import ScheduleSettings
+from tvseg.settings import ScheduleSettings, TrainSettings
 from tvseg.training.state import Kept
 
 EMA_DECAY = 0.99
@@ -114,6 +116,16 @@ class EpochAverage(_Averaged):
         self.averaged.update_parameters(self.latest)
         if self.averaged.n_averaged > 1:
             refresh_batch_norm(self.network, self.batches())
+
+
+def check_average(plan: TrainSettings) -> None:
+    """Raise UserError where the average would be of one epoch."""
+    after = plan.epochs - math.floor(plan.drop_at * plan.epochs)
+    if plan.average == "swa" and after < 2:
+        raise UserError(
+            "average=swa needs at least two epochs that end after the drop of the learning rate, "
+            f"got {after} of epochs={plan.epochs} with drop_at={plan.drop_at:g}; lower drop_at"
+        )
 
 
 def kept_weights(

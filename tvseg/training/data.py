@@ -66,10 +66,6 @@ def read_data(
         raise UserError("phantoms show the structures cup and disc alone; set phantoms=0")
     if root is None:
         return _drawn_data(settings, holdout, selection)
-    if settings.phantoms == 1:
-        raise UserError(
-            "phantoms=1 trains on drawn photographs alone: leave out --data, or lower phantoms"
-        )
     fold = make_fold(
         {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()},
         holdout,
@@ -103,12 +99,16 @@ def images_per_step(settings: SegmentationSettings, fold: Fold) -> int:
 
 
 def check_shares(settings: SegmentationSettings, data: Data) -> None:
-    """Raise UserError unless a step can be computed in its parts, and by all processes alike."""
+    """Raise UserError unless a step holds what settings say, and can be computed in its parts."""
     plan, images = settings.train, images_per_step(settings, data.fold)
+    if settings.phantoms == 1 and data.train.cases:
+        raise UserError(
+            "phantoms=1 trains on drawn photographs alone: give no data root, or lower phantoms"
+        )
     if settings.phantoms and not phantoms_per_step(settings, data.fold):
         raise UserError(
-            f"phantoms={settings.phantoms:g} of a step with {images} photographs is less than one "
-            "phantom: raise phantoms or train.images_per_centre, or set phantoms=0"
+            f"phantoms={settings.phantoms:g} is less than one phantom beside the photographs of a "
+            f"step ({images}): raise phantoms or train.images_per_centre, or set phantoms=0"
         )
     parts = plan.micro_batches * processes()
     if images // parts < 2:

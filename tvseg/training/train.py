@@ -30,7 +30,7 @@ from tvseg.runs.segmentation import (
 )
 from tvseg.settings import SegmentationSettings
 from tvseg.training.affinity_start import start_affinity
-from tvseg.training.averaging import kept_weights
+from tvseg.training.averaging import check_average, kept_weights
 from tvseg.training.curves import packages_for
 from tvseg.training.data import (
     Data,
@@ -190,6 +190,8 @@ def _prepare(
         raise UserError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
     data = read_data(root, settings, holdout, selection=settings.selection)
     check_shares(settings, data)
+    if begins:
+        check_average(settings.train)
     start, noise = settings.tvconv.affinity_start, settings.tvconv.affinity_noise
     if begins and (start != "ones" or noise):
         start_affinity(network, start, noise=noise, seed=settings.seed, loaded=data.train)
