@@ -24,8 +24,11 @@ CARD = SegmentationCard(
 )
 
 
+pytestmark = pytest.mark.usefixtures("narrow_tvconv")
+
+
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(narrow_tvconv: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints")
     network = network_of(SETTINGS, pretrained=False).to(memory_format=torch.channels_last)
     save_weights(folder / "best.safetensors", network, CARD)

@@ -1,5 +1,6 @@
 """Images are normalised as the encoder's weights expect, from the first step to the checkpoint."""
 
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -48,6 +49,7 @@ def test_statistics_of_weights_are_used_kept_and_handed_on(
         patched.setattr(TrainingLoop, "_end_epoch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(settings, holdout="A", root=phantoms, runs=tmp_path)
+    gc.collect()  # the network that was interrupted
     shutil.rmtree(weights.parent)
     run = train(settings, holdout="A", root=phantoms, runs=tmp_path, resume=True)
     assert seen == [WANTED, WANTED]
