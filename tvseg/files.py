@@ -38,13 +38,13 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".tvseg-{uuid.uuid4().hex}")
     try:
-        with _naming(path), temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            if older:
-                temporary.chmod(stat.S_IMODE(older.st_mode))
         with _naming(path):
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                if older:
+                    temporary.chmod(stat.S_IMODE(older.st_mode))
             temporary.replace(target)
     except BaseException:
         with suppress(OSError):  # the first error is the one to read

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -61,7 +62,7 @@ def digest_files(root: Path, known: FolderDigests) -> FolderDigests:
         about, name = path.stat(), path.relative_to(root).as_posix()
         changed = (about.st_size, about.st_mtime_ns, about.st_ctime_ns)
         kept = before.get(name)
-        if path.is_dir():
+        if stat.S_ISDIR(about.st_mode):
             found[name] = (0, 0, 0, f"link to {os.path.relpath(os.path.realpath(path), real)}")
         elif kept and kept[:3] == changed:
             found[name] = kept

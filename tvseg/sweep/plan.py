@@ -5,7 +5,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -208,7 +208,8 @@ def read_plan(
     root = Path(given or "nothing")
     if not given or not root.is_dir():
         raise UserError(f"{path}: data must be an existing folder; give data: or --data")
-    cells = tuple(_cells(file, path.parent, ""))
+    drafts = list(_cells(file, path.parent))
+    cells = [cell for cell, _ in drafts]
     names = [cell.name for cell in cells]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -216,7 +217,10 @@ def read_plan(
     _check_holdouts_differ(cells, path)
     known = known or FolderDigests()
     digests = digest_files(root, known) if reads_data else FolderDigests()
-    return SweepPlan(file, root, tuple(_cells(file, path.parent, digests.stamp)), digests)
+    found = (
+        replace(cell, fingerprint=_fingerprint(content, digests.stamp)) for cell, content in drafts
+    )
+    return SweepPlan(file, root, tuple(found), digests)
 
 
 def _check_holdouts_differ(cells: Sequence[SweepCell], path: Path) -> None:
@@ -228,7 +232,13 @@ def _check_holdouts_differ(cells: Sequence[SweepCell], path: Path) -> None:
             raise UserError(f"{path}: {other} and {holdout} hold out the same centres; name one")
 
 
-def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[SweepCell]:
+def _fingerprint(content: tuple[Any, str | None], stamp: str) -> str:
+    whole = [*content, stamp, tvseg.__version__]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _cells(file: SweepFile, folder: Path) -> Iterator[tuple[SweepCell, tuple[Any, str | None]]]:
+    """Yield each cell without a fingerprint, and its settings and hold-out for one."""
     configs = tuple(folder / config for config in file.configs)
     points = [
         dict(zip(file.grid, values, strict=True))
@@ -247,9 +257,8 @@ def _cells(file: SweepFile, folder: Path, stamp: str) -> Iterator[SweepCell]:
             holdout = holdout or all_but(sources.split("+"), settings.centres)
             check_holdout(holdout, settings.centres)
         file.kind.check_operator(settings)
-        content = [settings.model_dump(mode="json"), holdout, stamp, tvseg.__version__]
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-        yield SweepCell(name, holdout, seed, configs, overrides, digest, sources)
+        cell = SweepCell(name, holdout, seed, configs, overrides, "", sources)
+        yield cell, (settings.model_dump(mode="json"), holdout)
 
 
 def _overrides(keys: dict[str, Any]) -> tuple[str, ...]:

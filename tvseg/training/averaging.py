@@ -65,7 +65,8 @@ def _average(
     averages: Sequence[torch.Tensor], latest: Sequence[torch.Tensor], number: torch.Tensor | int
 ) -> None:
     """Move averages of ``number`` updates, so that the first steps do not count for long."""
-    decay = min(EMA_DECAY, (1 + int(number)) / (10 + int(number)))
+    done = int(number)
+    decay = min(EMA_DECAY, (1 + done) / (10 + done))
     average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch's
     average(averages, latest, number)
 

@@ -178,6 +178,8 @@ def _prepare(
     begins: bool,
 ) -> tuple[nn.Module, Data, Numerics]:
     """Build the network, with its first weights where training begins, and read the data."""
+    if begins:
+        check_average(settings.train)
     precision = choose_precision(settings.precision, device)
     torch.manual_seed(settings.seed)
     network = first_network(settings) if begins else network_of(settings, pretrained=False)
@@ -190,8 +192,6 @@ def _prepare(
         raise UserError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
     data = read_data(root, settings, holdout, selection=settings.selection)
     check_shares(settings, data)
-    if begins:
-        check_average(settings.train)
     start, noise = settings.tvconv.affinity_start, settings.tvconv.affinity_noise
     if begins and (start != "ones" or noise):
         start_affinity(network, start, noise=noise, seed=settings.seed, loaded=data.train)
