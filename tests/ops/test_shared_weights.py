@@ -134,8 +134,10 @@ def test_a_network_is_shared_once_at_a_time() -> None:
 def test_sharing_that_could_not_begin_leaves_nothing_shared() -> None:
     built = network()
     twice = pytest.raises(ValueError, match="must not be entered twice")
-    with shared_weights(built[3]), twice, shared_weights(built):
-        pass
+    with shared_weights(built[3]):
+        with twice, shared_weights(built):
+            pass
+        assert [built[number].generator._sharing for number in (0, 3)] == [False, True]
     with shared_weights(built):
         backward(built, 1)
 

@@ -180,9 +180,15 @@ def test_other_predictions_are_not_mixed_in(photographs: list[Photograph], tmp_p
     for pair in (["out", "round"], ["round", "out"]):
         with pytest.raises(UserError, match=r"shape is .* in .* and .* in"):
             merge([tmp_path / name for name in pair], tmp_path / "merged")
+    _predict(photographs, tmp_path / "adapted", "2/2", model="one", adapt="batchnorm")
+    for pair in (["out", "adapted"], ["adapted", "out"]):
+        with pytest.raises(UserError, match=r"adapt is .* in .* and .* in"):
+            merge([tmp_path / name for name in pair], tmp_path / "merged")
+    _predict(photographs, tmp_path / "named", "2/2", model="one", shape="free")
+    merge([out, tmp_path / "named"], tmp_path / "merged")  # the first is as of an earlier version
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="must be a folder of tvseg predict --shard"):
-        merge([tmp_path / "empty"], tmp_path / "merged")
+        merge([tmp_path / "empty"], tmp_path / "merged-again")
 
 
 def test_a_folder_that_is_refused_stays_as_it_is(
