@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from tvseg.errors import UsageError, UserError
 from tvseg.models import TVDeepLabV3Plus, build_model, deeplab, freeze
 from tvseg.models import encoder as encoder_module
 from tvseg.models.aspp import InvertedResidual
-from tvseg.models.encoder import pixel_statistics
 from tvseg.models.spatial import SPATIAL, operator_names, spatial_operator
 from tvseg.ops import TVConv2d
 
@@ -249,46 +247,6 @@ def test_the_given_imagenet_weights_load(imagenet_weights: Path) -> None:
     network = build_model(aspp="dense", encoder_weights=str(imagenet_weights))
     given = load_file(imagenet_weights)
     assert torch.equal(network.encoder.features[0][0].weight, given["features.0.0.weight"])
-
-
-def test_statistics_of_images_are_those_that_the_weights_expect(tmp_path: Path) -> None:
-    assert pixel_statistics("mobilenet_v2_320", "imagenet") is None  # as in the published code
-    assert pixel_statistics("tu-convnext_tiny", "none") is None
-    mean, std = pixel_statistics("tu-convnext_tiny.dinov3_lvd1689m", "imagenet")
-    assert mean == pytest.approx((123.675, 116.28, 103.53))
-    assert std == pytest.approx((58.395, 57.12, 57.375))
-    weights = tmp_path / "model.safetensors"
-    assert pixel_statistics("resnet34", str(weights)) is None
-    known = {"mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0], "input_range": [0, 255]}
-    (tmp_path / "config.json").write_text(json.dumps(known))
-    assert pixel_statistics("resnet34", str(weights)) == ((1, 2, 3), (4, 5, 6))
-
-
-def test_statistics_are_those_of_named_weights_or_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def on_hub(name: str, weights: str = "imagenet") -> dict[str, list[float]]:
-        return {"mean": [0.1, 0.2, 0.3] if weights == "ssl" else [], "std": [0.5, 0.5, 0.5]}
-
-    monkeypatch.setattr(encoder_module, "get_preprocessing_params", on_hub)
-    mean, _ = pixel_statistics("resnet18", "ssl") or ((), ())
-    assert mean == pytest.approx([25.5, 51, 76.5])
-    file = tmp_path / "config.json"
-    for content in ("{", "[]", '{"mean": [1, 1, 1]}', '{"mean": ["a", 1, 1], "std": [1, 1, 1]}'):
-        file.write_text(content)
-        with pytest.raises(UserError, match=rf"{file} must give mean and std"):
-            pixel_statistics("resnet18", str(tmp_path / "model.safetensors"))
-
-
-def test_what_no_map_depends_on_is_not_trained() -> None:
-    encoder = encoder_module.make_encoder(
-        "efficientnet-b0", in_channels=3, depth=5, weights="none", output_stride=16
-    ).train()
-    encoder_module.freeze_unused(encoder)
-    left = {name for name, one in encoder.named_parameters() if not one.requires_grad}
-    assert left == {"_conv_head.weight", "_bn1.weight", "_bn1.bias"}
-    assert all(one.grad is None for one in encoder.parameters())
-    assert encoder.training
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,10 @@ from click.testing import CliRunner
 
 from tvseg.cli import cli
 from tvseg.errors import UsageError
+from tvseg.inference.input.find import Photograph
+from tvseg.inference.shards.ray_engine import _photograph, _table
 from tvseg.inference.shards.shard import Shard
+from tvseg.remote_files import RemoteFile
 
 
 def test_parts_depend_on_ids_alone() -> None:
@@ -43,3 +47,10 @@ def test_options_that_exclude_each_other(words: list[str], message: str, tmp_pat
     done = CliRunner().invoke(cli, ["predict", str(tmp_path), "--out", str(tmp_path / "o"), *words])
     assert done.exit_code == 2
     assert message in done.output
+
+
+def test_actors_get_paths_that_are_no_text_and_whole_urls() -> None:
+    files = (Path(os.fsdecode(b"/photos/\xff.png")), RemoteFile("https://a/b.png?Signature=c"))
+    photographs = [Photograph(str(number), file) for number, file in enumerate(files)]
+    rows = _table(dict(enumerate(photographs))).to_pylist()
+    assert [_photograph(row) for row in rows] == photographs

@@ -1,5 +1,4 @@
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,10 @@ from tvseg.inference.pipeline import Pipeline, Segmentation
 from tvseg.inference.shards import run as runs
 from tvseg.inference.shards.merge import merge
 from tvseg.inference.shards.parts import Parts
-from tvseg.inference.shards.ray_engine import _photograph, _table, predict_on_ray
+from tvseg.inference.shards.ray_engine import predict_on_ray
 from tvseg.inference.shards.run import advice, predict_shard
 from tvseg.inference.shards.shard import PhotographSet, Shard
 from tvseg.localizer.locate import Location
-from tvseg.remote_files import RemoteFile
 
 FORMATS = ["mask", "coco"]
 
@@ -176,14 +174,11 @@ def test_other_predictions_are_not_mixed_in(photographs: list[Photograph], tmp_p
     _predict(photographs, tmp_path / "others", "2/2", model="other")
     with pytest.raises(UserError, match="model is one in"):
         merge([out, tmp_path / "others"], tmp_path / "merged")
-    _predict(photographs, tmp_path / "round", "2/2", model="one", shape="ellipse")
-    for pair in (["out", "round"], ["round", "out"]):
-        with pytest.raises(UserError, match=r"shape is .* in .* and .* in"):
-            merge([tmp_path / name for name in pair], tmp_path / "merged")
-    _predict(photographs, tmp_path / "adapted", "2/2", model="one", adapt="batchnorm")
-    for pair in (["out", "adapted"], ["adapted", "out"]):
-        with pytest.raises(UserError, match=r"adapt is .* in .* and .* in"):
-            merge([tmp_path / name for name in pair], tmp_path / "merged")
+    for key, value in (("shape", "ellipse"), ("adapt", "batchnorm")):
+        _predict(photographs, tmp_path / key, "2/2", model="one", **{key: value})
+        for pair in ([out, tmp_path / key], [tmp_path / key, out]):
+            with pytest.raises(UserError, match=rf"{key} is .* in .* and .* in"):
+                merge(pair, tmp_path / "merged")
     _predict(photographs, tmp_path / "named", "2/2", model="one", shape="free")
     merge([out, tmp_path / "named"], tmp_path / "merged")  # the first is as of an earlier version
     (tmp_path / "empty").mkdir()
@@ -296,10 +291,3 @@ def test_ray_is_refused_while_another_writes(photographs: list[Photograph], tmp_
             PhotographSet(photographs), _pipeline(), folder,
             about={}, provenance={}, load_options={}, jobs=1, batch_size=8, workers=1, address=None,
         )  # fmt: skip
-
-
-def test_actors_get_paths_that_are_no_text_and_whole_urls() -> None:
-    files = (Path(os.fsdecode(b"/photos/\xff.png")), RemoteFile("https://a/b.png?Signature=c"))
-    photographs = [Photograph(str(number), file) for number, file in enumerate(files)]
-    rows = _table(dict(enumerate(photographs))).to_pylist()
-    assert [_photograph(row) for row in rows] == photographs
