@@ -34,7 +34,8 @@ class Decoder(nn.Module):
 
     Attributes:
         mixes_first: Whether the maps of the ASPP are convolved before they are enlarged, which
-            gives the same up to rounding in a quarter of the multiplications; for inference.
+            gives the same up to rounding in a quarter of the multiplications. Trainings on
+            processors always do; predictors do where this is set.
     """
 
     mixes_first = False
@@ -59,7 +60,7 @@ class Decoder(nn.Module):
         """Maps (B, C_i, H / s_i, W / s_i), finest first -> (B, channels, H / 4, W / 4)."""
         low = self.low_level(features[2])  # (B, 48, H / 4, W / 4)
         wide = self.aspp(features[-1])  # (B, channels, H / 16, W / 16)
-        if self.mixes_first:
+        if self.mixes_first or (self.training and wide.device.type == "cpu"):
             return self._fuse_mixed(wide, low)
         wide = F.interpolate(wide, size=low.shape[-2:], mode="bilinear", align_corners=False)
         fused: torch.Tensor = self.fuse(torch.cat([wide, low], dim=1))
