@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tvseg.models import build_model
+from tvseg.models import TVDeepLabV3Plus, build_model
 from tvseg.models.enlarged_convolution import convolve_enlarged
 from tvseg.models.inference_form import prepare_for_inference
 
@@ -20,6 +20,35 @@ def test_mixing_channels_first_is_the_convolution_of_enlarged_maps(
     enlarged = F.interpolate(maps, large, mode="bilinear", align_corners=False)
     expected = F.conv2d(enlarged, weight, padding=1)
     torch.testing.assert_close(convolve_enlarged(maps, weight, large), expected)
+
+
+def test_gradients_of_mixing_first_are_those_of_the_convolution_of_enlarged_maps() -> None:
+    draws = torch.Generator().manual_seed(0)
+    maps = torch.randn(2, 6, 4, 5, generator=draws, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 6, 3, 3, generator=draws, dtype=torch.float64, requires_grad=True)
+    cotangent = torch.randn(2, 4, 16, 15, generator=draws, dtype=torch.float64)
+    enlarged = F.interpolate(maps, (16, 15), mode="bilinear", align_corners=False)
+    expected = F.conv2d(enlarged, weight, padding=1)
+    found = convolve_enlarged(maps, weight, (16, 15))
+    torch.testing.assert_close(
+        torch.autograd.grad(found, (maps, weight), cotangent),
+        torch.autograd.grad(expected, (maps, weight), cotangent),
+    )
+
+
+def test_a_training_on_a_processor_mixes_channels_before_it_enlarges_maps() -> None:
+    torch.manual_seed(0)
+    network = TVDeepLabV3Plus(aspp="depthwise", encoder_weights=None, decoder_aspp_dropout=0.0)
+    images = torch.rand(2, 3, 64, 64)
+    decoder, enlarged = network.decoder, []
+    decoder.fuse[0].register_forward_hook(lambda *_: enlarged.append("convolved"))
+    logits = network.train()(images)
+    assert not enlarged
+    features = network.encoder(images)
+    decoder.training = False  # of the choice alone: batch norms still take those of the images
+    reference = network.segmentation_head(decoder(features))
+    assert enlarged
+    torch.testing.assert_close(logits, reference, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("aspp", ["dense", "depthwise", "tvconv"])
