@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the starter weights and their localizer on drawn photographs alone, and puts both into
-# tvseg/weights: 3000 steps of 12 regions of 256 px, about four hours on two cores without AVX-512.
+# tvseg/weights: 3000 steps of 12 regions of 256 px, two and a half hours on two cores.
 #   bash scripts/train_starter.sh ENCODER_WEIGHTS [--out RUNS] [--seed N] [--device DEVICE]
 # ENCODER_WEIGHTS: MobileNetV2's of ImageNet, a file or 'imagenet' (from the model hub). An interrupted
 # training is continued. WORKERS=2 processes draw; their number does not change the result.
