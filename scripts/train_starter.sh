@@ -21,9 +21,8 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 workers=${WORKERS:-2}
-# glibc keeps the memory of one step for the next, rather than have the kernel clear it again: a fifth
-# less time on processors.
-export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=268435456
+# glibc keeps the memory of one step for the next, rather than have the kernel clear it again.
+export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8000000000
 run=$out/starter-holdout-none-seed$seed
 python -m tvseg train --holdout none --out "$out" --resume --seed "$seed" "${device[@]}" \
     name=starter aspp=depthwise phantoms=1 init=null encoder_weights="$weights" precision=fp32 \
