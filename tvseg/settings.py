@@ -166,7 +166,7 @@ class SegmentationSettings(RunSettings):
     init: str | None = Field(default=None, min_length=1)  # auto: tvseg.first_weights
     image_size: int = Field(default=256, ge=32, le=4096, multiple_of=16)
     tvconv: TVConvSettings = TVConvSettings()
-    augment: Literal["none", "scale_crop", "strong", "strong2"] = "scale_crop"
+    augment: Literal["none", "scale_crop", "strong", "strong2", "framing"] = "scale_crop"
     mix: Literal["none", "fourier", "histogram"] = "none"
     mixstyle: float = Field(default=0, ge=0, le=1)
     phantoms: float = Field(default=0, ge=0, le=1)  # auto: tvseg.first_weights

@@ -119,6 +119,28 @@ def test_scale_crop_scales_both_directions_apart() -> None:
     assert abs(np.corrcoef(heights, widths)[0, 1]) < 0.5
 
 
+def test_framing_zooms_in_and_out_alike_and_draws_no_second_disc() -> None:
+    rows, columns = np.mgrid[:128, :128] - 63.5
+    image = np.repeat((np.hypot(rows, columns) < 36)[..., None], 3, axis=2).astype(np.uint8) * 255
+    mask = image[..., :2] // 255
+    augmentation = Augmentation("framing")
+    sides = []
+    for seed in range(80):
+        reframed, reframed_mask = augmentation(image, mask, seed=seed)
+        inside = reframed_mask[..., 0] == 1
+        assert abs(float(((reframed[..., 0] > 127) != inside).mean())) < 0.01
+        height, width = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+        assert all(len(span) == np.ptp(span) + 1 for span in (height, width))  # one piece
+        sides.append((max(map(np.ptp, (height, width))) + 1) / 72)
+        if inside.sum() < 80**2:  # not cut by the frame
+            assert np.ptp(height) == pytest.approx(np.ptp(width), abs=2)
+    zooms = np.array(sides)
+    assert np.isclose(zooms, 1).mean() == pytest.approx(0.2, abs=0.12)  # p = 0.8
+    assert 0.58 < zooms.min() < 0.7
+    assert 1.45 < zooms.max() < 1.62
+    assert (zooms < 0.98).mean() == pytest.approx(0.4, abs=0.12)  # balanced
+
+
 def test_augment_none_is_the_identity(loaded: LoadedCases) -> None:
     image, masks = Augmentation("none")(loaded.images[0], loaded.masks[0], seed=5)
     assert np.array_equal(image, loaded.images[0])
@@ -126,7 +148,7 @@ def test_augment_none_is_the_identity(loaded: LoadedCases) -> None:
 
 
 def test_an_unknown_augmentation_lists_the_options() -> None:
-    with pytest.raises(ValueError, match="none, scale_crop, strong, strong2, got 'mild'"):
+    with pytest.raises(ValueError, match="none, scale_crop, strong, strong2, framing, got 'mild'"):
         Augmentation("mild")
 
 

@@ -111,11 +111,26 @@ def _strong2() -> list[A.BasicTransform]:
     ]
 
 
+def _framing() -> list[A.BasicTransform]:
+    """Return zooms and shifts as wide as centres differ in how they cut their regions."""
+    shifted = dict.fromkeys("xy", (-0.1, 0.1))  # each axis by a draw of its own
+    reframed = A.Affine(
+        scale=(0.6, 1.6),
+        translate_percent=shifted,
+        keep_ratio=True,
+        balanced_scale=True,
+        border_mode=cv2.BORDER_REPLICATE,
+        p=0.8,
+    )
+    return [reframed]
+
+
 AUGMENTATIONS: dict[str, Callable[[], list[A.BasicTransform]]] = {
     "none": list,
     "scale_crop": lambda: [ScaleCrop()],
     "strong": _strong,
     "strong2": _strong2,
+    "framing": _framing,
 }
 
 MIXTURES: dict[str, Callable[[], list[A.BasicTransform]]] = {
