@@ -212,6 +212,23 @@ class TVConv2d(nn.Module):
             bias = self._resizer(bias.unsqueeze(0), size).squeeze(0)
         return out + bias.to(out.dtype)
 
+    def begin_as(self, kernels: Tensor) -> None:
+        """Generate, to begin with, the kernels of a depthwise convolution at every pixel.
+
+        The layer then computes what that convolution does, up to what its generator can tell
+        apart, and trains on from there; the affinity maps and the generator's other layers stay.
+
+        Args:
+            kernels: (C, 1, k, k), the weight of the convolution.
+
+        Raises:
+            ValueError: if the kernels are of another shape.
+        """
+        shape = (self.channels, 1, self.kernel_size, self.kernel_size)
+        if tuple(kernels.shape) != shape:
+            raise ValueError(f"kernels must have shape {shape}, got {tuple(kernels.shape)}")
+        self.generator.fit(self.affinity, kernels.flatten(1))
+
     def freeze(self, dtype: torch.dtype | None = None) -> Self:
         """Generate the weights now and use this copy until it is dropped (see the class).
 

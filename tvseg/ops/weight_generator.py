@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class WeightGenerator(nn.Module):
@@ -80,6 +81,25 @@ class WeightGenerator(nn.Module):
             wide = torch.promote_types(generated.dtype, torch.float32)  # for sums of gradients
             self._shared = generated, generated.detach().to(wide).requires_grad_()
         return self._shared[1]
+
+    @torch.no_grad()
+    def fit(self, affinity: Tensor, kernels: Tensor) -> None:
+        """Change the last convolution as little as it takes to generate the same kernels everywhere.
+
+        Where the hidden maps of some pixels contradict each other, the sum of squared differences
+        to the kernels is the least that can be had.
+
+        Args:
+            affinity: affinity maps A (affinity_channels, height, width).
+            kernels: (C, k*k), taps row by row.
+        """
+        last: nn.Conv2d = self.layers[-1]  # type: ignore[assignment]
+        hidden = self.layers[:-1](affinity.unsqueeze(0))
+        mode = "constant" if last.padding_mode == "zeros" else last.padding_mode
+        seen = F.unfold(F.pad(hidden, (1, 1, 1, 1), mode=mode), 3)[0].double()  # (9*hidden, pixels)
+        weight = last.weight.flatten(1).double()
+        missing = kernels.T.reshape(-1, 1).to(weight) - weight @ seen
+        last.weight += (missing @ torch.linalg.pinv(seen)).view_as(last.weight).to(last.weight)
 
     def begin_sharing(self) -> None:
         """Generate once from now on, for all passes; see shared_weights.

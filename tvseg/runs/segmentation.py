@@ -10,6 +10,7 @@ from tvseg.data.normalisation import Normalisation
 from tvseg.errors import UserError
 from tvseg.models import TVDeepLabV3Plus
 from tvseg.models.encoder import pixel_statistics
+from tvseg.runs.affinity import tv_conv_layers
 from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import Task
 from tvseg.runs.starter import STARTER
@@ -106,6 +107,23 @@ def start_from(network: nn.Module, settings: SegmentationSettings) -> int:
     fits = {name: value for name, value in fits.items() if _layer_of(name) not in anew}
     network.load_state_dict(state | fits)
     return len(state) - len(fits)
+
+
+def begin_as_trained(network: nn.Module, settings: SegmentationSettings) -> None:
+    """Let TVConv layers generate the kernels of the depthwise ones in their places, as trained.
+
+    The network then computes what the trained one does. It is the last of its first weights: the
+    kernels are fitted to the affinity maps that the layers have.
+
+    Args:
+        network: Begun by :func:`start_from`.
+        settings: Of it; ``init`` is ``starter`` or a checkpoint file.
+    """
+    trained = dict(load_network(_first_weights(str(settings.init)))[0].named_modules())
+    for name, layer in tv_conv_layers(network).items():
+        convolution = trained.get(name)
+        if isinstance(convolution, nn.Conv2d) and convolution.groups == layer.channels:
+            layer.begin_as(convolution.weight)
 
 
 def _listed(value: str | tuple[str, ...]) -> str:

@@ -24,6 +24,7 @@ from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import provenance
 from tvseg.runs.segmentation import (
     SEGMENTATION,
+    begin_as_trained,
     first_network,
     network_of,
     normalisation_of,
@@ -195,6 +196,8 @@ def _prepare(
     start, noise = settings.tvconv.affinity_start, settings.tvconv.affinity_noise
     if begins and (start != "ones" or noise):
         start_affinity(network, start, noise=noise, seed=settings.seed, loaded=data.train)
+    if begins and settings.init:
+        begin_as_trained(network, settings)
     network.to(device, memory_format=torch.channels_last)
     return network, data, Numerics(device, precision, normalisation)
 
