@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.layers import BatchNormAct2d
+from torch import nn
 
 from tests.training import two_processes
 from tests.training.two_processes import STOPPED, WAYS, fit
 from tvseg.errors import UserError
 from tvseg.runs.checkpoint import load_training
 from tvseg.runs.folder import RunFolder
-from tvseg.training.distributed import OwnShare, check_alone, gathered, joined
+from tvseg.training import distributed
+from tvseg.training.distributed import OwnShare, check_alone, gathered, joined, parallel
 from tvseg.training.train import train
 
 
@@ -99,6 +102,22 @@ def test_one_process_has_all_of_each_batch() -> None:
     assert gathered((3, 1)) == [3, 1]
     with joined("cpu") as device:
         assert device == torch.device("cpu")
+
+
+def test_batch_norms_of_several_gpus_keep_their_activations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), BatchNormAct2d(4), nn.BatchNorm2d(4)).eval()
+    parameters, x = list(network.parameters()), torch.randn(2, 3, 8, 8)
+    wanted = network(x)
+    with monkeypatch.context() as patch:
+        patch.setattr(distributed, "processes", lambda: 2)
+        patch.setattr(distributed, "DistributedDataParallel", lambda network: network)
+        patch.setattr(nn.Parameter, "device", torch.device("cuda"), raising=False)
+        parallel(network)
+    assert all(isinstance(layer, nn.SyncBatchNorm) for layer in network[1:])
+    assert all(a is b for a, b in zip(network.parameters(), parameters, strict=True))
+    assert torch.equal(network(x), wanted)
 
 
 def test_commands_for_one_process_refuse_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:

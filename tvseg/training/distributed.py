@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Sampler
@@ -220,7 +221,7 @@ def parallel(network: nn.Module) -> nn.Module:
     if processes() == 1:
         return network
     if next(network.parameters()).device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        convert_sync_batchnorm(network)  # torch's drops the activations of timm's batch norms
     return DistributedDataParallel(network)
 
 
