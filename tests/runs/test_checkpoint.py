@@ -12,6 +12,7 @@ from tvseg.runs import checkpoint
 from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import load_training, save_training, save_weights
 from tvseg.runs.segmentation import load_network, network_of
+from tvseg.training.averaging import MovingAverage
 
 SETTINGS = load_settings(None, ["aspp=tvconv", "image_size=64", "encoder_weights=none"])
 CARD = SegmentationCard(
@@ -48,6 +49,28 @@ def test_both_kinds_give_card_and_weights_back(saved: Path) -> None:
     assert all(torch.equal(a, b) for a, b in pairs)
     image = torch.rand(1, 3, 64, 64)
     assert torch.equal(first(image), second(image))
+
+
+@pytest.mark.parametrize("updates", [0, 2])
+def test_the_average_of_a_training_is_loaded_once_there_is_one(
+    updates: int, tmp_path: Path
+) -> None:
+    network = network_of(SETTINGS, pretrained=False)
+    average = MovingAverage(network)
+    bias = network.segmentation_head[0].bias
+    for value in range(updates):
+        nn.init.constant_(bias, value)
+        average.update(value + 1)
+    nn.init.constant_(bias, 5)
+    path = tmp_path / "last.pt"
+    save_training(path, network, CARD, average.state(), previous=tmp_path / "previous.pt")
+    loaded = load_network(path)[0].segmentation_head[0].bias
+    assert loaded.tolist() == pytest.approx([9 / 11 if updates else 5] * 2)
+    assert load_training(path)["network"]["segmentation_head.0.bias"].tolist() == [5, 5]
+    content = load_training(path) | {"average": {"n_averaged": "two"}}
+    torch.save(content, path)
+    with pytest.raises(UserError, match="its part average is damaged"):
+        load_network(path)
 
 
 def test_checkpoints_are_written_piece_by_piece(

@@ -45,7 +45,7 @@ class Task(Generic[CardT, NetworkT]):
 
         Args:
             path: A ``.safetensors`` file of :func:`save_weights` or a ``.pt`` file of
-                :func:`save_training`.
+                :func:`save_training`; of the latter the average of the weights, where it has one.
 
         Returns:
             The network in eval mode on the CPU, and its card.
@@ -57,7 +57,7 @@ class Task(Generic[CardT, NetworkT]):
         try:
             if path.suffix == ".pt":
                 content = load_training(path)
-                text, state = content["card"], content["network"]
+                text, state = content["card"], _averaged(content, path)
             else:
                 text, state = load_weights(path)
             card = read_card(self.card, text, path)
@@ -69,6 +69,18 @@ class Task(Generic[CardT, NetworkT]):
         network = self.build(card)
         network.load_state_dict(dict(state))
         return network.eval(), card
+
+
+def _averaged(content: Mapping[str, Any], path: Path) -> State:
+    """Return the average of a training's weights; the latest where none is taken yet."""
+    average = content.get("average", {"n_averaged": torch.tensor(0)})
+    count = average.get("n_averaged") if isinstance(average, dict) else None
+    if not isinstance(count, Tensor) or count.numel() != 1:
+        raise UserError(f"{path}: its part average is damaged")
+    if not count:
+        latest: State = content["network"]
+        return latest
+    return {str(k).removeprefix("module."): v for k, v in average.items() if k != "n_averaged"}
 
 
 def check_weights(wanted: State, state: State, path: Path) -> None:
