@@ -78,6 +78,25 @@ def test_a_cross_table_has_sources_as_rows_and_centres_as_columns(tmp_path: Path
     assert json.loads((folder.path / "sweep.json").read_text())["cross"][0]["B"] == 61
 
 
+def test_joined_centres_have_their_mean_and_none_is_not_scored(tmp_path: Path) -> None:
+    text = "variants: {dense: {aspp: dense}}\nholdouts: [A, B+C, none]\n"
+    plan, folder = plan_of(text, tmp_path), SweepFolder(tmp_path / "sweep")
+    finish(plan, folder)
+    for holdout, means in {"A": {"A": 90}, "B+C": {"B": 80, "C": 70}}.items():
+        score(folder.runs / f"dense-holdout-{holdout}-seed0" / "eval" / "honest", **means)
+    (row,) = table_of(plan, folder).rows
+    assert [cell.text for cell in row[3:]] == ["90.00", "75.00", "not scored"]
+    score(folder.runs / "dense-holdout-B+C-seed0" / "eval" / "honest", B=80)
+    assert table_of(plan, folder).rows[0][4].text == "missing"
+
+
+def test_a_training_on_all_centres_is_scored_on_them(tmp_path: Path) -> None:
+    plan = plan_of(CROSS.replace("B+C", "A+B+C+D"), tmp_path)
+    _, known = commands_of(plan, plan.cells[1], SweepFolder(tmp_path / "sweep"))
+    assert plan.cells[1].holdout == "none"
+    assert known[-2:] == ["--images", "sources"]
+
+
 def test_sources_must_be_centres_and_something_be_held_out(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"sources must name centres \(A, B, C, D\), got A, Q"):
         plan_of(CROSS.replace("B+C", "A+Q"), tmp_path)

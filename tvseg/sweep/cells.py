@@ -111,11 +111,12 @@ def commands_of(plan: SweepPlan, cell: SweepCell, folder: SweepFolder) -> list[l
     train = [*program, "train", *holdout, "--data", str(plan.data),
              "--out", str(folder.runs), "--resume", *configs, *cell.overrides]  # fmt: skip
     run = str(folder.runs / cell.name)
-    images = [[], ["--images", "sources"]] if cell.sources else [[]]
+    images: list[list[str]] = [] if cell.holdout == "none" else [[]]
+    images += [["--images", "sources"]] if cell.sources else []
     scorings = [
         [*program, "eval", run, "--data", str(plan.data), "--protocol", protocol,
          "--checkpoint", plan.file.checkpoint, *which]
-        for protocol in plan.file.protocols for which in images if cell.holdout != "none"
+        for protocol in plan.file.protocols for which in images
     ]  # fmt: skip
     return [train, *scorings]
 

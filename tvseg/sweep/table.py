@@ -64,11 +64,12 @@ _LAYOUTS = {
 
 
 def table_of(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> Table:
-    """Return a row for each protocol, structure and variant, and a column for each centre.
+    """Return a row for each protocol, structure and variant, and a column for each hold-out.
 
     Of a task without centres, a row for each protocol, set of pairs and variant, and one column. A
     cell of the table holds mean and standard deviation of the score over seeds in %, and how many
-    of the seeds are missing. Ensembles, where the sweep has them, are variants of their own.
+    of the seeds are missing; the score of several centres is their mean. Trainings that hold out
+    none are not scored. Ensembles, where the sweep has them, are variants of their own.
     """
     rows = pd.DataFrame(_rows(plan, folder))
     caption = (
@@ -81,29 +82,35 @@ def table_of(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> Table:
 def _rows(plan: SweepPlan, folder: SweepFolder) -> Iterator[dict[str, str]]:
     layout = _LAYOUTS[plan.file.task]
     for protocol in plan.file.protocols:
-        runs = _by_variant_and_centre(plan, folder, protocol)
+        runs = _by_variant_and_holdout(plan, folder, protocol)
         scores = [score for of in runs.values() for seeds in of.values() for score in seeds]
         parts = dict.fromkeys(part for score in scores for part, _ in score)
         for part in parts or ["?"]:
-            for variant, of_centre in runs.items():
+            for variant, of_holdout in runs.items():
                 row = {"protocol": protocol, layout.part: part, "variant": variant}
                 for holdout in plan.file.holdouts or ("",):
-                    seeds = of_centre.get(holdout, [])
-                    row[holdout or layout.score.lower()] = _entry(
-                        [score.get((part, holdout)) for score in seeds]
+                    seeds = [_over_centres(s, part, holdout) for s in of_holdout.get(holdout, [])]
+                    row[holdout or layout.score.lower()] = (
+                        "not scored" if holdout == "none" else _entry(seeds)
                     )
                 yield row
 
 
-def _by_variant_and_centre(
+def _over_centres(score: Scores, part: str, holdout: str) -> float | None:
+    """Return the mean score over the centres of a hold-out, None unless all are scored."""
+    values = [score[part, c] for c in held_out(holdout) if (part, c) in score]
+    return statistics.mean(values) if values and len(values) == len(held_out(holdout)) else None
+
+
+def _by_variant_and_holdout(
     plan: SweepPlan, folder: SweepFolder, protocol: str
 ) -> dict[str, dict[str, list[Scores]]]:
     """Return the scores of each seed, those of ensembles last."""
     runs: dict[str, dict[str, list[Scores]]] = {}
     for variant, cells in by_variant(plan.cells).items():
         for cell in (one for one in cells if not one.sources):
-            of_centre = runs.setdefault(variant, {})
-            of_centre.setdefault(cell.holdout or "", []).append(
+            of_holdout = runs.setdefault(variant, {})
+            of_holdout.setdefault(cell.holdout or "", []).append(
                 _scores_of(plan, folder, cell, protocol)
             )
     for one in ensembles_of(plan, folder):
