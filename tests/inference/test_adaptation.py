@@ -44,6 +44,15 @@ def test_statistics_are_those_of_the_regions_and_of_nothing_else() -> None:
         adapt(pipeline, pictures(8, 20))
 
 
+def test_variances_count_the_differences_between_groups_of_a_sorted_list() -> None:
+    layer = nn.BatchNorm2d(3)
+    images = [*pictures(16, 20), *pictures(16, 200)]
+    adapt(Pipeline(Ensemble([make_network(layer)]), whole_pictures), images)
+    assert layer.running_var is not None
+    variance = (np.stack(images) / 127.5).var()
+    assert layer.running_var.tolist() == pytest.approx([variance] * 3, rel=0.1)
+
+
 def test_few_photographs_and_exported_networks_are_refused() -> None:
     pipeline = Pipeline(Ensemble([make_network()]), whole_pictures)
     with pytest.raises(UserError, match=r"takes 8 photographs or more .* got 7"):

@@ -73,6 +73,9 @@ class ArrayNetwork:
     def adapt(self, images: np.ndarray) -> None:
         """Take the statistics of batch norm from images instead of those of training.
 
+        Batches are drawn from all images by a fixed seed, so that none holds those of one group,
+        such as of one camera in a sorted list: variances are means of those within batches.
+
         Args:
             images: uint8 (N, S, S, 3), two or more.
 
@@ -81,8 +84,11 @@ class ArrayNetwork:
         """
         if self._is_prepared:
             raise UserError("a network adapts before its first call; load it again")
-        parts = np.array_split(images, -(-len(images) // ADAPTED_TOGETHER))
-        batches = (torch.from_numpy(part).permute(0, 3, 1, 2).to(self.device) for part in parts)
+        order = np.random.default_rng(0).permutation(len(images))
+        parts = np.array_split(order, -(-len(images) // ADAPTED_TOGETHER))
+        batches = (
+            torch.from_numpy(images[part]).permute(0, 3, 1, 2).to(self.device) for part in parts
+        )
         freeze(self.network)
         with exact_fp32(self.device):
             refresh_batch_norm(self.network, map(self.normalisation, batches))
