@@ -90,19 +90,24 @@ def test_a_stop_in_an_inner_run_names_the_run_to_continue(
 
 
 @pytest.mark.parametrize(
-    ("holdout", "device", "why"),
-    [("A+B+C", None, "needs two source centres"), ("A+B", "nonsense", "device"),
-     ("A+B", None, "no photographs here")],
+    ("holdout", "keys", "device", "why"),
+    [("A+B+C", [], None, "needs two source centres"), ("A+B", [], "nonsense", "device"),
+     ("A+B", [], None, "no photographs here"),
+     ("A+B", ["mix=fourier"], None, "mix needs two source centres or more, three with selection"),
+     ("A+B+C", ["mix=fourier", "selection=sources"], None, "mix needs two source centres"),
+     ("A+B", ["train.images_per_centre=1"], None, "must hold at least 2 images")],
 )  # fmt: skip
 def test_overwrite_removes_nothing_where_training_cannot_begin(
-    holdout: str, device: str | None, why: str, interrupted: Path, phantoms: Path, tmp_path: Path
-) -> None:
+    holdout: str, keys: list[str], device: str | None, why: str,
+    interrupted: Path, phantoms: Path, tmp_path: Path,
+) -> None:  # fmt: skip
     older = tmp_path / f"dense-holdout-{holdout}-seed0"
     shutil.copytree(_inner(interrupted).path, older)
     before = _files(older)
     root = tmp_path / "no photographs here" if "photographs" in why else phantoms
+    settings = load_settings(None, [*KEYS, *keys])
     with pytest.raises(UserError, match=why):
-        train(SETTINGS, holdout=holdout, root=root, runs=tmp_path, device=device, overwrite=True)
+        train(settings, holdout=holdout, root=root, runs=tmp_path, device=device, overwrite=True)
     assert _files(older) == before
 
 

@@ -53,7 +53,7 @@ def test_worker_processes_draw_the_same_batches(monkeypatch: pytest.MonkeyPatch)
 def test_phantoms_are_a_share_of_each_step(phantoms: Path) -> None:
     settings = _settings("phantoms=0.25")
     data = read_data(phantoms, settings, "A", selection="sources")
-    assert images_per_step(settings, data.fold) == 8  # 2 of each of three centres and 2 phantoms
+    assert images_per_step(settings, 3) == 8  # 2 of each of three centres and 2 phantoms
     for batch in make_loader(data, settings, first_step=2):
         drawn = [name for name in batch["id"] if name.startswith("phantom/")]
         assert (len(batch["id"]), len(drawn)) == (8, 2)

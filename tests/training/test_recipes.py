@@ -275,9 +275,6 @@ def test_half_of_the_photographs_take_colours_of_another_centre(
     own = {loaded.images[place].tobytes() for place in range(6)}
     assert not drawn & own
     assert len(drawn) > 10
-    alone = loaded.subset(loaded.cases[:6])
-    with pytest.raises(UserError, match="mix needs two source centres"):
-        TrainingSet(alone, Augmentation("none"), mixture=Mixture(name))
 
 
 def test_strong2_changes_light_tone_and_resolution_but_not_masks(loaded: LoadedCases) -> None:

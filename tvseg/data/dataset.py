@@ -17,7 +17,6 @@ from tvseg.data.cases import DECODING_THREADS, Case, by_centre
 from tvseg.data.fingerprint import Identities, Identity, identify, identities_of
 from tvseg.data.images import resize_image, resize_masks
 from tvseg.data.phantoms.random.draw import draw_random_roi
-from tvseg.errors import UserError
 
 PHANTOM = -1
 """In a :class:`Draw`, instead of the place of an image: a phantom, to be drawn."""
@@ -152,12 +151,10 @@ class TrainingSet(Dataset[dict[str, object]]):
     Args:
         loaded: The photographs.
         augmentation: Of the photographs; phantoms vary enough as they are.
-        mixture: Recolours photographs by those of other centres, before their augmentation.
+        mixture: Recolours photographs by those of other centres, of which there must be some,
+            before their augmentation.
         seed: Of the phantoms.
         structures: Channels of a phantom's masks, out of ``cup`` and ``disc``.
-
-    Raises:
-        UserError: Photographs are mixed, and all are of one centre.
     """
 
     def __init__(
@@ -173,8 +170,6 @@ class TrainingSet(Dataset[dict[str, object]]):
         self.augmentation = augmentation
         self.mixture = mixture or Mixture("none")
         self.letters = np.asarray([case.centre.letter for case in loaded.cases])
-        if self.mixture and len(set(self.letters)) < 2:
-            raise UserError("mix needs two source centres or more; set mix=none")
         self.seed = seed
         self.structures = structures
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from tvseg.data.dataset import ValidationSet
 from tvseg.runs.cards import SegmentationCard
 from tvseg.settings import SegmentationSettings
-from tvseg.training.data import Data, make_loader, read_data
+from tvseg.training.data import Data, check_step, make_loader, read_data
 from tvseg.training.fit import (
     Numerics,
     drop_once,
@@ -68,7 +68,9 @@ def batches(
         "images_per_centre": images_per_centre,
     }
     train = card.settings.train.model_copy(update=plan)
-    return make_loader(data, card.settings.model_copy(update={"train": train}), first_step=0)
+    settings = card.settings.model_copy(update={"train": train})
+    check_step(settings, len(data.fold.sources))
+    return make_loader(data, settings, first_step=0)
 
 
 def trainer(

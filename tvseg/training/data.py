@@ -83,29 +83,45 @@ def read_data(
     )
 
 
-def phantoms_per_step(settings: SegmentationSettings, fold: Fold) -> int:
-    """Return how many phantoms a step holds beside the photographs of the source centres."""
+def phantoms_per_step(settings: SegmentationSettings, sources: int) -> int:
+    """Return how many phantoms a step holds beside the photographs of so many source centres."""
     plan, share = settings.train, settings.phantoms
     if share == 1:
         return plan.images_per_centre
-    photographs = len(fold.sources) * plan.images_per_centre
-    return round(photographs * share / (1 - share))
+    return round(sources * plan.images_per_centre * share / (1 - share))
 
 
-def images_per_step(settings: SegmentationSettings, fold: Fold) -> int:
+def images_per_step(settings: SegmentationSettings, sources: int) -> int:
     """Return how many images a step holds, phantoms included."""
-    photographs = len(fold.sources) * settings.train.images_per_centre
-    return photographs + phantoms_per_step(settings, fold)
+    photographs = sources * settings.train.images_per_centre
+    return photographs + phantoms_per_step(settings, sources)
 
 
 def check_shares(settings: SegmentationSettings, data: Data) -> None:
-    """Raise UserError unless a step holds what settings say, and can be computed in its parts."""
-    plan, images = settings.train, images_per_step(settings, data.fold)
+    """Raise UserError unless steps hold what settings say, those of inner trainings included."""
     if settings.phantoms == 1 and data.train.cases:
         raise UserError(
             "phantoms=1 trains on drawn photographs alone: give no data root, or lower phantoms"
         )
-    if settings.phantoms and not phantoms_per_step(settings, data.fold):
+    sources = len(data.fold.sources)
+    check_step(settings, sources)
+    if settings.selection == "lodo":
+        check_step(settings, sources - 1)
+    if len(data.validation.cases) < processes():
+        raise UserError(
+            f"each process must have an image to select the epoch on, got "
+            f"{len(data.validation.cases)} for {processes()}: start fewer processes"
+        )
+
+
+def check_step(settings: SegmentationSettings, sources: int) -> None:
+    """Raise UserError unless a step on so many source centres can be computed in its parts."""
+    plan, images = settings.train, images_per_step(settings, sources)
+    if settings.mix != "none" and sources < 2:
+        raise UserError(
+            "mix needs two source centres or more, three with selection=lodo; set mix=none"
+        )
+    if settings.phantoms and not phantoms_per_step(settings, sources):
         raise UserError(
             f"phantoms={settings.phantoms:g} is less than one phantom beside the photographs of a "
             f"step ({images}): raise phantoms or train.images_per_centre, or set phantoms=0"
@@ -121,11 +137,6 @@ def check_shares(settings: SegmentationSettings, data: Data) -> None:
             f"{processes()} processes x train.micro_batches={plan.micro_batches} must divide the "
             f"{plan.images_per_centre} images of each centre and all {images} of a step: change "
             "train.images_per_centre, or torchrun's --nproc-per-node"
-        )
-    if len(data.validation.cases) < processes():
-        raise UserError(
-            f"each process must have an image to select the epoch on, got "
-            f"{len(data.validation.cases)} for {processes()}: start fewer processes"
         )
 
 
@@ -146,7 +157,7 @@ def make_loader(
         steps=plan.epochs * plan.steps_per_epoch,
         seed=settings.seed,
         first_step=first_step,
-        phantoms=phantoms_per_step(settings, data.fold),
+        phantoms=phantoms_per_step(settings, len(data.fold.sources)),
     )
     return DataLoader(
         TrainingSet(
