@@ -15,7 +15,7 @@ from tvseg.data.dataset import Draw, LoadedCases, TrainingSet
 from tvseg.errors import UserError
 from tvseg.integrations.bundle_export import configs_of
 from tvseg.models.batch_norm import refresh_batch_norm
-from tvseg.models.mix_style import add_mix_style, mix_style
+from tvseg.models.mix_style import STAGES, _stage_modules, add_mix_style, mix_style
 from tvseg.ops import TVConv2d
 from tvseg.runs.affinity import affinity_maps
 from tvseg.runs.checkpoint import load_training
@@ -241,7 +241,7 @@ def test_styles_are_means_and_deviations_of_maps() -> None:
     assert deviations.max() <= x.std((2, 3)).max()
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2_320", "resnet18"])
+@pytest.mark.parametrize("name", ["mobilenet_v2_320", "resnet18", "efficientnet-b0"])
 def test_styles_are_mixed_behind_early_stages_in_training_alone(name: str) -> None:
     settings = load_settings(None, [*TINY, f"encoder={name}", "aspp=dense"])
     torch.manual_seed(0)
@@ -249,6 +249,10 @@ def test_styles_are_mixed_behind_early_stages_in_training_alone(name: str) -> No
     x = torch.rand(4, 3, 64, 64)
     with torch.no_grad():
         plain = encoder(x)
+        for stage, source in zip(STAGES, _stage_modules(encoder), strict=True):
+            hook = source.register_forward_hook(lambda module, inputs, maps: 0 * maps)
+            assert not encoder(x)[stage].any()
+            hook.remove()
         add_mix_style(encoder, 1.0)
         assert all(torch.equal(a, b) for a, b in zip(plain, encoder(x), strict=True))
         for module in encoder.modules():  # statistics stay those of evaluation

@@ -66,7 +66,8 @@ def _stage_modules(encoder: nn.Module) -> list[nn.Module]:
 
     def note(module: nn.Module, inputs: Any, output: object) -> None:
         outputs.append(output)
-        sources[id(output)] = module
+        if not isinstance(module, nn.Identity):  # it passes on the maps of the stage before it
+            sources[id(output)] = module
 
     hooks = [module.register_forward_hook(note) for module in encoder.modules()]
     was_training = encoder.training
