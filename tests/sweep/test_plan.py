@@ -57,6 +57,22 @@ def test_only_what_changes_has_a_new_fingerprint(tmp_path: Path, data: Path) -> 
     assert all(a.fingerprint != b.fingerprint for a, b in zip(after, third, strict=True))
 
 
+@pytest.mark.parametrize("key", ["init", "encoder_weights"])
+def test_files_of_weights_are_known_by_content(key: str, tmp_path: Path, data: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    path = write(tmp_path, SWEEP.replace("aspp: tvconv", f"aspp: tvconv, {key}: {weights}"))
+    missing = read_plan(path, data=data).cells
+    found = []
+    for content in (b"one", b"two", b"one"):
+        weights.write_bytes(content)
+        found.append(read_plan(path, data=data).cells)
+    for cell, one, two, again in zip(missing, *found, strict=True):
+        names_it = cell.variant.startswith("ours")
+        assert one.fingerprint == again.fingerprint
+        assert (one.fingerprint != two.fingerprint) == names_it
+        assert (one.fingerprint != cell.fingerprint) == names_it
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -67,9 +67,14 @@ def digest_files(root: Path, known: FolderDigests) -> FolderDigests:
         elif kept and kept[:3] == changed:
             found[name] = kept
         else:
-            with path.open("rb") as file:
-                found[name] = (*changed, hashlib.file_digest(file, "sha256").hexdigest())
+            found[name] = (*changed, digest_file(path))
     return FolderDigests(real, found)
+
+
+def digest_file(path: Path) -> str:
+    """Return a digest of the content of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_digests(path: Path) -> FolderDigests:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 
 import tvseg
 from tvseg.config import load_settings
-from tvseg.data.file_digests import FolderDigests, digest_files
+from tvseg.data.file_digests import FolderDigests, digest_file, digest_files
 from tvseg.documents import MAX_YAML_BYTES, check_tree, parse_yaml
 from tvseg.errors import UsageError, UserError
 from tvseg.files import read_bytes
@@ -144,7 +145,8 @@ class SweepCell:
         seed: Of the training.
         configs: Settings files.
         overrides: ``key=value`` items.
-        fingerprint: Of the settings, the data and the version of tvseg.
+        fingerprint: Of the settings, the files of weights that they name, the data and the version
+            of tvseg.
         sources: What the sweep file names them by, where it names sources.
     """
 
@@ -232,13 +234,14 @@ def _check_holdouts_differ(cells: Sequence[SweepCell], path: Path) -> None:
             raise UserError(f"{path}: {other} and {holdout} hold out the same centres; name one")
 
 
-def _fingerprint(content: tuple[Any, str | None], stamp: str) -> str:
+def _fingerprint(content: tuple[Any, ...], stamp: str) -> str:
     whole = [*content, stamp, tvseg.__version__]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _cells(file: SweepFile, folder: Path) -> Iterator[tuple[SweepCell, tuple[Any, str | None]]]:
-    """Yield each cell without a fingerprint, and its settings and hold-out for one."""
+def _cells(file: SweepFile, folder: Path) -> Iterator[tuple[SweepCell, tuple[Any, ...]]]:
+    """Yield each cell without a fingerprint, and its settings, hold-out and weights for one."""
+    digest = cache(digest_file)  # cells name the same files
     configs = tuple(folder / config for config in file.configs)
     points = [
         dict(zip(file.grid, values, strict=True))
@@ -258,7 +261,15 @@ def _cells(file: SweepFile, folder: Path) -> Iterator[tuple[SweepCell, tuple[Any
             check_holdout(holdout, settings.centres)
         file.kind.check_operator(settings)
         cell = SweepCell(name, holdout, seed, configs, overrides, "", sources)
-        yield cell, (settings.model_dump(mode="json"), holdout)
+        weights = (digest(path) for path in _weights_of(settings))
+        yield cell, (settings.model_dump(mode="json"), holdout, *weights)
+
+
+def _weights_of(settings: RunSettings) -> list[Path]:
+    """Return the files of weights that settings name; ``starter`` or ``imagenet`` are none."""
+    values = (getattr(settings, key, None) for key in ("init", "encoder_weights"))
+    paths = [Path(value).expanduser() for value in values if value is not None]
+    return [path for path in paths if path.is_file()]
 
 
 def _overrides(keys: dict[str, Any]) -> tuple[str, ...]:
