@@ -65,14 +65,17 @@ def test_swa_is_the_mean_over_epochs_after_the_drop() -> None:
 
 def test_ema_moves_by_a_hundredth_of_the_way_after_the_first_steps() -> None:
     network = Steps()
+    network[0].register_buffer("temperature", torch.tensor(30.0))
     network.set(1)
     average = MovingAverage(network)
     average.update(1)
     network.set(2)
+    network[0].temperature.fill_(1)
     network[1].running_mean.fill_(5)
     average.update(2)
     assert average.network[0].weight.item() == pytest.approx(1 + 9 / 11)  # type: ignore[index]
     assert float(average.network[1].running_mean) == pytest.approx(5 * 9 / 11)  # type: ignore[index]
+    assert float(average.network[0].temperature) == 1  # type: ignore[index]
     average.averaged.n_averaged.fill_(2000)
     before = average.network[0].weight.item()  # type: ignore[index]
     network.set(before + 1)

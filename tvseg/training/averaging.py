@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tvseg.errors import UserError
@@ -72,7 +73,9 @@ def _average(
 
 
 class MovingAverage(_Averaged):
-    """An exponential moving average over steps, of weights and statistics alike.
+    """An exponential moving average over steps, of weights and statistics of batch norm alike.
+
+    Other buffers, such as temperatures that follow a schedule, are the latest.
 
     Args:
         network: On its device.
@@ -84,6 +87,11 @@ class MovingAverage(_Averaged):
     def update(self, step: int) -> None:
         """Take in the weights after a step, counted from 1."""
         self.averaged.update_parameters(self.latest)
+        for name, layer in self.network.named_modules():
+            if not isinstance(layer, _BatchNorm):
+                latest = self.latest.get_submodule(name)
+                for buffer, value in zip(layer.buffers(False), latest.buffers(False), strict=True):
+                    buffer.copy_(value)
 
 
 class EpochAverage(_Averaged):
