@@ -82,7 +82,7 @@ def trainer(
     steps_per_epoch: int,
     learning_rate: float,
 ) -> SupervisedTrainer:
-    """Return the engine that fits the network, with loss and learning rates as the card says.
+    """Return the engine that fits the network, with the card's loss, micro-batches and rates.
 
     Averages of weights, MixStyle and the choice of epochs by ``lodo`` or ``last`` are of ``tvseg
     train`` alone; a warning names those that the network was trained with.
@@ -106,6 +106,7 @@ def trainer(
         numerics=_numerics(card, device),
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
+        micro_batches=plan.micro_batches,
     )
 
 
