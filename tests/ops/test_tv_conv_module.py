@@ -1,5 +1,7 @@
 """The module: parameters, weights, the depthwise limit, bias, other sizes."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -92,6 +94,44 @@ def test_constant_affinity_is_a_depthwise_convolution(
     assert not torch.allclose(weight[..., 0, 0], weight[..., 7, 6], rtol=1e-2)  # the border differs
     nn.init.normal_(built.affinity)
     assert not torch.allclose(built(x)[inner], wanted[inner], rtol=1e-2)
+
+
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+@pytest.mark.parametrize("affinity", [torch.ones_like, torch.randn_like])
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_a_layer_begins_as_a_depthwise_convolution(
+    kernel_size: int, affinity: Callable[[Tensor], Tensor], padding: str
+) -> None:
+    built = module(kernel_size=kernel_size, generator_padding=padding)
+    built.affinity.data = affinity(built.affinity)
+    before = {name: value.clone() for name, value in built.state_dict().items()}
+    depthwise = nn.Conv2d(5, 5, kernel_size, padding=kernel_size // 2, groups=5, bias=False)
+    built.begin_as(depthwise.weight)
+    torch.testing.assert_close(built(maps()), depthwise(maps()), rtol=1e-4, atol=1e-4)
+    changed = {name for name, value in built.state_dict().items() if not value.equal(before[name])}
+    assert changed == {"generator.layers.6.weight"}
+    if padding == "zeros" or affinity is torch.randn_like:  # some pixels differ
+        built(maps()).square().sum().backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in built.parameters())
+
+
+def test_a_layer_begins_as_near_as_its_generator_can() -> None:
+    torch.manual_seed(0)
+    built = TVConv2d(5, 16, hidden_channels=2, hidden_layers=0)
+    nn.init.normal_(built.affinity)  # 256 pixels, 18 weights for each tap
+    built.begin_as(torch.ones(5, 1, 3, 3))
+    missing = (built.weight() - 1).square().sum()
+    last = built.generator.layers[-1].weight
+    for _ in range(20):
+        change = 0.01 * torch.randn_like(last)
+        last.data += change
+        assert (built.weight() - 1).square().sum() > missing
+        last.data -= change
+
+
+def test_kernels_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"shape \(5, 1, 3, 3\), got \(4, 1, 3, 3\)"):
+        module().begin_as(torch.ones(4, 1, 3, 3))
 
 
 def test_bias_starts_at_zero_and_is_added_per_pixel() -> None:

@@ -19,9 +19,9 @@ from tvseg.metrics import dice
 from tvseg.models import TVDeepLabV3Plus
 from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import save_weights
-from tvseg.runs.segmentation import load_network, network_of, start_from
+from tvseg.runs.segmentation import begin_as_trained, load_network, network_of, start_from
 from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
-from tvseg.training.train import train
+from tvseg.training.train import _prepare, train
 
 
 def test_the_files_are_small_and_say_what_they_are() -> None:
@@ -151,6 +151,29 @@ def test_operators_of_another_size_begin_anew_as_a_whole(
     assert all(torch.equal(state[name], trained[name]) for name in state if name not in operators)
 
 
+@pytest.mark.parametrize("start", ["ones", "coordinates"])
+def test_tvconv_begins_as_the_starter_s_depthwise_convolutions(
+    start: str, narrow_tvconv: None, phantoms: Path
+) -> None:
+    keys = ["init=starter", "image_size=64", "precision=fp32", f"tvconv.affinity_start={start}"]
+    settings = load_settings(None, keys)
+    network, *_ = _prepare(settings, "A", phantoms, torch.device("cpu"), begins=True)
+    starter = load_network(STARTER)[0].eval()
+    x = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(network.eval()(x), starter(x), rtol=1e-3, atol=1e-3)
+
+
+def test_kernels_of_other_operators_are_left_alone(narrow_tvconv: None, tmp_path: Path) -> None:
+    file = tmp_path / "dense.safetensors"
+    _save(file, ["aspp=dense", "image_size=64"])
+    settings = load_settings(None, ["aspp=tvconv", f"init={file}", "image_size=64"])
+    network = network_of(settings, pretrained=False)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    begin_as_trained(network, settings)
+    assert all(value.equal(before[name]) for name, value in network.state_dict().items())
+
+
 def test_a_training_starts_from_them(
     narrow_tvconv: None, phantoms: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -161,7 +184,8 @@ def test_a_training_starts_from_them(
     )  # fmt: skip
     caplog.set_level("INFO", logger="tvseg")
     run = train(settings, holdout="A", root=phantoms, runs=tmp_path)
-    assert "42 tensors, all of ASPP branches, do not fit and begin anew" in caplog.text
+    assert "42 tensors, all of ASPP branches, are not of it" in caplog.text
+    assert "3 TVConv layers begin as the depthwise convolutions in their places" in caplog.text
     encoder = load_network(run.best)[0].encoder.state_dict()
     starter = load_network(STARTER)[0].encoder.state_dict()
     name = "features.1.conv.0.0.weight"

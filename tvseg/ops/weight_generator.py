@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Literal
 
 import torch
@@ -84,7 +85,7 @@ class WeightGenerator(nn.Module):
 
     @torch.no_grad()
     def fit(self, affinity: Tensor, kernels: Tensor) -> None:
-        """Change the last convolution as little as it takes to generate the same kernels everywhere.
+        """Change the last convolution as little as it takes to generate these kernels everywhere.
 
         Where the hidden maps of some pixels contradict each other, the sum of squared differences
         to the kernels is the least that can be had.
@@ -93,13 +94,15 @@ class WeightGenerator(nn.Module):
             affinity: affinity maps A (affinity_channels, height, width).
             kernels: (C, k*k), taps row by row.
         """
-        last: nn.Conv2d = self.layers[-1]  # type: ignore[assignment]
-        hidden = self.layers[:-1](affinity.unsqueeze(0))
+        *earlier, last = deepcopy(self.layers).double()  # so that equal pixels are told from noise
+        hidden = nn.Sequential(*earlier)(affinity.double().unsqueeze(0))
         mode = "constant" if last.padding_mode == "zeros" else last.padding_mode
-        seen = F.unfold(F.pad(hidden, (1, 1, 1, 1), mode=mode), 3)[0].double()  # (9*hidden, pixels)
-        weight = last.weight.flatten(1).double()
-        missing = kernels.T.reshape(-1, 1).to(weight) - weight @ seen
-        last.weight += (missing @ torch.linalg.pinv(seen)).view_as(last.weight).to(last.weight)
+        seen = F.unfold(F.pad(hidden, (1, 1, 1, 1), mode=mode), 3)[0]  # (hidden_channels*9, pixels)
+        inverse = torch.linalg.pinv(seen)
+        weight = last.weight.flatten(1)
+        weight -= weight @ (seen @ inverse)  # what the pixels see of it
+        weight += torch.outer(kernels.T.flatten().to(weight), inverse.sum(0))
+        self.layers[-1].weight.copy_(weight.view_as(last.weight))
 
     def begin_sharing(self) -> None:
         """Generate once from now on, for all passes; see shared_weights.

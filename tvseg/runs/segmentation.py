@@ -53,8 +53,8 @@ def first_network(settings: SegmentationSettings) -> TVDeepLabV3Plus:
     network = network_of(settings, pretrained=not settings.init)
     if settings.init:
         others = start_from(network, settings)
-        anew = f"; {others} tensors, all of ASPP branches, do not fit and begin anew"
-        _log.info("Begins with init=%s%s", settings.init, anew if others else "")
+        rest = f"; {others} tensors, all of ASPP branches, are not of it"
+        _log.info("Begins with init=%s%s", settings.init, rest if others else "")
     return network
 
 
@@ -112,18 +112,22 @@ def start_from(network: nn.Module, settings: SegmentationSettings) -> int:
 def begin_as_trained(network: nn.Module, settings: SegmentationSettings) -> None:
     """Let TVConv layers generate the kernels of the depthwise ones in their places, as trained.
 
-    The network then computes what the trained one does. It is the last of its first weights: the
-    kernels are fitted to the affinity maps that the layers have.
+    The network then computes what the trained one does, if it is dilated as that is. The kernels
+    are fitted to the affinity maps that the layers have, so those must be set before.
 
     Args:
         network: Begun by :func:`start_from`.
         settings: Of it; ``init`` is ``starter`` or a checkpoint file.
     """
     trained = dict(load_network(_first_weights(str(settings.init)))[0].named_modules())
+    begun = 0
     for name, layer in tv_conv_layers(network).items():
         convolution = trained.get(name)
         if isinstance(convolution, nn.Conv2d) and convolution.groups == layer.channels:
             layer.begin_as(convolution.weight)
+            begun += 1
+    if begun:
+        _log.info("%d TVConv layers begin as the depthwise convolutions in their places", begun)
 
 
 def _listed(value: str | tuple[str, ...]) -> str:
