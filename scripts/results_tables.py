@@ -60,12 +60,14 @@ def row_of(rows: pd.DataFrame) -> dict[str, str]:
 def changes(rows: pd.DataFrame, variant: str, baseline: str) -> dict[str, str]:
     """Return the differences of a variant to another one over the seeds that both have.
 
-    A variant of one seed, such as weights that are not trained, is compared with every seed.
+    One of a single seed, such as weights that are not trained, and ensembles are compared with all.
     """
     ours, theirs = (dict([*rows[rows["variant"] == name].groupby("seed")])
                     for name in (variant, baseline))  # fmt: skip
     if len(theirs) == 1:
         theirs = dict.fromkeys(ours, *theirs.values())
+    if variant.endswith(" ensemble"):
+        ours = dict.fromkeys(theirs, *ours.values())
     pairs = [pd.concat([ours[seed], theirs[seed]]) for seed in ours if seed in theirs]
 
     def compare(some: pd.DataFrame) -> pd.DataFrame:
