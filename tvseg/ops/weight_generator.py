@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -87,15 +87,15 @@ class WeightGenerator(nn.Module):
     def fit(self, affinity: Tensor, kernels: Tensor) -> None:
         """Change the last convolution as little as it takes to generate these kernels everywhere.
 
-        Where the hidden maps of some pixels contradict each other, the sum of squared differences
-        to the kernels is the least that can be had.
+        Where it cannot, the sum of squared differences to the kernels is the least possible.
 
         Args:
             affinity: affinity maps A (affinity_channels, height, width).
             kernels: (C, k*k), taps row by row.
         """
-        *earlier, last = deepcopy(self.layers).double()  # so that equal pixels are told from noise
-        hidden = nn.Sequential(*earlier)(affinity.double().unsqueeze(0))
+        exact: dict[str, Any] = {"device": "cpu", "dtype": torch.float64}  # not every device has it
+        *earlier, last = deepcopy(self.layers).to(**exact)
+        hidden = nn.Sequential(*earlier)(affinity.to(**exact).unsqueeze(0))
         mode = "constant" if last.padding_mode == "zeros" else last.padding_mode
         seen = F.unfold(F.pad(hidden, (1, 1, 1, 1), mode=mode), 3)[0]  # (hidden_channels*9, pixels)
         inverse = torch.linalg.pinv(seen)
