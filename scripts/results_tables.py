@@ -9,8 +9,9 @@ interval over images, and of each seed.
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -68,18 +69,22 @@ def changes(rows: pd.DataFrame, variant: str, baseline: str) -> dict[str, str]:
         theirs = dict.fromkeys(ours, *theirs.values())
     if variant.endswith(" ensemble"):
         ours = dict.fromkeys(theirs, *ours.values())
-    pairs = [pd.concat([ours[seed], theirs[seed]]) for seed in ours if seed in theirs]
+    pairs: list[pd.DataFrame] = [
+        pd.concat([ours[seed], theirs[seed]]) for seed in ours if seed in theirs
+    ]
 
-    def compare(some: pd.DataFrame) -> pd.DataFrame:
-        return mean_differences(some, [*SCALES], [baseline, variant]).set_index("metric")
+    def compare(some: pd.DataFrame) -> dict[str, dict[Hashable, Any]]:
+        found = mean_differences(some, [*SCALES], [baseline, variant]).to_dict("records")
+        return {row["metric"]: row for row in found}
 
-    cells = {}
-    for metric, scale in SCALES.items():
-        all_seeds = compare(pd.concat(pairs)).loc[metric, ["difference", "low", "high"]] * scale
+    cells: dict[str, str] = {}
+    for metric, row in compare(pd.concat(pairs)).items():
         digits = 2 if metric == "dice" else 1
-        change, low, high = (f"{value:+.{digits}f}" for value in all_seeds)
+        change, low, high = (
+            f"{row[key] * SCALES[metric]:+.{digits}f}" for key in ("difference", "low", "high")
+        )
         cells[f"{TITLES[metric]} to {baseline}"] = f"{change} ({low} to {high})"
-    each = [compare(pair).loc["dice", "difference"] * 100 for pair in pairs]
+    each = [compare(pair)["dice"]["difference"] * 100 for pair in pairs]
     return cells | {"each seed": ", ".join(f"{value:+.1f}" for value in each)}
 
 

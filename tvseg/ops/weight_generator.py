@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -94,15 +94,15 @@ class WeightGenerator(nn.Module):
             kernels: (C, k*k), taps row by row.
         """
         exact: dict[str, Any] = {"device": "cpu", "dtype": torch.float64}  # not every device has it
-        *earlier, last = deepcopy(self.layers).to(**exact)
-        hidden = nn.Sequential(*earlier)(affinity.to(**exact).unsqueeze(0))
-        mode = "constant" if last.padding_mode == "zeros" else last.padding_mode
+        last = cast(nn.Conv2d, self.layers[-1])
+        hidden = deepcopy(self.layers[:-1]).to(**exact)(affinity.to(**exact).unsqueeze(0))
+        mode = "constant" if last.padding_mode == "zeros" else "replicate"
         seen = F.unfold(F.pad(hidden, (1, 1, 1, 1), mode=mode), 3)[0]  # (hidden_channels*9, pixels)
         inverse = torch.linalg.pinv(seen)
-        weight = last.weight.flatten(1)
-        weight -= weight @ (seen @ inverse)  # what the pixels see of it
-        weight += torch.outer(kernels.T.flatten().to(weight), inverse.sum(0))
-        self.layers[-1].weight.copy_(weight.view_as(last.weight))
+        weight = last.weight.to(**exact).flatten(1)
+        weight = weight - weight @ (seen @ inverse)  # without what the pixels see of it
+        weight += torch.outer(kernels.T.to(**exact).flatten(), inverse.sum(0))
+        last.weight.copy_(weight.view_as(last.weight))
 
     def begin_sharing(self) -> None:
         """Generate once from now on, for all passes; see shared_weights.
