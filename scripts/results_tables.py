@@ -22,6 +22,7 @@ from tvseg.evaluation.tables.table import Table, to_markdown
 KEPT = ["variant", "holdout", "seed", "centre", "split", "case", "structure", "dice", "hd95_px",
         "missed", "spurious", "vcdr", "true_vcdr"]  # fmt: skip
 DIGITS = {"dice": 5, "hd95_px": 2, "vcdr": 5, "true_vcdr": 5}
+SEEDLESS = ("untrained", "mean mask", " ensemble")
 TITLES = {"dice": "DSC", "hd95_px": "HD95"}
 SCALES = {"dice": 100, "hd95_px": 1}
 
@@ -35,7 +36,11 @@ def read_rows(source: Path, protocol: str) -> pd.DataFrame:
         raise SystemExit(f"{source} must hold runs that 'tvseg eval' or 'tvseg sweep' has scored")
     rows = pd.concat([read_cases(file) for file in files], ignore_index=True)
     again = rows["variant"] == "mean mask"  # each run is scored beside it
-    once = rows[again].drop_duplicates(["holdout", "case", "structure"]).assign(seed=0)
+    once = (
+        rows[again]
+        .drop_duplicates(["holdout", "centre", "split", "case", "structure"])
+        .assign(seed=0)
+    )
     return pd.concat([rows[~again], once], ignore_index=True)[KEPT].round(DIGITS)
 
 
@@ -61,17 +66,20 @@ def row_of(rows: pd.DataFrame) -> dict[str, str]:
 def changes(rows: pd.DataFrame, variant: str, baseline: str) -> dict[str, str]:
     """Return the differences of a variant to another one over the seeds that both have.
 
-    One of a single seed, such as weights that are not trained, and ensembles are compared with all.
+    What no seed makes, ensembles among it, is compared with every seed.
     """
     ours, theirs = (dict([*rows[rows["variant"] == name].groupby("seed")])
                     for name in (variant, baseline))  # fmt: skip
-    if len(theirs) == 1:
+    if baseline.endswith(SEEDLESS):
         theirs = dict.fromkeys(ours, *theirs.values())
-    if variant.endswith(" ensemble"):
+    elif variant.endswith(SEEDLESS):
         ours = dict.fromkeys(theirs, *ours.values())
     pairs: list[pd.DataFrame] = [
         pd.concat([ours[seed], theirs[seed]]) for seed in ours if seed in theirs
     ]
+
+    if not pairs:
+        return {}
 
     def compare(some: pd.DataFrame) -> dict[str, dict[Hashable, Any]]:
         found = mean_differences(some, [*SCALES], [baseline, variant]).to_dict("records")

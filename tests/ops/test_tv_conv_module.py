@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tvseg.ops import TVConv2d, tv_conv2d
+from tvseg.training.affinity_start import coordinate_maps
 
 
 def module(**changed: object) -> TVConv2d:
@@ -113,6 +114,22 @@ def test_a_layer_begins_as_a_depthwise_convolution(
     if padding == "zeros" or affinity is torch.randn_like:  # some pixels differ
         built(maps()).square().sum().backward()
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in built.parameters())
+
+
+@pytest.mark.parametrize("size", [16, 24])
+def test_kernels_are_fitted_by_small_weights(size: int) -> None:
+    torch.manual_seed(0)
+    built = TVConv2d(4, size)
+    built.affinity.data = coordinate_maps((4, size, size))
+    depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)
+    x = torch.randn(1, 4, size, size)
+    built.eval().freeze()
+    built.begin_as(depthwise.weight)
+    assert not built.frozen
+    assert built.generator.layers[-1].weight.abs().max() < 1
+    for dtype, tolerance in ((torch.float32, 0.02), (torch.bfloat16, 0.05)):
+        difference = built.to(dtype)(x.to(dtype)) - depthwise(x)
+        assert difference.abs().max() < tolerance * depthwise(x).abs().max()
 
 
 def test_a_layer_begins_as_near_as_its_generator_can() -> None:

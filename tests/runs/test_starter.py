@@ -184,8 +184,8 @@ def test_a_training_starts_from_them(
     )  # fmt: skip
     caplog.set_level("INFO", logger="tvseg")
     run = train(settings, holdout="A", root=phantoms, runs=tmp_path)
-    assert "42 tensors, all of ASPP branches, are not of it" in caplog.text
-    assert "3 TVConv layers begin as the depthwise convolutions in their places" in caplog.text
+    assert "42 tensors, all of ASPP branches, are not taken from it" in caplog.text
+    assert "3 TVConv layers begin as its depthwise convolutions of the same names" in caplog.text
     encoder = load_network(run.best)[0].encoder.state_dict()
     starter = load_network(STARTER)[0].encoder.state_dict()
     name = "features.1.conv.0.0.weight"

@@ -151,8 +151,8 @@ class TrainingSet(Dataset[dict[str, object]]):
     Args:
         loaded: The photographs.
         augmentation: Of the photographs; phantoms vary enough as they are.
-        mixture: Recolours photographs by those of other centres, of which there must be some,
-            before their augmentation.
+        mixture: Recolours photographs by those of other centres, before their augmentation; needs
+            two centres or more.
         seed: Of the phantoms.
         structures: Channels of a phantom's masks, out of ``cup`` and ``disc``.
     """

@@ -73,8 +73,8 @@ class ArrayNetwork:
     def adapt(self, images: np.ndarray) -> None:
         """Take the statistics of batch norm from images instead of those of training.
 
-        Batches are drawn from all images by a fixed seed, so that none holds those of one group,
-        such as of one camera in a sorted list: variances are means of those within batches.
+        Batches are drawn at random from all images (fixed seed), so that each mixes the groups of a
+        sorted list, such as cameras: variances are means of those within batches.
 
         Args:
             images: uint8 (N, S, S, 3), two or more.

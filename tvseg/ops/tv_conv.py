@@ -215,8 +215,9 @@ class TVConv2d(nn.Module):
     def begin_as(self, kernels: Tensor) -> None:
         """Generate, to begin with, the kernels of a depthwise convolution at every pixel.
 
-        The layer then computes what that convolution does, up to what its generator can tell
-        apart, and trains on from there; the affinity maps and the generator's other layers stay.
+        The layer then computes what that convolution does, exactly where the generator's hidden
+        maps allow, else by least squares, and trains on from there. The affinity maps and the
+        generator's other layers stay; a kept copy of the weights is dropped.
 
         Args:
             kernels: (C, 1, k, k), the weight of the convolution.
@@ -227,6 +228,7 @@ class TVConv2d(nn.Module):
         shape = (self.channels, 1, self.kernel_size, self.kernel_size)
         if tuple(kernels.shape) != shape:
             raise ValueError(f"kernels must have shape {shape}, got {tuple(kernels.shape)}")
+        self.unfreeze()
         self.generator.fit(self.affinity, kernels.flatten(1))
 
     def freeze(self, dtype: torch.dtype | None = None) -> Self:

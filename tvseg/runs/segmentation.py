@@ -53,7 +53,7 @@ def first_network(settings: SegmentationSettings) -> TVDeepLabV3Plus:
     network = network_of(settings, pretrained=not settings.init)
     if settings.init:
         others = start_from(network, settings)
-        rest = f"; {others} tensors, all of ASPP branches, are not of it"
+        rest = f"; {others} tensors, all of ASPP branches, are not taken from it"
         _log.info("Begins with init=%s%s", settings.init, rest if others else "")
     return network
 
@@ -110,7 +110,7 @@ def start_from(network: nn.Module, settings: SegmentationSettings) -> int:
 
 
 def begin_as_trained(network: nn.Module, settings: SegmentationSettings) -> None:
-    """Let TVConv layers generate the kernels of the depthwise ones in their places, as trained.
+    """Let TVConv layers generate the kernels of the trained depthwise ones of the same names.
 
     The network then computes what the trained one does, if it is dilated as that is. The kernels
     are fitted to the affinity maps that the layers have, so those must be set before.
@@ -127,7 +127,7 @@ def begin_as_trained(network: nn.Module, settings: SegmentationSettings) -> None
             layer.begin_as(convolution.weight)
             begun += 1
     if begun:
-        _log.info("%d TVConv layers begin as the depthwise convolutions in their places", begun)
+        _log.info("%d TVConv layers begin as its depthwise convolutions of the same names", begun)
 
 
 def _listed(value: str | tuple[str, ...]) -> str:
