@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.rows import read_cases
 from tvseg.evaluation.tables.differences import mean_differences
 from tvseg.evaluation.tables.table import Table, to_markdown
@@ -22,7 +23,7 @@ from tvseg.evaluation.tables.table import Table, to_markdown
 KEPT = ["variant", "holdout", "seed", "centre", "split", "case", "structure", "dice", "hd95_px",
         "missed", "spurious", "vcdr", "true_vcdr"]  # fmt: skip
 DIGITS = {"dice": 5, "hd95_px": 2, "vcdr": 5, "true_vcdr": 5}
-SEEDLESS = ("untrained", "mean mask", " ensemble")
+SEEDLESS = ("untrained", MEAN_MASK, " ensemble")
 TITLES = {"dice": "DSC", "hd95_px": "HD95"}
 SCALES = {"dice": 100, "hd95_px": 1}
 
@@ -35,7 +36,7 @@ def read_rows(source: Path, protocol: str) -> pd.DataFrame:
     if not files:
         raise SystemExit(f"{source} must hold runs that 'tvseg eval' or 'tvseg sweep' has scored")
     rows = pd.concat([read_cases(file) for file in files], ignore_index=True)
-    again = rows["variant"] == "mean mask"  # each run is scored beside it
+    again = rows["variant"] == MEAN_MASK  # each run is scored beside it
     once = (
         rows[again]
         .drop_duplicates(["holdout", "centre", "split", "case", "structure"])
@@ -77,7 +78,6 @@ def changes(rows: pd.DataFrame, variant: str, baseline: str) -> dict[str, str]:
     pairs: list[pd.DataFrame] = [
         pd.concat([ours[seed], theirs[seed]]) for seed in ours if seed in theirs
     ]
-
     if not pairs:
         return {}
 

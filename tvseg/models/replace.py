@@ -113,7 +113,8 @@ def _start_from(layer: TVConv2d, conv: nn.Conv2d) -> None:
 
     The last layer norm gives 1 everywhere and the last convolution adds up w / hidden over its
     hidden channels at its centre tap. The norm's scale is 0: it and the last convolution receive
-    gradients at once, the layers before as soon as the scale has changed.
+    gradients at once, the layers before as soon as the scale has changed. That is exact for maps of
+    any size and takes no fit; TVConv2d.begin_as keeps the generator's other layers as they are.
     """
     norm = cast(nn.LayerNorm, layer.generator.layers[-3])
     last = cast(nn.Conv2d, layer.generator.layers[-1])
