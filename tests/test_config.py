@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from tvseg.config import ConfigError, dump_settings, load_settings, read_settings
+from tvseg.errors import UserError
 from tvseg.runs.cards import SegmentationCard, read_card
 from tvseg.settings import SegmentationSettings
 
@@ -52,11 +53,28 @@ def test_trainings_begin_with_the_starter_where_it_fits(
 ) -> None:
     settings = load_settings(None, keys)
     assert (settings.init, settings.phantoms) == (init, phantoms)
+    assert settings.train.average == ("wise" if init else "none")
+    kept = load_settings(None, [*keys, "train.average=ema", "train.epochs=2"]).train
+    assert (kept.average, kept.epochs) == ("ema", 2)
+
+
+def test_means_with_first_weights_need_those_of_a_trained_network() -> None:
+    with pytest.raises(UserError, match=r"train\.average=wise .* got init=null; set init"):
+        load_settings(None, ["train.average=wise", "init=null"])
+
+
+def test_settings_of_earlier_versions_average_as_they_did(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("init: starter\ntrain: {epochs: 3}\n")
+    assert read_settings(file, SegmentationSettings).train.average == "none"
+    assert load_settings(file).train.average == "wise"
+    file.write_text("aspp: dense\n")
+    assert read_settings(file, SegmentationSettings).train.average == "none"
 
 
 def test_the_paper_begins_with_the_encoder_alone() -> None:
     settings = load_settings(CONFIGS / "paper.yaml")
-    assert (settings.init, settings.phantoms) == (None, 0)
+    assert (settings.init, settings.phantoms, settings.train.average) == (None, 0, "none")
 
 
 def test_runs_of_versions_without_the_key_began_without_it(tmp_path: Path) -> None:
@@ -65,7 +83,7 @@ def test_runs_of_versions_without_the_key_began_without_it(tmp_path: Path) -> No
     assert len(old) == len(text) - len("\ninit: null\nphantoms: 0.0")
     (tmp_path / "config.yaml").write_text(old)
     settings = read_settings(tmp_path / "config.yaml", SegmentationSettings)
-    assert (settings.init, settings.phantoms) == (None, 0)
+    assert (settings.init, settings.phantoms, settings.train.average) == (None, 0, "none")
     card = {"holdout": "A", "fingerprint": "0", "normalisation": {}, "epoch": 1, "chosen": "last"}
     card |= {"settings": yaml.safe_load(old)}
     assert read_card(SegmentationCard, json.dumps(card), tmp_path).settings.init is None

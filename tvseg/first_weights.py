@@ -14,18 +14,29 @@ _OF_STARTER: dict[str, tuple[Any, ...]] = {
 
 
 def resolve_auto(tree: Any) -> Any:
-    """Return a tree of settings that begins with the starter where it fits, and keeps phantoms."""
+    """Return a tree of settings that begins with the starter where it fits.
+
+    Phantoms then stay beside the photographs, and what is kept is half of what it begins with.
+    """
     if not isinstance(tree, dict):
         return tree
     init, phantoms = tree.get("init", "auto"), tree.get("phantoms", "auto")
+    train = tree.get("train", {})
     if init == "auto":
         fits = all(key not in tree or tree[key] in values for key, values in _OF_STARTER.items())
         init = "starter" if fits else None
     if phantoms == "auto":
         phantoms = WITH_STARTER if init == "starter" else 0.0
-    return tree | {"init": init, "phantoms": phantoms}
+    if isinstance(train, dict) and train.get("average", "auto") == "auto":
+        train = train | {"average": "none" if init is None else "wise"}
+    return tree | {"init": init, "phantoms": phantoms, "train": train}
 
 
 def as_stored(tree: Any) -> Any:
     """Return the settings of a run with the keys that earlier versions lacked, as they were."""
-    return {"init": None, "phantoms": 0} | tree if isinstance(tree, dict) else tree
+    if not isinstance(tree, dict):
+        return tree
+    tree = {"init": None, "phantoms": 0, "train": {}} | tree
+    if isinstance(tree["train"], dict):
+        tree["train"] = {"average": "none"} | tree["train"]
+    return tree

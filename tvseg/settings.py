@@ -97,7 +97,7 @@ class TrainSettings(ScheduleSettings):
 
     images_per_centre: int = Field(default=16, ge=1, le=4096)
     loss: Literal["bce", "dice_bce"] = "bce"
-    average: Literal["none", "swa", "ema"] = "none"
+    average: Literal["none", "swa", "ema", "wise"] = "none"  # auto: tvseg.first_weights
 
     @model_validator(mode="after")
     def _parts_hold_as_many_of_each_centre(self) -> "TrainSettings":
@@ -211,12 +211,17 @@ class SegmentationSettings(RunSettings):
         return self
 
     @model_validator(mode="after")
-    def _options_of_tvconv_need_it(self) -> "SegmentationSettings":
+    def _options_have_what_they_change(self) -> "SegmentationSettings":
         changed = self.tvconv.model_dump(exclude_defaults=True)
         if changed and self.aspp != "tvconv":
             raise UserError(
                 f"tvconv.{', tvconv.'.join(changed)} must be left out unless aspp=tvconv, got "
                 f"aspp={self.aspp}"
+            )
+        if self.train.average == "wise" and self.init is None:
+            raise UserError(
+                "train.average=wise is the mean with the weights of init, got init=null; set init, "
+                "or train.average=none"
             )
         return self
 

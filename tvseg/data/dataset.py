@@ -17,6 +17,7 @@ from tvseg.data.cases import DECODING_THREADS, Case, by_centre
 from tvseg.data.fingerprint import Identities, Identity, identify, identities_of
 from tvseg.data.images import resize_image, resize_masks
 from tvseg.data.phantoms.random.draw import draw_random_roi
+from tvseg.errors import UsageError
 
 PHANTOM = -1
 """In a :class:`Draw`, instead of the place of an image: a phantom, to be drawn."""
@@ -155,6 +156,9 @@ class TrainingSet(Dataset[dict[str, object]]):
             two centres or more.
         seed: Of the phantoms.
         structures: Channels of a phantom's masks, out of ``cup`` and ``disc``.
+
+    Raises:
+        UsageError: A mixture, and photographs of one centre alone.
     """
 
     def __init__(
@@ -170,6 +174,11 @@ class TrainingSet(Dataset[dict[str, object]]):
         self.augmentation = augmentation
         self.mixture = mixture or Mixture("none")
         self.letters = np.asarray([case.centre.letter for case in loaded.cases])
+        if self.mixture and len(set(self.letters)) == 1:
+            raise UsageError(
+                "mixture recolours photographs by those of another centre; all are of centre "
+                f"{self.letters[0]}: leave mixture out, or load two centres or more"
+            )
         self.seed = seed
         self.structures = structures
 

@@ -1,9 +1,11 @@
 """Which weights of a training are validated and kept: the latest, or an average of them.
 
 Source: Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, 2018;
-Arpit et al., Ensemble of Averages, 2022 (moving averages under domain shift).
+Arpit et al., Ensemble of Averages, 2022 (moving averages under domain shift);
+Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, 2022 (means with the first weights).
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -127,6 +129,54 @@ class EpochAverage(_Averaged):
             refresh_batch_norm(self.network, self.batches())
 
 
+class MeanWithFirst(_Averaged):
+    """The mean of the weights at the end of an epoch and the first ones, as WiSE-FT takes it.
+
+    Until the first epoch ends, the first weights. The statistics of batch norm are taken anew from
+    training images: means of statistics fit neither network nor their mean.
+
+    Args:
+        network: On its device, with the weights of a trained network.
+        plan: Of the training.
+        batches: See :class:`EpochAverage`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        plan: ScheduleSettings,
+        batches: Callable[[], Iterable[torch.Tensor]],
+    ) -> None:
+        super().__init__(network, AveragedModel(network))
+        self.first = copy.deepcopy(network)
+        self.steps_per_epoch, self.batches = plan.steps_per_epoch, batches
+
+    def update(self, step: int) -> None:
+        """Take in the weights after a step, counted from 1, where it ends an epoch."""
+        if step % self.steps_per_epoch:
+            return
+        self.averaged.n_averaged.zero_()
+        for network in (self.first, self.latest):  # buffers are of the one that comes last
+            self.averaged.update_parameters(network)
+        refresh_batch_norm(self.network, self.batches())
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps beside the network: the mean and the first weights."""
+        return super().state() | {"first": self.first.state_dict()}
+
+    def restore(self, kept: Kept) -> None:
+        """Take up a checkpoint.
+
+        Raises:
+            UserError: A part is missing or damaged.
+        """
+        super().restore(kept)
+        state = kept.content.get("first", {})
+        check_weights(self.first.state_dict(), state, kept.path)
+        self.first.load_state_dict(state)
+
+
 def check_average(plan: TrainSettings) -> None:
     """Raise UserError where the average would be of one epoch."""
     after = plan.epochs - math.floor(plan.drop_at * plan.epochs)
@@ -147,11 +197,12 @@ def kept_weights(
     """Return the weights to validate and keep, by a value of the key ``train.average``.
 
     Args:
-        kind: ``none``, ``swa`` or ``ema``.
+        kind: ``none``, ``swa``, ``ema`` or ``wise``.
         network: On its device, with its first weights.
         plan: See :class:`EpochAverage`.
         batches: See :class:`EpochAverage`.
     """
-    if kind == "swa":
-        return EpochAverage(network, plan=plan, batches=batches)
+    if kind in ("swa", "wise"):
+        average = EpochAverage if kind == "swa" else MeanWithFirst
+        return average(network, plan=plan, batches=batches)
     return MovingAverage(network) if kind == "ema" else LatestWeights(network)

@@ -56,6 +56,9 @@ from tvseg.training.losses import LOSSES
 from tvseg.training.state import Kept, take_up
 from tvseg.training.stop import TrainingStopped, stop_on_sigterm
 
+REFRESH_STEPS = 10
+"""Of the first steps, whose images give the statistics of batch norm for averages of weights."""
+
 _log = logging.getLogger("tvseg")
 
 
@@ -221,7 +224,7 @@ def _train(
         return make_loader(data, settings, first_step=step, pin_memory=pinned)
 
     def inputs() -> Iterator[torch.Tensor]:
-        for batch in islice(batches(0), plan.steps_per_epoch):
+        for batch in islice(batches(0), min(plan.steps_per_epoch, REFRESH_STEPS)):
             yield numerics.prepare(batch, numerics.device, pinned)[0]
 
     weights = kept_weights(plan.average, network, plan=plan, batches=inputs)

@@ -1,0 +1,151 @@
+"""Weights that are validated and kept: averages do what they say, and are taken up again."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tvseg.config import load_settings
+from tvseg.errors import UserError
+from tvseg.models.batch_norm import refresh_batch_norm
+from tvseg.runs.checkpoint import load_training
+from tvseg.runs.segmentation import load_network
+from tvseg.settings import ScheduleSettings
+from tvseg.training.averaging import EpochAverage, MeanWithFirst, MovingAverage
+from tvseg.training.state import Kept
+from tvseg.training.train import train
+
+pytestmark = pytest.mark.usefixtures("narrow_tvconv")
+
+TINY = ["encoder_weights=none", "image_size=64", "precision=fp32", "train.epochs=2",
+        "train.steps_per_epoch=2", "train.images_per_centre=2"]  # fmt: skip
+
+
+class Steps(nn.Sequential):
+    """A network whose weight is set by hand, with batch norm and dropout."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1), nn.Dropout(0.5))
+
+    def set(self, weight: float) -> None:
+        with torch.no_grad():
+            self[0].weight.fill_(weight)
+
+
+PLAN = ScheduleSettings(epochs=4, steps_per_epoch=2, drop_at=0.5)
+
+
+def test_swa_is_the_mean_over_epochs_after_the_drop() -> None:
+    network = Steps()
+    batch = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1)
+    average = EpochAverage(network, plan=PLAN, batches=lambda: iter([batch]))
+    found = []
+    for step in range(1, 9):
+        network.set(step)
+        average.update(step)
+        found.append(average.network[0].weight.item())  # type: ignore[index]
+    assert found[1::2] == [2, 4, 6, 7]  # epochs 1 and 2 end before the drop, 3 and 4 after it
+    assert float(average.network[1].running_mean) == 7 * 2  # type: ignore[index]
+    assert float(network[1].running_mean) == 0
+
+
+def test_wise_is_the_mean_of_the_first_weights_and_the_latest() -> None:
+    network = Steps()
+    network.set(10)
+    batch = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1)
+    average = MeanWithFirst(network, plan=PLAN, batches=lambda: iter([batch]))
+    found = []
+    for step in range(1, 5):
+        network.set(step)
+        average.update(step)
+        found.append(average.network[0].weight.item())  # type: ignore[index]
+    assert found == [10, 6, 6, 7]  # an epoch has two steps
+    assert float(average.network[1].running_mean) == 7 * 2  # type: ignore[index]
+    assert network[0].weight.item() == 4
+    network.set(20)
+    again = MeanWithFirst(network, plan=PLAN, batches=lambda: iter([batch]))
+    again.restore(Kept(Path("last.pt"), copy.deepcopy(average.state()), 2))
+    again.update(6)
+    assert again.network[0].weight.item() == 15  # type: ignore[index]
+    with pytest.raises(UserError, match=r"last.pt lacks the weights"):
+        again.restore(Kept(Path("last.pt"), {"average": average.state()["average"]}, 2))
+
+
+def test_ema_moves_by_a_hundredth_of_the_way_after_the_first_steps() -> None:
+    network = Steps()
+    network[0].register_buffer("temperature", torch.tensor(30.0))
+    network.set(1)
+    average = MovingAverage(network)
+    average.update(1)
+    network.set(2)
+    network[0].temperature.fill_(1)
+    network[1].running_mean.fill_(5)
+    average.update(2)
+    assert average.network[0].weight.item() == pytest.approx(1 + 9 / 11)  # type: ignore[index]
+    assert float(average.network[1].running_mean) == pytest.approx(5 * 9 / 11)  # type: ignore[index]
+    assert float(average.network[0].temperature) == 1  # type: ignore[index]
+    average.averaged.n_averaged.fill_(2000)
+    before = average.network[0].weight.item()  # type: ignore[index]
+    network.set(before + 1)
+    average.update(2001)
+    assert average.network[0].weight.item() == pytest.approx(before + 0.01)  # type: ignore[index]
+
+
+def test_refreshed_statistics_are_the_batches_and_nothing_else_changes() -> None:
+    network = Steps().train()
+    before = copy.deepcopy(network.state_dict())
+    network.set(1)
+    batches = [torch.full((2, 1, 2, 2), 1.0), torch.full((6, 1, 2, 2), 5.0)]
+    state = torch.get_rng_state()
+    refresh_batch_norm(network, batches)
+    assert torch.equal(torch.get_rng_state(), state)  # no dropout
+    assert float(network[1].running_mean) == 3  # batches count the same
+    assert not any(module.training for module in network.modules())
+    assert network[1].momentum == 0.1
+    assert torch.equal(network[1].weight, before["1.weight"])
+
+
+def test_an_average_is_taken_up_from_a_checkpoint() -> None:
+    network = Steps()
+    first, second = MovingAverage(network), MovingAverage(network)
+    for step in range(1, 4):
+        network.set(step)
+        first.update(step)
+    kept = Kept(Path("last.pt"), copy.deepcopy(first.state()), 1)
+    second.restore(kept)
+    for average in (first, second):
+        network.set(9)
+        average.update(4)
+    one, other = (average.network.state_dict() for average in (first, second))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    with pytest.raises(UserError, match=r"last.pt lacks the weights"):
+        second.restore(Kept(Path("last.pt"), {}, 1))
+
+
+@pytest.mark.parametrize("average", ["swa", "wise"])
+def test_an_averaged_training_resumes_bit_for_bit(
+    average: str, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ["aspp=dense", f"train.average={average}", "train.drop_at=0.5", "selection=last"]
+    keys += ["init=starter"] if average == "wise" else []
+    settings = load_settings(None, [*TINY, *keys, "train.epochs=3", "train.steps_per_epoch=1"])
+    whole = train(settings, holdout="A", root=phantoms, runs=tmp_path / "whole")
+    from tvseg.training import loop
+
+    save = loop.TrainingLoop._save
+
+    def stop(self: loop.TrainingLoop, engine: object) -> None:
+        save(self, engine)  # type: ignore[arg-type]
+        raise InterruptedError
+
+    monkeypatch.setattr(loop.TrainingLoop, "_save", stop)
+    with pytest.raises(InterruptedError):
+        train(settings, holdout="A", root=phantoms, runs=tmp_path / "parts")
+    monkeypatch.setattr(loop.TrainingLoop, "_save", save)
+    parts = train(settings, holdout="A", root=phantoms, runs=tmp_path / "parts", resume=True)
+    one, other = (load_network(run.best)[0].state_dict() for run in (whole, parts))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    latest = load_training(whole.last)["network"]
+    assert not torch.equal(one["decoder.fuse.0.weight"], latest["decoder.fuse.0.weight"])
