@@ -1,11 +1,11 @@
 """The tables of docs/results.md, of its rows or of the runs of a sweep.
 
-    python scripts/results_tables.py docs/results/recipes.csv --to default
-    python scripts/results_tables.py sweeps/recipes-default/runs --to default --csv recipes.csv
+    python scripts/results_tables.py docs/results/recipes.csv --to latest
+    python scripts/results_tables.py sweeps/recipes-default/runs --to latest --csv recipes.csv
 
-Writes Markdown: DSC in % by structure and centre, mean ± standard deviation over seeds, mean HD95
-in px, missed structures; with --to the differences to a variant over the same seeds, with the 95 %
-interval over images, and of each seed.
+Writes Markdown: DSC in % (HD95 in px with --metric hd95_px) by structure and centre, mean and
+standard deviation over seeds, the means of both, missed structures; with --to the differences to a
+variant over the same seeds, with the 95 % interval over images, and of each seed.
 """
 
 import argparse
@@ -26,6 +26,8 @@ DIGITS = {"dice": 5, "hd95_px": 2, "vcdr": 5, "true_vcdr": 5}
 SEEDLESS = ("untrained", MEAN_MASK, " ensemble")
 TITLES = {"dice": "DSC", "hd95_px": "HD95"}
 SCALES = {"dice": 100, "hd95_px": 1}
+SHOWN = {"dice": 1, "hd95_px": 0}
+"""Digits of a mean."""
 
 
 def read_rows(source: Path, protocol: str) -> pd.DataFrame:
@@ -45,22 +47,25 @@ def read_rows(source: Path, protocol: str) -> pd.DataFrame:
     return pd.concat([rows[~again], once], ignore_index=True)[KEPT].round(DIGITS)
 
 
-def spread(values: Iterable[float], digits: int = 1) -> str:
+def spread(values: Iterable[float], digits: int) -> str:
     """Return the mean of one value a seed, with their standard deviation where there are some."""
     numbers = pd.Series(list(values), dtype=float)
     deviation = f" ± {numbers.std():.{digits}f}" if len(numbers) > 1 else ""
     return f"{numbers.mean():.{digits}f}{deviation}"
 
 
-def row_of(rows: pd.DataFrame) -> dict[str, str]:
-    """Return the cells of a variant."""
+def row_of(rows: pd.DataFrame, metric: str) -> dict[str, str]:
+    """Return the cells of a variant, those by structure and centre of a metric."""
     kept = rows.groupby(["seed", "structure", "centre"])[[*SCALES]].mean() * SCALES
     cells = {
-        " ".join(map(str, key)): spread(values)
-        for key, values in kept["dice"].groupby(["structure", "centre"])
+        " ".join(map(str, key)): spread(values, SHOWN[metric])
+        for key, values in kept[metric].groupby(["structure", "centre"])
     }
     means = kept.groupby("seed").mean()
-    cells |= {"mean DSC": spread(means["dice"]), "HD95": spread(means["hd95_px"], 0)}
+    cells |= {
+        "mean DSC": spread(means["dice"], SHOWN["dice"]),
+        "HD95": spread(means["hd95_px"], SHOWN["hd95_px"]),
+    }
     return cells | {"missed": f"{rows['missed'].sum()} of {len(rows)}"}
 
 
@@ -96,12 +101,12 @@ def changes(rows: pd.DataFrame, variant: str, baseline: str) -> dict[str, str]:
     return cells | {"each seed": ", ".join(f"{value:+.1f}" for value in each)}
 
 
-def table_of(rows: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
+def table_of(rows: pd.DataFrame, baseline: str | None = None, metric: str = "dice") -> pd.DataFrame:
     """Return a row of texts for each variant, in the order of the rows."""
     table = {}
     for variant in dict.fromkeys(rows["variant"]):
         own = rows[rows["variant"] == variant]
-        table[variant] = {"seeds": str(own["seed"].nunique())} | row_of(own)
+        table[variant] = {"seeds": str(own["seed"].nunique())} | row_of(own, metric)
         if baseline and variant != baseline:
             table[variant] |= changes(rows, variant, baseline)
     return pd.DataFrame(table).T.fillna("").rename_axis("variant").reset_index()
@@ -112,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help="CSV of rows, or folder of runs")
     parser.add_argument("--to", metavar="VARIANT", help="variant to compare the others with")
+    parser.add_argument("--metric", choices=SCALES, default="dice", help="by structure and centre")
     parser.add_argument("--protocol", default="honest", help="of the runs' scores")
     parser.add_argument("--csv", type=Path, help="file to write the rows to")
     arguments = parser.parse_args()
@@ -119,7 +125,7 @@ def main() -> None:
     variants = [*dict.fromkeys(rows["variant"])]
     if arguments.to and arguments.to not in variants:
         parser.error(f"--to must be one of {', '.join(variants)}, got {arguments.to}")
-    text = table_of(rows, arguments.to)
+    text = table_of(rows, arguments.to, arguments.metric)
     print(to_markdown(Table.of(f"Rows of {arguments.source}", text)))
     if arguments.csv:
         rows.to_csv(arguments.csv, index=False)

@@ -262,7 +262,7 @@ def test_sweeps_are_not_offered_as_configs() -> None:
         load_settings("smok")
     offered = str(caught.value).rpartition(": ")[2].split(", ")
     assert {"smoke", "tvconv", "centres/clinic", "faces/smoke"} <= set(offered)
-    assert not {"cross", "table2-cpu", "starter-cpu", "faces/table1", "faces/studies/start"} & {
+    assert not {"cross", "table2-cpu", "default-cpu", "faces/table1", "faces/studies/start"} & {
         *offered
     }
 

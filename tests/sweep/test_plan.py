@@ -188,7 +188,7 @@ def test_sweeps_of_faces_are_sound(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["table2", "table2-cpu", "cross", "starter-cpu", "recipes-default"]
+    "name", ["table2", "table2-cpu", "cross", "default-cpu", "recipes-default"]
 )
 def test_shipped_sweeps_are_sound(name: str, data: Path) -> None:
     plan = read_plan(CONFIGS / f"{name}.yaml", data=data)
