@@ -40,6 +40,7 @@ def test_every_config_loads(path: Path) -> None:
         ([], "starter", 0.25),
         (["phantoms=auto", "encoder_weights=imagenet", "structures=[cup, disc]"], "starter", 0.25),
         (["aspp=dense", "image_size=512", "phantoms=0"], "starter", 0),
+        (["aspp=depthwise"], "starter", 0.25),
         (["encoder_weights=none"], None, 0),
         (["encoder=resnet18", "phantoms=0.5"], None, 0.5),
         (["structures=[disc, cup]"], None, 0),
@@ -53,7 +54,8 @@ def test_trainings_begin_with_the_starter_where_it_fits(
 ) -> None:
     settings = load_settings(None, keys)
     assert (settings.init, settings.phantoms) == (init, phantoms)
-    assert settings.train.average == ("wise" if init else "none")
+    whole = init == "starter" and "aspp=dense" not in keys
+    assert settings.train.average == ("wise" if whole else "none")
     kept = load_settings(None, [*keys, "train.average=ema", "train.epochs=2"]).train
     assert (kept.average, kept.epochs) == ("ema", 2)
 

@@ -12,11 +12,14 @@ _OF_STARTER: dict[str, tuple[Any, ...]] = {
 }
 """Values with which ``init: auto`` is ``starter``; with others it is none."""
 
+_WHOLE_STARTER = ("tvconv", "depthwise")
+"""Values of ``aspp`` with which a network computes at first what the starter does."""
+
 
 def resolve_auto(tree: Any) -> Any:
-    """Return a tree of settings that begins with the starter where it fits.
+    """Return a tree of settings that begins with the starter where it fits, and keeps to it.
 
-    Phantoms then stay beside the photographs, and what is kept is half of what it begins with.
+    Phantoms then stay beside the photographs, and the weights are kept halfway to the starter's.
     """
     if not isinstance(tree, dict):
         return tree
@@ -28,7 +31,8 @@ def resolve_auto(tree: Any) -> Any:
     if phantoms == "auto":
         phantoms = WITH_STARTER if init == "starter" else 0.0
     if isinstance(train, dict) and train.get("average", "auto") == "auto":
-        train = train | {"average": "none" if init is None else "wise"}
+        whole = init == "starter" and tree.get("aspp", "tvconv") in _WHOLE_STARTER
+        train = train | {"average": "wise" if whole else "none"}
     return tree | {"init": init, "phantoms": phantoms, "train": train}
 
 
