@@ -7,6 +7,7 @@ import yaml
 from tvseg.config import ConfigError, dump_settings, load_settings, read_settings
 from tvseg.errors import UserError
 from tvseg.runs.cards import SegmentationCard, read_card
+from tvseg.runs.segmentation import average_of
 from tvseg.settings import SegmentationSettings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -40,7 +41,6 @@ def test_every_config_loads(path: Path) -> None:
         ([], "starter", 0.25),
         (["phantoms=auto", "encoder_weights=imagenet", "structures=[cup, disc]"], "starter", 0.25),
         (["aspp=dense", "image_size=512", "phantoms=0"], "starter", 0),
-        (["aspp=depthwise"], "starter", 0.25),
         (["encoder_weights=none"], None, 0),
         (["encoder=resnet18", "phantoms=0.5"], None, 0.5),
         (["structures=[disc, cup]"], None, 0),
@@ -54,29 +54,45 @@ def test_trainings_begin_with_the_starter_where_it_fits(
 ) -> None:
     settings = load_settings(None, keys)
     assert (settings.init, settings.phantoms) == (init, phantoms)
-    whole = init == "starter" and "aspp=dense" not in keys
-    assert settings.train.average == ("wise" if whole else "none")
-    kept = load_settings(None, [*keys, "train.average=ema", "train.epochs=2"]).train
-    assert (kept.average, kept.epochs) == ("ema", 2)
 
 
 def test_means_with_first_weights_need_those_of_a_trained_network() -> None:
-    with pytest.raises(UserError, match=r"train\.average=wise .* got init=null; set init"):
+    with pytest.raises(UserError, match=r"average=wise .* init, which is null .*; set init"):
         load_settings(None, ["train.average=wise", "init=null"])
 
 
-def test_settings_of_earlier_versions_average_as_they_did(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["init: starter\ntrain: {epochs: 3}\n", "init: starter\n"])
+def test_settings_of_earlier_versions_average_as_they_did(text: str, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text("init: starter\ntrain: {epochs: 3}\n")
+    file.write_text(text)
+    assert load_settings(file).train.average == "auto"
     assert read_settings(file, SegmentationSettings).train.average == "none"
-    assert load_settings(file).train.average == "wise"
-    file.write_text("aspp: dense\n")
-    assert read_settings(file, SegmentationSettings).train.average == "none"
+    card = json.dumps(
+        {"settings": yaml.safe_load(text), "task": "segmentation", "holdout": "A", "epoch": 1,
+         "fingerprint": "f", "chosen": "last", "normalisation": {"mean": 0.5, "std": 0.5}}
+    )  # fmt: skip
+    assert read_card(SegmentationCard, card, file).settings.train.average == "none"
+
+
+@pytest.mark.parametrize(
+    ("keys", "average"),
+    [
+        ([], "wise"),
+        (["aspp=depthwise"], "wise"),
+        (["aspp=dense"], "none"),
+        (["aspp_dilation=atrous"], "none"),
+        (["init=null"], "none"),
+        (["init=mine.safetensors"], "none"),
+        (["init=mine.safetensors", "train.average=wise"], "wise"),
+    ],
+)
+def test_weights_are_averaged_with_a_whole_starter(keys: list[str], average: str) -> None:
+    assert average_of(load_settings(None, keys)) == average
 
 
 def test_the_paper_begins_with_the_encoder_alone() -> None:
     settings = load_settings(CONFIGS / "paper.yaml")
-    assert (settings.init, settings.phantoms, settings.train.average) == (None, 0, "none")
+    assert (settings.init, settings.phantoms, average_of(settings)) == (None, 0, "none")
 
 
 def test_runs_of_versions_without_the_key_began_without_it(tmp_path: Path) -> None:
@@ -85,7 +101,7 @@ def test_runs_of_versions_without_the_key_began_without_it(tmp_path: Path) -> No
     assert len(old) == len(text) - len("\ninit: null\nphantoms: 0.0")
     (tmp_path / "config.yaml").write_text(old)
     settings = read_settings(tmp_path / "config.yaml", SegmentationSettings)
-    assert (settings.init, settings.phantoms, settings.train.average) == (None, 0, "none")
+    assert (settings.init, settings.phantoms, average_of(settings)) == (None, 0, "none")
     card = {"holdout": "A", "fingerprint": "0", "normalisation": {}, "epoch": 1, "chosen": "last"}
     card |= {"settings": yaml.safe_load(old)}
     assert read_card(SegmentationCard, json.dumps(card), tmp_path).settings.init is None

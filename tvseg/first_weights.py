@@ -12,28 +12,18 @@ _OF_STARTER: dict[str, tuple[Any, ...]] = {
 }
 """Values with which ``init: auto`` is ``starter``; with others it is none."""
 
-_WHOLE_STARTER = ("tvconv", "depthwise")
-"""Values of ``aspp`` with which a network computes at first what the starter does."""
-
 
 def resolve_auto(tree: Any) -> Any:
-    """Return a tree of settings that begins with the starter where it fits, and keeps to it.
-
-    Phantoms then stay beside the photographs, and the weights are kept halfway to the starter's.
-    """
+    """Return a tree of settings that begins with the starter where it fits, and keeps phantoms."""
     if not isinstance(tree, dict):
         return tree
     init, phantoms = tree.get("init", "auto"), tree.get("phantoms", "auto")
-    train = tree.get("train", {})
     if init == "auto":
         fits = all(key not in tree or tree[key] in values for key, values in _OF_STARTER.items())
         init = "starter" if fits else None
     if phantoms == "auto":
         phantoms = WITH_STARTER if init == "starter" else 0.0
-    if isinstance(train, dict) and train.get("average", "auto") == "auto":
-        whole = init == "starter" and tree.get("aspp", "tvconv") in _WHOLE_STARTER
-        train = train | {"average": "wise" if whole else "none"}
-    return tree | {"init": init, "phantoms": phantoms, "train": train}
+    return tree | {"init": init, "phantoms": phantoms}
 
 
 def as_stored(tree: Any) -> Any:

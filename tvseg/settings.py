@@ -97,7 +97,7 @@ class TrainSettings(ScheduleSettings):
 
     images_per_centre: int = Field(default=16, ge=1, le=4096)
     loss: Literal["bce", "dice_bce"] = "bce"
-    average: Literal["none", "swa", "ema", "wise"] = "none"  # auto: tvseg.first_weights
+    average: Literal["auto", "none", "swa", "ema", "wise"] = "auto"
 
     @model_validator(mode="after")
     def _parts_hold_as_many_of_each_centre(self) -> "TrainSettings":
@@ -220,8 +220,8 @@ class SegmentationSettings(RunSettings):
             )
         if self.train.average == "wise" and self.init is None:
             raise UserError(
-                "train.average=wise is the mean with the weights of init, got init=null; set init, "
-                "or train.average=none"
+                "train.average=wise is the mean with the weights of init, which is null (auto is, "
+                "unless encoder, encoder_weights and structures are the starter's); set init"
             )
         return self
 

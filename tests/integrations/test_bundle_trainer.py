@@ -23,7 +23,8 @@ def card_of(keys: list[str]) -> SegmentationCard:
     [
         (["train.average=ema", "mixstyle=0.5", "selection=last"],
          "without train.average=ema, mixstyle=0.5, selection=last of"),
-        (["mix=fourier", "selection=target"], ""),
+        ([], "without train.average=wise of"),
+        (["mix=fourier", "selection=target", "train.average=none"], ""),
     ],
 )  # fmt: skip
 def test_keys_that_a_bundle_leaves_out_are_named(

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from ignite.engine import Engine
 from torch import nn
 
 from tvseg.config import load_settings
 from tvseg.errors import UserError
 from tvseg.models.batch_norm import refresh_batch_norm
 from tvseg.runs.checkpoint import load_training
+from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import load_network
 from tvseg.settings import ScheduleSettings
+from tvseg.training import averaging
 from tvseg.training.averaging import EpochAverage, MeanWithFirst, MovingAverage
 from tvseg.training.state import Kept
 from tvseg.training.train import train
@@ -53,17 +56,20 @@ def test_swa_is_the_mean_over_epochs_after_the_drop() -> None:
 
 def test_wise_is_the_mean_of_the_first_weights_and_the_latest() -> None:
     network = Steps()
+    network[0].register_buffer("temperature", torch.tensor(30.0))
     network.set(10)
     batch = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1)
     average = MeanWithFirst(network, plan=PLAN, batches=lambda: iter([batch]))
     found = []
     for step in range(1, 5):
         network.set(step)
+        network[0].temperature.fill_(step)
         average.update(step)
         found.append(average.network[0].weight.item())  # type: ignore[index]
     assert found == [10, 6, 6, 7]  # an epoch has two steps
     assert float(average.network[1].running_mean) == 7 * 2  # type: ignore[index]
     assert network[0].weight.item() == 4
+    assert float(average.network[0].temperature) == 4  # type: ignore[index]
     network.set(20)
     again = MeanWithFirst(network, plan=PLAN, batches=lambda: iter([batch]))
     again.restore(Kept(Path("last.pt"), copy.deepcopy(average.state()), 2))
@@ -71,6 +77,18 @@ def test_wise_is_the_mean_of_the_first_weights_and_the_latest() -> None:
     assert again.network[0].weight.item() == 15  # type: ignore[index]
     with pytest.raises(UserError, match=r"last.pt lacks the weights"):
         again.restore(Kept(Path("last.pt"), {"average": average.state()["average"]}, 2))
+
+
+def test_processes_share_the_statistics_of_their_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(averaging, "mean_of", lambda value: (value + 10) / 2)  # of two processes
+    network = Steps()
+    batch = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1)
+    average = MeanWithFirst(network, plan=PLAN, batches=lambda: iter([batch]))
+    network.set(1)
+    average.update(2)
+    weight = average.network[0].weight.item()  # type: ignore[index]
+    statistics = [average.network[1].running_mean.item(), average.network[1].running_var.item()]  # type: ignore[index]
+    assert statistics == pytest.approx([(2 * weight + 10) / 2, (2 * weight**2 + 10) / 2])
 
 
 def test_ema_moves_by_a_hundredth_of_the_way_after_the_first_steps() -> None:
@@ -124,13 +142,18 @@ def test_an_average_is_taken_up_from_a_checkpoint() -> None:
         second.restore(Kept(Path("last.pt"), {}, 1))
 
 
-@pytest.mark.parametrize("average", ["swa", "wise"])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["aspp=dense", "train.average=swa", "train.drop_at=0.5"],
+        ["init=starter", "train.steps_per_epoch=2"],
+    ],
+)
 def test_an_averaged_training_resumes_bit_for_bit(
-    average: str, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keys: list[str], phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = ["aspp=dense", f"train.average={average}", "train.drop_at=0.5", "selection=last"]
-    keys += ["init=starter"] if average == "wise" else []
-    settings = load_settings(None, [*TINY, *keys, "train.epochs=3", "train.steps_per_epoch=1"])
+    schedule = ["train.epochs=3", "train.steps_per_epoch=1", "selection=last"]
+    settings = load_settings(None, [*TINY, *schedule, *keys])
     whole = train(settings, holdout="A", root=phantoms, runs=tmp_path / "whole")
     from tvseg.training import loop
 
@@ -147,5 +170,30 @@ def test_an_averaged_training_resumes_bit_for_bit(
     parts = train(settings, holdout="A", root=phantoms, runs=tmp_path / "parts", resume=True)
     one, other = (load_network(run.best)[0].state_dict() for run in (whole, parts))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
-    latest = load_training(whole.last)["network"]
-    assert not torch.equal(one["decoder.fuse.0.weight"], latest["decoder.fuse.0.weight"])
+    kept = load_training(whole.last)
+    latest = kept["network"]["decoder.fuse.0.weight"]
+    assert not torch.equal(one["decoder.fuse.0.weight"], latest)
+    for name, first in kept.get("first", {}).items():
+        if "running" not in name and first.is_floating_point():
+            torch.testing.assert_close(one[name], (first + kept["network"][name]) / 2)
+    assert ("first" in kept) == ("init=starter" in keys)
+
+
+def test_weights_before_the_first_epoch_ends_are_the_first_ones(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(None, [*TINY, "aspp=depthwise", "init=starter"])
+    from tvseg.training import loop
+
+    def stop(self: loop.TrainingLoop, engine: Engine) -> None:
+        self._save(engine)
+        raise InterruptedError
+
+    monkeypatch.setattr(loop.TrainingLoop, "_stop_in_epoch", stop)
+    with pytest.raises(InterruptedError):
+        train(settings, holdout="A", root=phantoms, runs=tmp_path)
+    run = RunFolder.of(tmp_path, settings, "A")
+    begun = load_training(run.last)
+    assert not torch.equal(*(begun[key]["decoder.fuse.0.weight"] for key in ("first", "network")))
+    last = load_network(run.last)[0].state_dict()
+    assert all(torch.equal(value, begun["first"][name]) for name, value in last.items())

@@ -19,6 +19,7 @@ from tvseg.errors import UserError
 from tvseg.models.batch_norm import refresh_batch_norm
 from tvseg.runs.checkpoint import check_weights
 from tvseg.settings import ScheduleSettings, TrainSettings
+from tvseg.training.distributed import mean_of
 from tvseg.training.state import Kept
 
 EMA_DECAY = 0.99
@@ -96,10 +97,10 @@ class MovingAverage(_Averaged):
                     buffer.copy_(value)
 
 
-class EpochAverage(_Averaged):
-    """The mean of the weights at the ends of epochs after the drop of the learning rate.
+class _AtEpochEnds(_Averaged):
+    """An average over ends of epochs, with statistics of batch norm taken anew.
 
-    Until then the latest weights. The statistics of batch norm are taken anew from training images.
+    Means of statistics would fit neither network nor their average.
 
     Args:
         network: On its device.
@@ -115,30 +116,39 @@ class EpochAverage(_Averaged):
         batches: Callable[[], Iterable[torch.Tensor]],
     ) -> None:
         super().__init__(network, AveragedModel(network))
-        self.steps_per_epoch, self.batches = plan.steps_per_epoch, batches
-        self.drops_after = plan.drop_at * plan.epochs * plan.steps_per_epoch
+        self.plan, self.batches = plan, batches
 
     def update(self, step: int) -> None:
         """Take in the weights after a step, counted from 1, where it ends an epoch."""
-        if step % self.steps_per_epoch:
+        epoch, within = divmod(step, self.plan.steps_per_epoch)
+        if within:
             return
-        if step - self.steps_per_epoch <= self.drops_after:
-            self.averaged.n_averaged.zero_()  # the weights before are of the higher rate
-        self.averaged.update_parameters(self.latest)
+        self._take(epoch)
         if self.averaged.n_averaged > 1:
             refresh_batch_norm(self.network, self.batches())
+            _share_batch_norm(self.network)
+
+    def _take(self, epoch: int) -> None:
+        """Take in the weights at the end of an epoch, counted from 1."""
+        raise NotImplementedError
 
 
-class MeanWithFirst(_Averaged):
+class EpochAverage(_AtEpochEnds):
+    """The mean of the weights at the ends of epochs after the drop of the learning rate.
+
+    Until then the latest weights.
+    """
+
+    def _take(self, epoch: int) -> None:
+        if epoch - 1 <= self.plan.drop_at * self.plan.epochs:
+            self.averaged.n_averaged.zero_()  # the weights before are of the higher rate
+        self.averaged.update_parameters(self.latest)
+
+
+class MeanWithFirst(_AtEpochEnds):
     """The mean of the weights at the end of an epoch and the first ones, as WiSE-FT takes it.
 
-    Until the first epoch ends, the first weights. The statistics of batch norm are taken anew from
-    training images: means of statistics fit neither network nor their mean.
-
-    Args:
-        network: On its device, with the weights of a trained network.
-        plan: Of the training.
-        batches: See :class:`EpochAverage`.
+    Until the first epoch ends, the first weights. These should be a trained network's.
     """
 
     def __init__(
@@ -148,18 +158,14 @@ class MeanWithFirst(_Averaged):
         plan: ScheduleSettings,
         batches: Callable[[], Iterable[torch.Tensor]],
     ) -> None:
-        super().__init__(network, AveragedModel(network))
+        super().__init__(network, plan=plan, batches=batches)
+        self.averaged.n_averaged.fill_(1)
         self.first = copy.deepcopy(network)
-        self.steps_per_epoch, self.batches = plan.steps_per_epoch, batches
 
-    def update(self, step: int) -> None:
-        """Take in the weights after a step, counted from 1, where it ends an epoch."""
-        if step % self.steps_per_epoch:
-            return
+    def _take(self, epoch: int) -> None:
         self.averaged.n_averaged.zero_()
         for network in (self.first, self.latest):  # buffers are of the one that comes last
             self.averaged.update_parameters(network)
-        refresh_batch_norm(self.network, self.batches())
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps beside the network: the mean and the first weights."""
@@ -175,6 +181,15 @@ class MeanWithFirst(_Averaged):
         state = kept.content.get("first", {})
         check_weights(self.first.state_dict(), state, kept.path)
         self.first.load_state_dict(state)
+
+
+def _share_batch_norm(network: nn.Module) -> None:
+    """Give all processes the means of the statistics that each has of its share of the images."""
+    for layer in network.modules():
+        if isinstance(layer, _BatchNorm):
+            for statistic in (layer.running_mean, layer.running_var):
+                if statistic is not None:
+                    statistic.copy_(mean_of(statistic))
 
 
 def check_average(plan: TrainSettings) -> None:
@@ -194,7 +209,7 @@ def kept_weights(
     plan: ScheduleSettings,
     batches: Callable[[], Iterable[torch.Tensor]],
 ) -> LatestWeights:
-    """Return the weights to validate and keep, by a value of the key ``train.average``.
+    """Return the weights to validate and keep.
 
     Args:
         kind: ``none``, ``swa``, ``ema`` or ``wise``.

@@ -264,7 +264,7 @@ class TrainingLoop:
 
     def _log_affinity(self, epoch: int) -> None:
         if self.plan.log_affinity:
-            record_affinity(self.run.affinity, epoch, affinity_maps(self.network))
+            record_affinity(self.run.affinity, epoch, affinity_maps(self.weights.network))
 
     def _save(self, engine: Engine) -> None:
         step = engine.state.iteration

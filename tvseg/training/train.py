@@ -1,6 +1,7 @@
 """Training of one segmentation network, from settings to a finished run folder."""
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +25,7 @@ from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import provenance
 from tvseg.runs.segmentation import (
     SEGMENTATION,
+    average_of,
     begin_as_trained,
     first_network,
     network_of,
@@ -36,6 +38,7 @@ from tvseg.training.curves import packages_for
 from tvseg.training.data import (
     Data,
     check_shares,
+    images_per_step,
     make_loader,
     make_validation_loader,
     read_data,
@@ -56,8 +59,8 @@ from tvseg.training.losses import LOSSES
 from tvseg.training.state import Kept, take_up
 from tvseg.training.stop import TrainingStopped, stop_on_sigterm
 
-REFRESH_STEPS = 10
-"""Of the first steps, whose images give the statistics of batch norm for averages of weights."""
+REFRESH_IMAGES = 128
+"""How many of a training's first images give averages of weights their batch norm statistics."""
 
 _log = logging.getLogger("tvseg")
 
@@ -223,11 +226,15 @@ def _train(
     def batches(step: int) -> "DataLoader[dict[str, object]]":
         return make_loader(data, settings, first_step=step, pin_memory=pinned)
 
+    steps = math.ceil(REFRESH_IMAGES / images_per_step(settings, len(data.fold.sources)))
+    drawn: list[dict[str, object]] = []
+
     def inputs() -> Iterator[torch.Tensor]:
-        for batch in islice(batches(0), min(plan.steps_per_epoch, REFRESH_STEPS)):
+        drawn.extend(islice(batches(0), 0 if drawn else steps))
+        for batch in drawn:
             yield numerics.prepare(batch, numerics.device, pinned)[0]
 
-    weights = kept_weights(plan.average, network, plan=plan, batches=inputs)
+    weights = kept_weights(average_of(settings), network, plan=plan, batches=inputs)
     TrainingLoop(
         run,
         network,

@@ -20,6 +20,7 @@ from tvseg.evaluation.report.sections import (
     training_section,
 )
 from tvseg.evaluation.schema import MEAN_MASK
+from tvseg.runs.segmentation import average_of
 from tvseg.settings import SegmentationSettings
 
 ENOUGH_SEEDS = 3
@@ -79,13 +80,14 @@ def keys_beyond_the_published(settings: SegmentationSettings) -> str:
 
     Example:
         >>> keys_beyond_the_published(SegmentationSettings(mix="fourier"))
-        ', init=starter, mix=fourier, phantoms=0.25'
+        ', init=starter, mix=fourier, phantoms=0.25, train.average=wise'
     """
     changed = settings.model_dump(exclude_defaults=True)
     train = changed.get("train", {})
     keys = ("init", "mix", "mixstyle", "phantoms")
     beyond: dict[str, object] = {key: changed[key] for key in keys if changed.get(key)}
-    beyond |= {f"train.{key}": train[key] for key in ("loss", "average") if key in train}
+    beyond |= {"train.loss": train["loss"]} if "loss" in train else {}
+    beyond |= {"train.average": average} if (average := average_of(settings)) != "none" else {}
     beyond |= {f"tvconv.{key}": value for key, value in changed.get("tvconv", {}).items()}
     return "".join(f", {key}={value}" for key, value in beyond.items())
 
@@ -98,6 +100,13 @@ def warnings(group: Group) -> list[str]:
         found.append(
             "Epochs were selected on the unseen centre's own test split, as the published code "
             "does: a leak, and scores are higher than an unseen centre would give."
+        )
+    settings = [run.settings() for run in group.runs]
+    averages = {f"{one.display_name} {average_of(one)}": average_of(one) for one in settings}
+    if len(set(averages.values())) > 1:
+        found.append(
+            f"Variants differ in train.average, too: {', '.join(averages)}. To compare operators "
+            "alone, train all with the same value."
         )
     if not group.holds_out:
         found.append("The scored centres were trained on: these are scores of known cameras.")
