@@ -7,7 +7,6 @@ import yaml
 from tvseg.config import ConfigError, dump_settings, load_settings, read_settings
 from tvseg.errors import UserError
 from tvseg.runs.cards import SegmentationCard, read_card
-from tvseg.runs.segmentation import average_of
 from tvseg.settings import SegmentationSettings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -57,7 +56,7 @@ def test_trainings_begin_with_the_starter_where_it_fits(
 
 
 def test_means_with_first_weights_need_those_of_a_trained_network() -> None:
-    with pytest.raises(UserError, match=r"average=wise .* init, which is null .*; set init"):
+    with pytest.raises(UserError, match=r"average=wise is the mean .*: set init$"):
         load_settings(None, ["train.average=wise", "init=null"])
 
 
@@ -65,7 +64,7 @@ def test_means_with_first_weights_need_those_of_a_trained_network() -> None:
 def test_settings_of_earlier_versions_average_as_they_did(text: str, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)
-    assert load_settings(file).train.average == "auto"
+    assert load_settings(file).train.average == "wise"
     assert read_settings(file, SegmentationSettings).train.average == "none"
     card = json.dumps(
         {"settings": yaml.safe_load(text), "task": "segmentation", "holdout": "A", "epoch": 1,
@@ -87,12 +86,12 @@ def test_settings_of_earlier_versions_average_as_they_did(text: str, tmp_path: P
     ],
 )
 def test_weights_are_averaged_with_a_whole_starter(keys: list[str], average: str) -> None:
-    assert average_of(load_settings(None, keys)) == average
+    assert load_settings(None, keys).train.average == average
 
 
 def test_the_paper_begins_with_the_encoder_alone() -> None:
     settings = load_settings(CONFIGS / "paper.yaml")
-    assert (settings.init, settings.phantoms, average_of(settings)) == (None, 0, "none")
+    assert (settings.init, settings.phantoms, settings.train.average) == (None, 0, "none")
 
 
 def test_runs_of_versions_without_the_key_began_without_it(tmp_path: Path) -> None:
@@ -101,7 +100,7 @@ def test_runs_of_versions_without_the_key_began_without_it(tmp_path: Path) -> No
     assert len(old) == len(text) - len("\ninit: null\nphantoms: 0.0")
     (tmp_path / "config.yaml").write_text(old)
     settings = read_settings(tmp_path / "config.yaml", SegmentationSettings)
-    assert (settings.init, settings.phantoms, average_of(settings)) == (None, 0, "none")
+    assert (settings.init, settings.phantoms, settings.train.average) == (None, 0, "none")
     card = {"holdout": "A", "fingerprint": "0", "normalisation": {}, "epoch": 1, "chosen": "last"}
     card |= {"settings": yaml.safe_load(old)}
     assert read_card(SegmentationCard, json.dumps(card), tmp_path).settings.init is None

@@ -110,5 +110,7 @@ def problem(item: Any) -> str:
     """Return one of the errors of a ``ValidationError`` as text."""
     key = ".".join(str(part) for part in item["loc"])
     message = item["msg"].removeprefix("Value error, ")
-    got = "" if item["type"] == "missing" else f", got {item['input']!r:.80}"
+    check_of_all = item["type"] == "value_error" and not item["loc"]  # its input is the whole tree
+    shown = item["type"] != "missing" and not check_of_all
+    got = f", got {item['input']!r:.80}" if shown else ""
     return f"{key}{': ' if key else ''}{message[0].lower() + message[1:]}{got}"

@@ -26,6 +26,15 @@ def resolve_auto(tree: Any) -> Any:
     return tree | {"init": init, "phantoms": phantoms}
 
 
+def average_of(init: str | None, aspp: str, aspp_dilation: str) -> str:
+    """Return what ``train.average: auto`` is: ``wise`` with a whole starter, else ``none``.
+
+    The starter is whole where the network computes at first what it does.
+    """
+    whole = aspp in ("tvconv", "depthwise") and aspp_dilation == "none"
+    return "wise" if init == "starter" and whole else "none"
+
+
 def as_stored(tree: Any) -> Any:
     """Return the settings of a run with the keys that earlier versions lacked, as they were."""
     if not isinstance(tree, dict):

@@ -7,17 +7,10 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from tvseg.errors import UsageError, UserError
-from tvseg.first_weights import resolve_auto
+from tvseg.first_weights import average_of, resolve_auto
 
 OLD_SELECTIONS = {"honest": "sources", "paper": "target"}
 """Values of the former key ``protocol``, and today's of ``selection``."""
@@ -211,18 +204,22 @@ class SegmentationSettings(RunSettings):
         return self
 
     @model_validator(mode="after")
-    def _options_have_what_they_change(self) -> "SegmentationSettings":
+    def _options_of_tvconv_need_it(self) -> "SegmentationSettings":
         changed = self.tvconv.model_dump(exclude_defaults=True)
         if changed and self.aspp != "tvconv":
             raise UserError(
                 f"tvconv.{', tvconv.'.join(changed)} must be left out unless aspp=tvconv, got "
                 f"aspp={self.aspp}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _averages_need_first_weights(self) -> "SegmentationSettings":
         if self.train.average == "wise" and self.init is None:
-            raise UserError(
-                "train.average=wise is the mean with the weights of init, which is null (auto is, "
-                "unless encoder, encoder_weights and structures are the starter's); set init"
-            )
+            raise UserError("train.average=wise is the mean with the weights of init: set init")
+        if self.train.average == "auto":
+            average = average_of(self.init, self.aspp, self.aspp_dilation)
+            object.__setattr__(self, "train", self.train.model_copy(update={"average": average}))
         return self
 
     @model_validator(mode="after")

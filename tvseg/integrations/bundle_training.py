@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader
 
 from tvseg.data.dataset import ValidationSet
 from tvseg.runs.cards import SegmentationCard
-from tvseg.runs.segmentation import average_of
 from tvseg.settings import SegmentationSettings
 from tvseg.training.data import Data, check_step, make_loader, read_data
 from tvseg.training.fit import (
@@ -113,8 +112,8 @@ def trainer(
 
 def _warn_of_keys_left_out(settings: SegmentationSettings) -> None:
     left_out = []
-    if (average := average_of(settings)) != "none":
-        left_out.append(f"train.average={average}")
+    if settings.train.average != "none":
+        left_out.append(f"train.average={settings.train.average}")
     if settings.mixstyle:
         left_out.append(f"mixstyle={settings.mixstyle:g}")
     if settings.selection in ("lodo", "last"):

@@ -154,10 +154,12 @@ class RunFolder:
             return
         if overwrite:
             return
-        if _identity(read_settings(self.path / "config.yaml", self.model)) != _identity(settings):
+        wanted = _identity(settings)
+        found = _identity(read_settings(self.path / "config.yaml", self.model))
+        if other := [f"{key}={found.get(key)}" for key in wanted if found.get(key) != wanted[key]]:
             raise UserError(
-                f"{self.path} holds a run with other settings (see its config.yaml); give this one "
-                "another name with name=NAME, or replace the older one with --overwrite"
+                f"{self.path} holds a run with other settings ({', '.join(other):.200}); give this "
+                "one another name with name=NAME, or replace the older one with --overwrite"
             )
         results = [*self.checkpoints(), *([self.best] if self.best.exists() else [])]
         finished = "run.json" in names and self.is_finished()
@@ -292,4 +294,6 @@ class RunFolder:
 def _identity(settings: RunSettings) -> dict[str, Any]:
     """Return the settings that decide results; the precision is compared as it was resolved."""
     dropped = dict.fromkeys(("data", "tracking", "precision"), True)
-    return settings.model_dump(exclude=dropped | {"train": {"log_affinity", "workers"}})
+    tree = settings.model_dump(exclude=dropped | {"train": {"log_affinity", "workers"}})
+    train = {f"train.{key}": value for key, value in tree.pop("train").items()}
+    return tree | train

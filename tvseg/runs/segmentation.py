@@ -130,17 +130,6 @@ def begin_as_trained(network: nn.Module, settings: SegmentationSettings) -> None
         _log.info("%d TVConv layers begin as its depthwise convolutions of the same names", begun)
 
 
-def average_of(settings: SegmentationSettings) -> str:
-    """Return which weights a training keeps; ``auto`` is ``wise`` with a whole starter, else none.
-
-    The starter is whole where the network computes at first what it does.
-    """
-    if settings.train.average != "auto":
-        return settings.train.average
-    kept = settings.aspp in ("tvconv", "depthwise") and settings.aspp_dilation == "none"
-    return "wise" if settings.init == "starter" and kept else "none"
-
-
 def _listed(value: str | tuple[str, ...]) -> str:
     return value if isinstance(value, str) else ", ".join(value)
 

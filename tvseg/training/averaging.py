@@ -20,7 +20,7 @@ from tvseg.models.batch_norm import refresh_batch_norm
 from tvseg.runs.checkpoint import check_weights
 from tvseg.settings import ScheduleSettings, TrainSettings
 from tvseg.training.distributed import mean_of
-from tvseg.training.state import Kept
+from tvseg.training.state import Kept, part
 
 EMA_DECAY = 0.99
 """Of a moving average: it spans about the last hundred steps, and less at first."""
@@ -60,9 +60,14 @@ class _Averaged(LatestWeights):
         return {"average": self.averaged.state_dict()}
 
     def restore(self, kept: Kept) -> None:
-        state = kept.content.get("average", {})
-        check_weights(self.averaged.state_dict(), state, kept.path)
-        self.averaged.load_state_dict(state)
+        _restore(self.averaged, "average", kept)
+
+
+def _restore(network: nn.Module, name: str, kept: Kept) -> None:
+    with part(name, kept.path):
+        state = kept.content[name]
+        check_weights(network.state_dict(), state, kept.path)
+        network.load_state_dict(state)
 
 
 def _average(
@@ -178,9 +183,7 @@ class MeanWithFirst(_AtEpochEnds):
             UserError: A part is missing or damaged.
         """
         super().restore(kept)
-        state = kept.content.get("first", {})
-        check_weights(self.first.state_dict(), state, kept.path)
-        self.first.load_state_dict(state)
+        _restore(self.first, "first", kept)
 
 
 def _share_batch_norm(network: nn.Module) -> None:

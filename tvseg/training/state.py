@@ -139,13 +139,13 @@ def restore(
     content, path = kept.content, kept.path
     check_weights(network.state_dict(), content["network"], path)
     network.load_state_dict(content["network"])
-    with _part("optimizer", path):
+    with part("optimizer", path):
         _restore_moments(optimizer, content["optimizer"]["state"])
-    with _part("random", path):
+    with part("random", path):
         torch.set_rng_state(content["random"]["cpu"])
         for number, state in enumerate(content["random"]["cuda"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(state, number)
-    with _part("progress", path):
+    with part("progress", path):
         tree = content.get("progress") or {
             "step": kept.epoch * steps_per_epoch,
             "best_score": content["best_dice"],
@@ -172,7 +172,8 @@ def _restore_moments(optimizer: torch.optim.Optimizer, moments: Mapping[int, Any
 
 
 @contextmanager
-def _part(name: str, path: Path) -> Iterator[None]:
+def part(name: str, path: Path) -> Iterator[None]:
+    """Raise UserError, with what to do, where a part of a checkpoint cannot be taken up."""
     try:
         yield
     except Exception as error:  # what is read may have any shape

@@ -25,7 +25,6 @@ from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import provenance
 from tvseg.runs.segmentation import (
     SEGMENTATION,
-    average_of,
     begin_as_trained,
     first_network,
     network_of,
@@ -232,9 +231,10 @@ def _train(
     def inputs() -> Iterator[torch.Tensor]:
         drawn.extend(islice(batches(0), 0 if drawn else steps))
         for batch in drawn:
-            yield numerics.prepare(batch, numerics.device, pinned)[0]
+            images = numerics.prepare(batch, numerics.device, pinned)[0]
+            yield from images.chunk(plan.micro_batches)
 
-    weights = kept_weights(average_of(settings), network, plan=plan, batches=inputs)
+    weights = kept_weights(plan.average, network, plan=plan, batches=inputs)
     TrainingLoop(
         run,
         network,

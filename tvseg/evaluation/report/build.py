@@ -20,7 +20,6 @@ from tvseg.evaluation.report.sections import (
     training_section,
 )
 from tvseg.evaluation.schema import MEAN_MASK
-from tvseg.runs.segmentation import average_of
 from tvseg.settings import SegmentationSettings
 
 ENOUGH_SEEDS = 3
@@ -71,8 +70,15 @@ def facts(group: Group) -> dict[str, str]:
         f"{settings.augment}, {plan.epochs} epochs of {plan.steps_per_epoch} steps of "
         f"{plan.images_per_centre} images a centre, learning rate {plan.learning_rate:g}"
         f"{keys_beyond_the_published(settings)}",
+        "Average of weights": ", ".join(sorted(set(averages_of(group).values()))),
         "Data fingerprint": str(group.runs[0].info()["fingerprint"]),
     }
+
+
+def averages_of(group: Group) -> dict[str, str]:
+    """Return which average of the weights each variant keeps, ``none`` for the latest."""
+    settings = [run.settings() for run in group.runs]
+    return {one.display_name: one.train.average for one in settings}
 
 
 def keys_beyond_the_published(settings: SegmentationSettings) -> str:
@@ -80,14 +86,13 @@ def keys_beyond_the_published(settings: SegmentationSettings) -> str:
 
     Example:
         >>> keys_beyond_the_published(SegmentationSettings(mix="fourier"))
-        ', init=starter, mix=fourier, phantoms=0.25, train.average=wise'
+        ', init=starter, mix=fourier, phantoms=0.25'
     """
     changed = settings.model_dump(exclude_defaults=True)
     train = changed.get("train", {})
     keys = ("init", "mix", "mixstyle", "phantoms")
     beyond: dict[str, object] = {key: changed[key] for key in keys if changed.get(key)}
     beyond |= {"train.loss": train["loss"]} if "loss" in train else {}
-    beyond |= {"train.average": average} if (average := average_of(settings)) != "none" else {}
     beyond |= {f"tvconv.{key}": value for key, value in changed.get("tvconv", {}).items()}
     return "".join(f", {key}={value}" for key, value in beyond.items())
 
@@ -101,12 +106,12 @@ def warnings(group: Group) -> list[str]:
             "Epochs were selected on the unseen centre's own test split, as the published code "
             "does: a leak, and scores are higher than an unseen centre would give."
         )
-    settings = [run.settings() for run in group.runs]
-    averages = {f"{one.display_name} {average_of(one)}": average_of(one) for one in settings}
+    averages = averages_of(group)
     if len(set(averages.values())) > 1:
+        kept = ", ".join(f"{variant} {average}" for variant, average in averages.items())
         found.append(
-            f"Variants differ in train.average, too: {', '.join(averages)}. To compare operators "
-            "alone, train all with the same value."
+            f"Variants differ in train.average, too ({kept}): to compare operators alone, train "
+            "all with the same one."
         )
     if not group.holds_out:
         found.append("The scored centres were trained on: these are scores of known cameras.")

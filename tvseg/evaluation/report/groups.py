@@ -24,7 +24,7 @@ VARYING: dict[str, bool | dict[str, bool]] = {
     "aspp": True,
     "aspp_dilation": True,
     "precision": True,
-    "train": {"log_affinity": True},
+    "train": {"average": True, "log_affinity": True},
 }
 """Settings in which the runs of one table may differ: variant, seed, where the data are, what was
 only logged, and the wish for a precision: the one that was used counts."""
@@ -116,10 +116,11 @@ def conditions(run: RunFolder, *, by_holdout: bool = False) -> dict[str, Any]:
 
 def _check_distinct(group: Sequence[RunFolder]) -> None:
     seen: dict[tuple[str, str, int], RunFolder] = {}
-    variants: dict[str, tuple[str, str]] = {}
+    variants: dict[str, tuple[str, ...]] = {}
     for run in group:
         settings = run.settings()
-        variant = (settings.aspp, settings.aspp_dilation)
+        average = settings.train.average
+        variant = (settings.aspp, settings.aspp_dilation, f"train.average={average}")
         if variants.setdefault(settings.display_name, variant) != variant:
             raise UserError(
                 f"runs named {settings.display_name} must be of one variant to share a column: "
