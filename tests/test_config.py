@@ -100,7 +100,7 @@ def test_runs_of_versions_without_the_key_began_without_it(tmp_path: Path) -> No
     assert len(old) == len(text) - len("\ninit: null\nphantoms: 0.0")
     (tmp_path / "config.yaml").write_text(old)
     settings = read_settings(tmp_path / "config.yaml", SegmentationSettings)
-    assert (settings.init, settings.phantoms, settings.train.average) == (None, 0, "none")
+    assert (settings.init, settings.phantoms) == (None, 0)
     card = {"holdout": "A", "fingerprint": "0", "normalisation": {}, "epoch": 1, "chosen": "last"}
     card |= {"settings": yaml.safe_load(old)}
     assert read_card(SegmentationCard, json.dumps(card), tmp_path).settings.init is None

@@ -1,6 +1,7 @@
 """Weights that are validated and kept: averages do what they say, and are taken up again."""
 
 import copy
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import load_network
 from tvseg.settings import ScheduleSettings
 from tvseg.training import averaging
+from tvseg.training import train as train_module
 from tvseg.training.averaging import EpochAverage, MeanWithFirst, MovingAverage
 from tvseg.training.state import Kept
 from tvseg.training.train import train
@@ -75,7 +77,7 @@ def test_wise_is_the_mean_of_the_first_weights_and_the_latest() -> None:
     again.restore(Kept(Path("last.pt"), copy.deepcopy(average.state()), 2))
     again.update(6)
     assert again.network[0].weight.item() == 15  # type: ignore[index]
-    with pytest.raises(UserError, match=r"last.pt: its part (average|first) is missing or damaged"):
+    with pytest.raises(UserError, match=r"last.pt: its part first is missing or damaged"):
         again.restore(Kept(Path("last.pt"), {"average": average.state()["average"]}, 2))
 
 
@@ -138,7 +140,7 @@ def test_an_average_is_taken_up_from_a_checkpoint() -> None:
         average.update(4)
     one, other = (average.network.state_dict() for average in (first, second))
     assert all(torch.equal(value, other[name]) for name, value in one.items())
-    with pytest.raises(UserError, match=r"last.pt: its part (average|first) is missing or damaged"):
+    with pytest.raises(UserError, match=r"last.pt: its part average is missing or damaged"):
         second.restore(Kept(Path("last.pt"), {}, 1))
 
 
@@ -197,3 +199,26 @@ def test_weights_before_the_first_epoch_ends_are_the_first_ones(
     assert not torch.equal(*(begun[key]["decoder.fuse.0.weight"] for key in ("first", "network")))
     last = load_network(run.last)[0].state_dict()
     assert all(torch.equal(value, begun["first"][name]) for name, value in last.items())
+
+
+def test_statistics_are_of_the_first_steps_in_the_parts_of_a_step(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refreshed: list[list[torch.Tensor]] = []
+
+    def see(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+        refreshed.append([*batches])
+        refresh_batch_norm(network, refreshed[-1])
+
+    monkeypatch.setattr(averaging, "refresh_batch_norm", see)
+    monkeypatch.setattr(train_module, "REFRESH_IMAGES", 12)
+    for parts in (1, 2):
+        keys = ["aspp=depthwise", "init=starter", "train.steps_per_epoch=1", f"name=n{parts}"]
+        settings = load_settings(None, [*TINY, *keys, f"train.micro_batches={parts}"])
+        train(settings, holdout="A", root=phantoms, runs=tmp_path)
+    whole, again, in_parts, _ = refreshed
+    assert [len(images) for images in whole] == [8, 8]  # of 8 images a step: the first 12 and more
+    assert all(map(torch.equal, whole, again))  # in each epoch
+    split = [images[part::2] for images in whole for part in range(2)]  # every centre in each
+    assert all(map(torch.equal, split, in_parts))
+    assert len(in_parts) == 4

@@ -232,7 +232,7 @@ def _train(
         drawn.extend(islice(batches(0), 0 if drawn else steps))
         for batch in drawn:
             images = numerics.prepare(batch, numerics.device, pinned)[0]
-            yield from images.chunk(plan.micro_batches)
+            yield from (images[part :: plan.micro_batches] for part in range(plan.micro_batches))
 
     weights = kept_weights(plan.average, network, plan=plan, batches=inputs)
     TrainingLoop(
