@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
@@ -12,6 +13,7 @@ from torch import nn
 from tvseg.config import load_settings
 from tvseg.errors import UserError
 from tvseg.models.batch_norm import refresh_batch_norm
+from tvseg.runs.affinity import affinity_maps, read_course
 from tvseg.runs.checkpoint import load_training
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import load_network
@@ -148,7 +150,7 @@ def test_an_average_is_taken_up_from_a_checkpoint() -> None:
     "keys",
     [
         ["aspp=dense", "train.average=swa", "train.drop_at=0.5"],
-        ["init=starter", "train.steps_per_epoch=2"],
+        ["init=starter", "train.steps_per_epoch=2", "train.log_affinity=true"],
     ],
 )
 def test_an_averaged_training_resumes_bit_for_bit(
@@ -179,6 +181,10 @@ def test_an_averaged_training_resumes_bit_for_bit(
         if "running" not in name and first.is_floating_point():
             torch.testing.assert_close(one[name], (first + kept["network"][name]) / 2)
     assert ("first" in kept) == ("init=starter" in keys)
+    if settings.train.log_affinity:
+        logged = read_course(whole.affinity).maps
+        for name, maps in affinity_maps(load_network(whole.best)[0]).items():
+            assert np.array_equal(logged[name][-1], maps)  # of what is kept
 
 
 def test_weights_before_the_first_epoch_ends_are_the_first_ones(
@@ -217,7 +223,8 @@ def test_statistics_are_of_the_first_steps_in_the_parts_of_a_step(
         settings = load_settings(None, [*TINY, *keys, f"train.micro_batches={parts}"])
         train(settings, holdout="A", root=phantoms, runs=tmp_path)
     whole, again, in_parts, _ = refreshed
-    assert [len(images) for images in whole] == [8, 8]  # of 8 images a step: the first 12 and more
+    for batches in (whole, again):  # of 8 images a step: the first 12 and more
+        assert [len(images) for images in batches] == [8, 8]
     assert all(map(torch.equal, whole, again))  # in each epoch
     split = [images[part::2] for images in whole for part in range(2)]  # every centre in each
     assert all(map(torch.equal, split, in_parts))
