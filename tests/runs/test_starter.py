@@ -7,6 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from torch import nn
 
 import tvseg
 from tvseg.cli import cli
@@ -19,8 +20,10 @@ from tvseg.metrics import dice
 from tvseg.models import TVDeepLabV3Plus
 from tvseg.runs.cards import SegmentationCard
 from tvseg.runs.checkpoint import save_weights
-from tvseg.runs.segmentation import begin_as_trained, load_network, network_of, start_from
+from tvseg.runs.first import FirstWeights
+from tvseg.runs.segmentation import load_network, network_of
 from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
+from tvseg.settings import SegmentationSettings
 from tvseg.training.train import _prepare, train
 
 
@@ -84,11 +87,17 @@ def test_masks_are_ellipses_where_that_is_asked_for(phantoms: Path, tmp_path: Pa
     assert [one["shape"] for one in about] == ["free", "ellipse"]
 
 
+def _start(network: nn.Module, settings: SegmentationSettings) -> int:
+    first = FirstWeights.of(settings)
+    assert first
+    return first.load_into(network, settings)
+
+
 @pytest.mark.parametrize(("aspp", "random"), [("depthwise", 0), ("dense", 18)])
 def test_a_network_begins_with_the_starter_weights(aspp: str, random: int) -> None:
     settings = load_settings(None, [f"aspp={aspp}", "init=starter"])
     network = network_of(settings, pretrained=False)
-    assert start_from(network, settings) == random
+    assert _start(network, settings) == random
     trained, state = load_network(STARTER)[0].state_dict(), network.state_dict()
     other = [n for n, value in trained.items() if n not in state or not state[n].equal(value)]
     assert all(name.startswith("decoder.aspp.wide.") for name in other)
@@ -106,7 +115,7 @@ def test_a_network_begins_with_the_starter_weights(aspp: str, random: int) -> No
 def test_weights_that_do_not_fit_are_refused(init: str, keys: list[str], message: str) -> None:
     settings = load_settings(None, ["aspp=depthwise", f"init={init}", *keys])
     with pytest.raises(ValueError, match=message):
-        start_from(network_of(settings, pretrained=False), settings)
+        _start(network_of(settings, pretrained=False), settings)
 
 
 def test_operators_keep_their_weights_where_an_option_is_added(
@@ -117,7 +126,7 @@ def test_operators_keep_their_weights_where_an_option_is_added(
     plain = _save(file, keys)
     settings = load_settings(None, [*keys, "tvconv.align=true"])
     network = network_of(settings, pretrained=False)
-    start_from(network, settings)
+    _start(network, settings)
     state = network.state_dict()
     assert all(torch.equal(state[name], value) for name, value in plain.state_dict().items())
 
@@ -143,7 +152,7 @@ def test_operators_of_another_size_begin_anew_as_a_whole(
     settings = load_settings(None, [*keys, "image_size=128"])
     network = network_of(settings, pretrained=False)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    count = start_from(network, settings)
+    count = _start(network, settings)
     state, trained = network.state_dict(), small.state_dict()
     operators = [name for name in state if re.match(r"decoder\.aspp\.wide\.\d\.1\.", name)]
     assert count == len(operators) > 9
@@ -170,7 +179,9 @@ def test_kernels_of_other_operators_are_left_alone(narrow_tvconv: None, tmp_path
     settings = load_settings(None, ["aspp=tvconv", f"init={file}", "image_size=64"])
     network = network_of(settings, pretrained=False)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    begin_as_trained(network, settings)
+    first = FirstWeights.of(settings)
+    assert first
+    first.give_kernels_to(network)
     assert all(value.equal(before[name]) for name, value in network.state_dict().items())
 
 

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from tvseg.config import load_settings
 from tvseg.data.normalisation import Normalisation
 from tvseg.models import build_model
-from tvseg.runs.segmentation import load_network, normalisation_of
+from tvseg.runs.first import FirstWeights, normalisation_of
+from tvseg.runs.segmentation import load_network
 from tvseg.training.loop import TrainingLoop
 from tvseg.training.train import train
 
@@ -54,4 +55,5 @@ def test_statistics_of_weights_are_used_kept_and_handed_on(
     run = train(settings, holdout="A", root=phantoms, runs=tmp_path, resume=True)
     assert seen == [WANTED, WANTED]
     assert load_network(run.best)[1].normalisation == WANTED
-    assert normalisation_of(settings.model_copy(update={"init": str(run.best)})) == WANTED
+    begun = settings.model_copy(update={"init": str(run.best)})
+    assert normalisation_of(begun, FirstWeights.of(begun)) == WANTED

@@ -24,11 +24,11 @@ KEYS = ["encoder_weights=none", "image_size=64", "precision=fp32"]
 def test_maps_are_set_after_first_weights_are_loaded(
     key: str, wanted: float, phantoms: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load_sevens(network: nn.Module, settings: object) -> int:
+    def load_sevens(first: object, network: nn.Module, settings: object) -> int:
         fill_affinity(network, lambda maps: torch.full_like(maps, 7))
         return 0
 
-    monkeypatch.setattr("tvseg.runs.segmentation.start_from", load_sevens)
+    monkeypatch.setattr("tvseg.runs.first.FirstWeights.load_into", load_sevens)
     settings = load_settings(None, [*KEYS, "init=starter", f"tvconv.{key}"])
     network, *_ = module._prepare(settings, "A", phantoms, torch.device("cpu"), begins=True)
     for maps in affinity_maps(network).values():

@@ -171,13 +171,22 @@ def test_other_settings_do_not_enter_a_run_folder(finished: RunFolder, phantoms:
         )
 
 
+def test_weights_that_have_seen_the_centre_are_refused_before_anything_is_written(
+    finished: RunFolder, phantoms: Path, tmp_path: Path
+) -> None:
+    settings = _tiny("aspp=dense", f"init={finished.best}")
+    with pytest.raises(ValueError, match="was trained with holdout A, on photographs of B"):
+        train(settings, holdout="B", root=phantoms, runs=tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
     phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make = train_module.first_network
 
-    def ruined(settings: SegmentationSettings) -> torch.nn.Module:
-        network = make(settings)
+    def ruined(settings: SegmentationSettings, first: object) -> torch.nn.Module:
+        network = make(settings, first)
         calls = {"n": 0}
 
         def spoil(module: torch.nn.Module, inputs: object, logits: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,8 @@ from torch import nn
 
 from tests.conftest import use_narrow_tvconv
 from tvseg.config import load_settings
-from tvseg.runs.segmentation import first_network, network_of
+from tvseg.runs.first import first_network
+from tvseg.runs.segmentation import network_of
 from tvseg.training import train as train_module
 from tvseg.training.distributed import joined, rank
 from tvseg.training.loop import TrainingLoop

@@ -138,18 +138,19 @@ def layout(
     )
     from tvseg.evaluation.plot_style import to_png
     from tvseg.files import write_bytes, write_text
-    from tvseg.runs.segmentation import first_network, normalisation_of
+    from tvseg.runs.first import FirstWeights, first_network, normalisation_of
 
     settings = load_settings(configs, overrides)
     cases = {letter: find_cases(root, centre) for letter, centre in centres_of(settings).items()}
     where = choose_device(device)
+    first = FirstWeights.of(settings)
     torch.manual_seed(settings.seed)  # of weights that are not loaded
     found = layouts(
         cases,
-        first_network(settings).encoder.eval().to(where),
+        first_network(settings, first).encoder.eval().to(where),
         image_size=settings.image_size,
         device=where,
-        normalisation=normalisation_of(settings),
+        normalisation=normalisation_of(settings, first),
         seed=settings.seed,
     )
     table = layout_table(found)

@@ -21,15 +21,10 @@ from tvseg.models.encoder import freeze_unused
 from tvseg.models.mix_style import add_mix_style
 from tvseg.runs.affinity import affinity_maps
 from tvseg.runs.cards import SegmentationCard, read_card
+from tvseg.runs.first import FirstWeights, first_network, normalisation_of
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import provenance
-from tvseg.runs.segmentation import (
-    SEGMENTATION,
-    begin_as_trained,
-    first_network,
-    network_of,
-    normalisation_of,
-)
+from tvseg.runs.segmentation import SEGMENTATION, network_of
 from tvseg.settings import SegmentationSettings
 from tvseg.training.affinity_start import start_affinity
 from tvseg.training.averaging import check_average, kept_weights
@@ -187,22 +182,25 @@ def _prepare(
     if begins:
         check_average(settings.train)
     precision = choose_precision(settings.precision, device)
+    first = FirstWeights.of(settings) if begins else None  # its random values are drawn before
     torch.manual_seed(settings.seed)
-    network = first_network(settings) if begins else network_of(settings, pretrained=False)
+    network = first_network(settings, first) if begins else network_of(settings, pretrained=False)
     if processes() > 1:
         freeze_unused(network.encoder)
-    normalisation = normalisation_of(settings) if begins else Normalisation()
+    normalisation = normalisation_of(settings, first) if begins else Normalisation()
     if settings.mixstyle:
         add_mix_style(network.encoder, settings.mixstyle)
     if settings.train.log_affinity and not affinity_maps(network):
         raise UserError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
     data = read_data(root, settings, holdout, selection=settings.selection)
     check_shares(settings, data)
+    if first:
+        first.check_unseen(settings, holdout, data.fingerprint)
     start, noise = settings.tvconv.affinity_start, settings.tvconv.affinity_noise
     if begins and (start != "ones" or noise):
         start_affinity(network, start, noise=noise, seed=settings.seed, loaded=data.train)
-    if begins and settings.init:
-        begin_as_trained(network, settings)
+    if first:
+        first.give_kernels_to(network)
     network.to(device, memory_format=torch.channels_last)
     return network, data, Numerics(device, precision, normalisation)
 
