@@ -84,6 +84,11 @@ def write_bytes(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def is_temporary(name: str) -> bool:
+    """Return whether a file's name is that of one being written."""
+    return bool(_TEMPORARY.fullmatch(name))
+
+
 def remove_temporaries(folder: Path) -> None:
     """Remove the temporary files that a killed process left below a folder that it alone wrote."""
     for path in list(folder.rglob(".*")):

@@ -60,6 +60,19 @@ def test_a_full_disk_keeps_the_last_checkpoint(disk: Path, phantoms: Path) -> No
     assert run.is_finished()
 
 
+@pytest.mark.parametrize("again", [(), ("--resume",), ("--overwrite",)])
+def test_a_disk_that_was_full_at_the_beginning_leaves_the_folder_usable(
+    again: tuple[str, ...], disk: Path, phantoms: Path
+) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        (disk / "filler").write_bytes(bytes(2**24))
+    _refused(_train(phantoms, disk), "No space left on device")
+    assert {path.name for path in (disk / NAME).iterdir()} <= {".lock", "train.log"}
+    (disk / "filler").unlink()
+    _mount(disk, "remount,size=300m")
+    assert _train(phantoms, disk, *again, "train.epochs=1").exit_code == 0
+
+
 def test_a_folder_that_cannot_be_written_is_named(disk: Path, phantoms: Path) -> None:
     _mount(disk, "remount,ro")
     _refused(_train(phantoms, disk), f"{disk / NAME}: Read-only file system")

@@ -89,6 +89,39 @@ def test_a_stop_in_an_inner_run_names_the_run_to_continue(
     assert not (run / "lodo" / "dense-holdout-D-seed0").exists()
 
 
+def test_a_stop_before_an_inner_run_begins_reaches_it(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = module._prepare
+
+    def terminated(settings: Any, holdout: str, *rest: Any, **options: Any) -> Any:
+        if holdout == "C":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return prepare(settings, holdout, *rest, **options)
+
+    monkeypatch.setattr(module, "_prepare", terminated)
+    settings = load_settings(None, [*KEYS, "train.steps_per_epoch=2"])
+    with pytest.raises(TrainingStopped, match="after step 1 of 2 of the inner run dense-holdout-C"):
+        train(settings, holdout="A+B", root=phantoms, runs=tmp_path)
+
+
+def test_the_folder_is_held_while_inner_runs_train(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other: list[str] = []
+
+    def meanwhile(*_: object) -> int:
+        with pytest.raises(UserError) as refused:
+            train(SETTINGS, holdout="A+B", root=phantoms, runs=tmp_path, overwrite=True)
+        other.append(str(refused.value))
+        return 1
+
+    monkeypatch.setattr(module, "cross_validate", meanwhile)
+    run = train(SETTINGS, holdout="A+B", root=phantoms, runs=tmp_path)
+    assert other == [f"{run.path} is being written by another training"]
+    assert run.is_finished()
+
+
 @pytest.mark.parametrize(
     ("holdout", "keys", "device", "why"),
     [("A+B+C", [], None, "needs two source centres"), ("A+B", [], "nonsense", "device"),

@@ -15,7 +15,7 @@ from pydantic import BaseModel, model_validator
 from tvseg.config import dump_settings, read_settings
 from tvseg.csv_files import read_csv, write_csv
 from tvseg.errors import UserError
-from tvseg.files import remove_temporaries, write_json, write_text
+from tvseg.files import is_temporary, remove_temporaries, write_json, write_text
 from tvseg.runs.record import RunRecord
 from tvseg.settings import RunSettings, SegmentationSettings, run_name
 
@@ -148,7 +148,8 @@ class RunFolder:
         """
         names = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
         if "config.yaml" not in names:
-            if names - {".lock", self.inner.name}:
+            early = {".lock", "train.log", self.inner.name}  # of a training that could not begin
+            if any(not is_temporary(name) for name in names - early):
                 raise UserError(f"{self.path} must be a run folder or empty; it holds other files")
             self._check_wanted(any(self.inner.glob("*")), resume=resume or overwrite)
             return

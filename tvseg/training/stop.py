@@ -51,6 +51,8 @@ def stop_on_sigterm() -> Iterator[threading.Event]:
         yield stop
         return
     previous = stop.outer = signal.signal(signal.SIGTERM, stop)
+    if isinstance(previous, _Stop) and previous.is_set():
+        stop.set()  # it arrived before this training did
     try:
         yield stop
     finally:

@@ -102,32 +102,27 @@ def train(
                 lambda: _prepare(settings, holdout, root, chosen, begins=begins)
             )
 
-        kept_epoch = settings.train.epochs if settings.selection == "last" else None
+        def inner(settings: SegmentationSettings, source: str) -> RunFolder:
+            one = RunFolder.of(run.inner, settings, source)
+            _check_inner(one, settings, root, source, chosen)
+            with _stops_name(run, one):
+                return train(
+                    settings, holdout=source, root=root, runs=run.inner,
+                    device=device, resume=True, command=command,
+                )  # fmt: skip
+
         if settings.selection == "lodo":
             on_first(lambda: inner_settings(settings, holdout))
-            prepared()  # what cannot be trained is refused here, before an older run is removed
-            if overwrite:
-                with first_only(run.open(settings, resume=resume, overwrite=True)):
-                    pass
-
-            def inner(settings: SegmentationSettings, source: str) -> RunFolder:
-                one = RunFolder.of(run.inner, settings, source)
-                _check_inner(one, settings, root, source, chosen)
-                with _stops_name(run, one):
-                    return train(
-                        settings, holdout=source, root=root, runs=run.inner,
-                        device=device, resume=True, command=command,
-                    )  # fmt: skip
-
-            kept_epoch = cross_validate(settings, holdout, inner)
-            resume, overwrite = True, False  # what is in the folder now is this training's
-        network, data, numerics = prepared()
+        network, data, numerics = prepared()  # refused here, before an older run is removed
         about = provenance(command, str(chosen)) | {"data": root and str(root.resolve())}
-        with (
-            first_only(run.open(settings, resume=resume, overwrite=overwrite)),
-            first_only(run.log()),
-        ):
-            _train(run, settings, holdout, data, network, numerics, about, kept_epoch)
+        with first_only(run.open(settings, resume=resume, overwrite=overwrite)):
+            kept_epoch = settings.train.epochs if settings.selection == "last" else None
+            if settings.selection == "lodo":
+                del network, data, numerics  # inner trainings have their own
+                kept_epoch = cross_validate(settings, holdout, inner)
+                network, data, numerics = prepared()
+            with first_only(run.log()):
+                _train(run, settings, holdout, data, network, numerics, about, kept_epoch)
     return run
 
 

@@ -49,6 +49,16 @@ def test_scores_of_another_form_are_refused(tmp_path: Path) -> None:
         gather([run], HONEST)
 
 
+def test_settings_that_change_no_result_do_not_part_runs(tmp_path: Path) -> None:
+    runs = [
+        write_scored_run(tmp_path, "dense", "A", 0),
+        write_scored_run(tmp_path, "dense", "A", 1, "train.workers=2"),
+        write_scored_run(tmp_path, "dense", "A", 2, "tracking=mlflow"),
+    ]
+    (group,) = gather(runs, HONEST)
+    assert len(group.runs) == 3
+
+
 def test_groups_are_named_by_what_sets_them_apart(tmp_path: Path) -> None:
     runs = [
         write_scored_run(tmp_path / "0", "dense", "A", 0),

@@ -24,10 +24,11 @@ VARYING: dict[str, bool | dict[str, bool]] = {
     "aspp": True,
     "aspp_dilation": True,
     "precision": True,
-    "train": {"average": True, "log_affinity": True},
+    "tracking": True,
+    "train": {"average": True, "log_affinity": True, "workers": True},
 }
-"""Settings in which the runs of one table may differ: variant, seed, where the data are, what was
-only logged, and the wish for a precision: the one that was used counts."""
+"""Settings in which the runs of one table may differ: variant, seed, where the data are, what
+changes no result, and the wish for a precision: the one that was used counts."""
 
 
 @dataclass(frozen=True)
