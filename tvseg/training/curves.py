@@ -34,7 +34,7 @@ def attach_curves(
         trainer: Its ``state.output`` holds ``loss``.
         validator: Its metrics are those of the trainer's epoch.
         run: Gets TensorBoard's event files; the run in MLflow has its name and time.
-        settings: Parameters of the run in MLflow.
+        settings: Name the store; the parameters in it are those that the run began with.
 
     Raises:
         UserError: MLflow cannot use its store.
@@ -60,7 +60,7 @@ def attach_curves(
             settings.tracking, name, epoch_log=False, close_on_complete=True,
             iteration_log=lambda _, step: step % STEPS_PER_POINT == 1,
             output_transform=lambda output: output["loss"],
-            experiment_param=_flat(settings.model_dump(mode="json")),
+            experiment_param=_flat(run.settings().model_dump(mode="json")),  # for good
         ).attach(trainer)  # fmt: skip
 
 
