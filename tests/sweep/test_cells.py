@@ -150,10 +150,12 @@ def test_cells_die_with_their_driver(tmp_path: Path) -> None:
     code = (
         "import sys, threading\n"
         "from pathlib import Path\n"
-        "from tvseg.sweep import cells\n"
+        "from tvseg.sweep.processes import Processes\n"
         "script = 'import os, pathlib, time; pathlib.Path(%r).write_text(str(os.getpid()));'\\\n"
         "' time.sleep(60)'\n"
-        "cells._run_commands([[sys.executable, '-c', script % sys.argv[1]]], Path(sys.argv[2]), {})"
+        "command = [sys.executable, '-c', script % sys.argv[1]]\n"
+        "with Path(sys.argv[2]).open('ab') as log:\n"
+        "    Processes().run(command, output=log, environment={})"
     )
     pid_file = tmp_path / "pid"
     driver = subprocess.Popen(

@@ -150,3 +150,24 @@ def test_a_sweep_survives_its_cells_and_its_driver(
     _same(local, sweep)
     attempts = [cell["attempts"] for cell in _content(sweep)["cells"]]
     assert sum(attempts) >= CELLS + 2  # of the cell that was killed, and of one with the driver
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_continues_from_the_step(
+    local: Path, phantoms: Path, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep"
+    command = _command(tmp_path, phantoms, "sweep", "--jobs", "2")
+    driver = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+                              process_group=0)  # fmt: skip
+    _wait(lambda: any(sweep.glob("runs/*/metrics.csv")))
+    os.killpg(driver.pid, signal.SIGINT)
+    error = driver.communicate()[1]
+    assert driver.returncode == 4
+    assert f"the same command continues {sweep}" in error
+    assert not any(_trainings(sweep))
+    states = {cell["state"] for cell in _content(sweep)["cells"]}
+    assert "begun" in states
+    assert states <= {"begun", "new", "finished"}
+    _sweep(tmp_path, phantoms, "sweep", "--jobs", "2")
+    _same(local, sweep)

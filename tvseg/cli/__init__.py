@@ -79,7 +79,8 @@ def cli(verbose: bool, quiet: bool) -> None:
     tvseg train --holdout A --data DIR --config smoke.
 
     Exit codes: 0 success, 1 failure, 2 wrong usage, 3 some inputs failed and are listed,
-    4 training stopped by SIGTERM, to be continued with --resume.
+    4 training stopped by SIGTERM, to be continued with --resume; sweep stopped by a signal, to be
+    continued by the same command.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None where it is closed

@@ -58,7 +58,8 @@ def sweep(
     Interrupted sweeps continue when the command is given again; a changed FILE runs only what is
     new.
 
-    Exit code 3 when some cells failed; sweep.md lists them.
+    Exit code 3 when some cells failed; sweep.md lists them. Exit code 4 when Ctrl-C or SIGTERM has
+    stopped a local sweep, its trainings after their step.
     """
     from tvseg.data.file_digests import read_digests
     from tvseg.sweep.cells import SweepFolder, check_free

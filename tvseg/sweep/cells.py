@@ -1,10 +1,8 @@
 """What is known of each cell, and how one is run: training and scoring as subprocesses."""
 
-import ctypes
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,11 +13,7 @@ from typing import Literal
 from tvseg.errors import UserError
 from tvseg.files import write_json
 from tvseg.sweep.plan import SweepCell, SweepPlan
-
-STOPPED = 4
-"""Exit code of a training that SIGTERM has stopped; ``--resume`` continues it."""
-
-_PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
+from tvseg.sweep.processes import STOPPED, Processes
 
 State = Literal["new", "begun", "finished", "failed"]
 
@@ -33,10 +27,10 @@ class CellRecord:
 
     Attributes:
         fingerprint: Of the cell; a record of another one belongs to older settings or data.
-        state: ``begun`` also of a cell whose driver died.
+        state: ``begun`` also of a cell that was stopped, or whose driver died.
         seconds: Of all attempts.
         attempts: How often it was started.
-        reason: Why it failed, in words.
+        reason: Why it failed or was left, in words.
     """
 
     fingerprint: str
@@ -122,7 +116,12 @@ def commands_of(plan: SweepPlan, cell: SweepCell, folder: SweepFolder) -> list[l
 
 
 def run_cell(
-    plan: SweepPlan, cell: SweepCell, folder: SweepFolder, *, threads: int | None = None
+    plan: SweepPlan,
+    cell: SweepCell,
+    folder: SweepFolder,
+    *,
+    threads: int | None = None,
+    processes: Processes | None = None,
 ) -> CellRecord:
     """Run a cell to its end: train with ``--resume``, retry when killed, score.
 
@@ -131,34 +130,43 @@ def run_cell(
         cell: Of it.
         folder: Gets the run, the log and the record.
         threads: Of torch in the cell; None leaves it to torch.
+        processes: Those that are stopped together with the cell's.
 
     Returns:
-        The record, ``finished`` or ``failed``, which is on disk as well.
+        The record, which is on disk as well: ``finished``, ``failed``, or ``begun`` where the
+        processes were stopped.
     """
+    processes = processes or Processes()
     before = folder.record(cell)
     folder.replace_old(cell)
     folder.logs.mkdir(parents=True, exist_ok=True)
     began, seconds = time.monotonic(), before.seconds if before else 0.0
     attempts = before.attempts if before else 0
     environment = os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
-    reason = ""
-    for attempt in range(1 + RETRIES):
+    reason, again = "", True
+    for _ in range(1 + RETRIES):
+        attempts += 1
         spent = seconds + time.monotonic() - began
-        folder.write(cell, CellRecord(cell.fingerprint, "begun", spent, attempts + attempt + 1))
+        folder.write(cell, CellRecord(cell.fingerprint, "begun", spent, attempts))
         reason, again = _run_commands(
-            commands_of(plan, cell, folder), folder.log(cell), environment
+            commands_of(plan, cell, folder), folder.log(cell), environment, processes
         )
-        if not (reason and again):
+        if processes.stopped or not (reason and again):
             break
-    spent = seconds + time.monotonic() - began
     state: State = "failed" if reason else "finished"
-    record = CellRecord(cell.fingerprint, state, spent, attempts + attempt + 1, reason)
+    if reason and processes.stopped:
+        state, reason = "begun", "stopped"
+    spent = seconds + time.monotonic() - began
+    record = CellRecord(cell.fingerprint, state, spent, attempts, reason)
     folder.write(cell, record)
     return record
 
 
 def _run_commands(
-    commands: Sequence[Sequence[str]], log: Path, environment: Mapping[str, str]
+    commands: Sequence[Sequence[str]],
+    log: Path,
+    environment: Mapping[str, str],
+    processes: Processes,
 ) -> tuple[str, bool]:
     """Run commands until one fails; return why, and whether another attempt may help."""
     for command in commands:
@@ -166,22 +174,13 @@ def _run_commands(
             file.write(f"\n$ {' '.join(command)}\n".encode())
             file.flush()
             start = file.tell()
-            done = subprocess.run(
-                command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                env=environment, check=False, preexec_fn=_die_with_parent,
-            )  # fmt: skip
-        if done.returncode:
+            code = processes.run(command, output=file, environment=environment)
+        if code:
             with log.open("rb") as file:
                 file.seek(start)
                 said = file.read().decode("utf-8", "replace")
-            return why_it_failed(done.returncode, said)
+            return why_it_failed(code, said)
     return "", False
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process with the thread that started it, so that none is orphaned."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def why_it_failed(code: int, said: str) -> tuple[str, bool]:

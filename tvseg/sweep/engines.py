@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from tvseg.errors import UsageError, one_line
+from tvseg.errors import UsageError, UserError, one_line
 from tvseg.extras import require
 from tvseg.ray_cluster import ray_cluster
 from tvseg.sweep.cells import CellRecord, SweepFolder, run_cell
 from tvseg.sweep.plan import SweepCell, SweepPlan
+from tvseg.sweep.processes import STOPPED, Processes
+from tvseg.sweep.progress import progress_of
 
 Done = tuple[SweepCell, CellRecord]
 
@@ -34,22 +36,43 @@ class Resources:
     slurm: dict[str, Any] | None = None
 
 
+class SweepStopped(UserError):  # noqa: N818  (a state of the sweep, and reads as one)
+    """A signal has stopped the sweep; the same command continues it."""
+
+    exit_code = STOPPED
+
+
 def local(
     plan: SweepPlan, cells: Sequence[SweepCell], folder: SweepFolder, resources: Resources
 ) -> Iterator[Done]:
-    """Run cells as processes of this machine, ``jobs`` at a time."""
-    with ThreadPoolExecutor(resources.jobs) as pool:
-        waiting = {
-            pool.submit(run_cell, plan, cell, folder, threads=resources.cpus): cell
-            for cell in cells
-        }
+    """Run cells as processes of this machine, ``jobs`` at a time.
+
+    At SIGINT, SIGTERM or SIGHUP trainings save their step and end, and no cell begins any more; a
+    second signal kills them.
+
+    Raises:
+        SweepStopped: After such a signal, once all processes have ended.
+    """
+    processes = Processes()
+
+    def run(cell: SweepCell) -> CellRecord | None:
+        if processes.stopped:
+            return None
+        how: dict[str, Any] = {"threads": resources.cpus, "processes": processes}
+        return _record_of(cell, folder, partial(run_cell, plan, cell, folder, **how))
+
+    with processes.stopped_by_signals(), ThreadPoolExecutor(resources.jobs) as pool:
+        waiting = {pool.submit(run, cell): cell for cell in cells}
         try:
             for done in as_completed(waiting):
-                cell = waiting[done]
-                yield cell, _record_of(cell, folder, done.result)
-        except BaseException:  # an interrupt: cells that have not begun must not begin
-            pool.shutdown(wait=False, cancel_futures=True)
+                if record := done.result():
+                    yield waiting[done], record
+        except BaseException:  # of the caller
+            processes.stop()
             raise
+    if processes.stopped:
+        progress = progress_of(plan, folder, jobs=resources.jobs)
+        raise SweepStopped(f"sweep stopped, {progress}; the same command continues {folder.path}")
 
 
 def ray(
