@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from tvseg.cli import cli
 from tvseg.errors import UserError
+from tvseg.runs.folder import RunFolder
 from tvseg.sweep import cells, engines
 from tvseg.sweep.cells import SweepFolder, check_free, run_cell, why_it_failed
 from tvseg.sweep.engines import Resources
@@ -130,6 +131,29 @@ def test_a_changed_cell_moves_the_old_run_aside(
     assert len(list((tmp_path / "old").iterdir())) == 1
 
 
+def test_a_run_that_is_being_trained_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_script(monkeypatch, good=SCORE)
+    plan, folder = plan_of("good"), SweepFolder(tmp_path)
+    (cell,) = plan.cells
+    folder.write(cell, cells.CellRecord(cell.fingerprint, "begun", 1.0, 1))
+    changed = SweepCell(cell.variant, "A", 0, (), (), "another print")
+    run = folder.runs / cell.name
+    with RunFolder(run).lock():
+        records = [run_cell(plan, one, folder) for one in (changed, cell)]
+    assert [(record.state, record.attempts) for record in records] == [("new", 0), ("begun", 1)]
+    for record in records:
+        assert record.reason == (
+            f"{run} must be free, another training writes it: sweep again after its end"
+        )
+    assert folder.state(cell) == "begun"
+    assert not (tmp_path / "old").exists()
+    assert not folder.log(cell).exists()
+    assert run_cell(plan, changed, folder).state == "finished"
+    assert len(list((tmp_path / "old").iterdir())) == 1
+
+
 def test_time_left_comes_from_finished_cells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,14 +220,48 @@ def test_a_damaged_record_means_that_the_cell_runs_again(content: str, tmp_path:
     assert folder.state(cell) == "new"
 
 
+def small_sweep(folder: Path) -> list[str]:
+    """Write a sweep of one cell, and return the command that runs it."""
+    (folder / "data").mkdir()
+    (folder / "data" / "x.png").write_bytes(b"x")
+    (folder / "sweep.yaml").write_text("variants: {dense: {aspp: dense}}\nholdouts: [A]\n")
+    return ["sweep", str(folder / "sweep.yaml"), "--out", str(folder / "out"), "--data",
+            str(folder / "data")]  # fmt: skip
+
+
+def test_a_folder_has_one_sweep_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_script(monkeypatch, dense=SCORE)
+    command, out = small_sweep(tmp_path), tmp_path / "out"
+    with SweepFolder(out).held():
+        refused = CliRunner().invoke(cli, command)
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        f"Error: {out} must have one sweep at a time, another one runs: wait for its end, or name "
+        "another folder with --out\n"
+    )
+    assert not (out / "cells").exists()
+    assert CliRunner().invoke(cli, command).exit_code == 0  # though the folder has a lock
+
+
+def test_a_sweep_says_which_runs_another_training_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_script(monkeypatch, dense=SCORE)
+    command, run = small_sweep(tmp_path), tmp_path / "out" / "runs" / "dense-holdout-A-seed0"
+    assert CliRunner().invoke(cli, command).exit_code == 0
+    (tmp_path / "data" / "x.png").write_bytes(b"y")
+    with RunFolder(run).lock():
+        left = CliRunner().invoke(cli, command)
+    assert left.exit_code == 3
+    assert f"dense-holdout-A-seed0: new ({run} must be free, another" in left.output
+    assert "0 of 1 cells finished; table" in left.output
+
+
 def test_a_sweep_on_a_copy_of_its_data_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_script(monkeypatch, dense=SCORE)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "x.png").write_bytes(b"x")
-    (tmp_path / "sweep.yaml").write_text("variants: {dense: {aspp: dense}}\nholdouts: [A]\n")
-    words = ["sweep", str(tmp_path / "sweep.yaml"), "--out", str(tmp_path / "out"), "--data"]
+    *words, _ = small_sweep(tmp_path)
     first = CliRunner().invoke(cli, [*words, str(tmp_path / "data")])
     assert "1 of 1 cells finished" in first.output
     shutil.copytree(tmp_path / "data", tmp_path / "copy", copy_function=shutil.copyfile)

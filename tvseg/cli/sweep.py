@@ -58,8 +58,9 @@ def sweep(
     Interrupted sweeps continue when the command is given again; a changed FILE runs only what is
     new.
 
-    Exit code 3 when some cells failed; sweep.md lists them. Exit code 4 when Ctrl-C or SIGTERM has
-    stopped a local sweep, its trainings after their step.
+    Exit code 3 when some cells failed, which sweep.md lists, or another training holds their run
+    folders. Exit code 4 when Ctrl-C or SIGTERM has stopped a local sweep, its trainings after their
+    step.
     """
     from tvseg.data.file_digests import read_digests
     from tvseg.sweep.cells import SweepFolder, check_free
@@ -85,8 +86,9 @@ def sweep(
         require("matplotlib")
     resources = Resources(jobs, cpus, gpus, address, chosen)
     skip = {"finished"} if retry_failed else {"finished", "failed"}
-    waiting = [cell for cell in plan.cells if folder.state(cell) not in skip]
-    _run(plan, waiting, folder, ENGINES[engine], resources)
+    with folder.held():
+        waiting = [cell for cell in plan.cells if folder.state(cell) not in skip]
+        _run(plan, waiting, folder, ENGINES[engine], resources)
 
 
 def _draw_cross(plan: "SweepPlan", folder: "SweepFolder") -> None:
@@ -127,16 +129,18 @@ def _run(
     write_table(plan, folder, jobs=resources.jobs)
     plan.digests.write(folder.digests)
     live = Live(refresh_per_second=1) if sys.stdout.isatty() else None
+    failed = 0
     with live or nullcontext():
         for cell, record in engine(plan, waiting, folder, resources):
             table = write_table(plan, folder, jobs=resources.jobs)
+            ended = record.state in ("finished", "failed")
+            failed += not ended
             if live:
                 live.update(grid_of(table, live.console.encoding))
-                continue
-            why = f" ({record.reason})" if record.reason else ""
-            progress = progress_of(plan, folder, jobs=resources.jobs)
-            click.echo(f"{cell.name}: {record.state}{why}; {progress}")
-    failed = 0
+            if not (live and ended):  # of the others the table says nothing
+                why = f" ({record.reason})" if record.reason else ""
+                progress = progress_of(plan, folder, jobs=resources.jobs)
+                click.echo(f"{cell.name}: {record.state}{why}; {progress}")
     for name, reason in score_ensembles(plan, folder):
         click.echo(f"{name}: {reason or 'scored'}", err=bool(reason))
         failed += bool(reason)

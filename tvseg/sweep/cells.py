@@ -5,17 +5,23 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock, Timeout
+
 from tvseg.errors import UserError
 from tvseg.files import write_json
+from tvseg.runs.folder import RunFolder
 from tvseg.sweep.plan import SweepCell, SweepPlan
 from tvseg.sweep.processes import STOPPED, Processes
 
 State = Literal["new", "begun", "finished", "failed"]
+
+_LOCK = ".lock"
 
 RETRIES = 2
 """How often a cell that was killed is started again before it counts as failed."""
@@ -80,14 +86,42 @@ class SweepFolder:
         """Keep the record of a cell."""
         write_json(self._file(cell), asdict(record))
 
-    def replace_old(self, cell: SweepCell) -> None:
-        """Move the run of other settings, data or version that has the cell's name to ``old/``."""
+    def make_way(self, cell: SweepCell) -> str:
+        """Move the run of other settings, data or version that has the cell's name to ``old/``.
+
+        Returns:
+            Why the cell must be left alone; empty where no training holds the run folder.
+        """
         run = self.runs / cell.name
-        if self.record(cell) is None and run.exists():
-            stamp = time.strftime("%Y%m%d-%H%M%S")
-            target = self.path / "old" / f"{cell.name}-{stamp}"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            run.rename(target)
+        if not run.exists():
+            return ""
+        try:
+            with RunFolder(run).lock():
+                if self.record(cell) is None:
+                    stamp = time.strftime("%Y%m%d-%H%M%S")
+                    target = self.path / "old" / f"{cell.name}-{stamp}"
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    run.rename(target)
+        except Timeout:
+            return f"{run} must be free, another training writes it: sweep again after its end"
+        return ""
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for the process that drives the sweep.
+
+        Raises:
+            UserError: Another one holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / _LOCK, timeout=0):
+                yield
+        except Timeout as error:
+            raise UserError(
+                f"{self.path} must have one sweep at a time, another one runs: wait for its end, "
+                "or name another folder with --out"
+            ) from error
 
     def log(self, cell: SweepCell) -> Path:
         """Return the path of the log of a cell."""
@@ -134,11 +168,12 @@ def run_cell(
 
     Returns:
         The record, which is on disk as well: ``finished``, ``failed``, or ``begun`` where the
-        processes were stopped.
+        processes were stopped. As it was, with a reason, where another training holds the run.
     """
     processes = processes or Processes()
     before = folder.record(cell)
-    folder.replace_old(cell)
+    if why := folder.make_way(cell):
+        return replace(before or CellRecord(cell.fingerprint, "new"), reason=why)
     folder.logs.mkdir(parents=True, exist_ok=True)
     began, seconds = time.monotonic(), before.seconds if before else 0.0
     attempts = before.attempts if before else 0
@@ -212,5 +247,5 @@ def check_free(folder: SweepFolder) -> None:
     """Raise UserError unless a folder is new, empty or one of a sweep."""
     path = folder.path
     ours = folder.has_begun or (path / "sweep.json").is_file()
-    if path.exists() and any(path.iterdir()) and not ours:
+    if path.exists() and {one.name for one in path.iterdir()} - {_LOCK} and not ours:
         raise UserError(f"{path} must be a new folder or one of a sweep: name another one")
