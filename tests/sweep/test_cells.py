@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from tvseg.cli import cli
 from tvseg.errors import UserError
+from tvseg.files import write_json
 from tvseg.runs.folder import RunFolder
 from tvseg.sweep import cells, engines
 from tvseg.sweep.cells import SweepFolder, check_free, run_cell, why_it_failed
@@ -49,6 +50,10 @@ out.mkdir(parents=True)
 row = {"metric": "dice", "structure": "cup", "centre": "A", "variant": "x", "mean": 80.5}
 (out / "summary.json").write_text(json.dumps({"scores": [row]}))
 """
+
+
+def score(folder: SweepFolder, cell: SweepCell, name: str = "honest", **about: str) -> None:
+    write_json(folder.runs / cell.name / "eval" / name / "summary.json", {"scores": []} | about)
 
 
 def test_a_cell_is_run_and_its_log_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,10 +159,10 @@ def test_a_run_that_is_being_trained_is_left_alone(
     assert len(list((tmp_path / "old").iterdir())) == 1
 
 
-def test_time_left_comes_from_finished_cells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_time_left_comes_from_finished_cells(tmp_path: Path) -> None:
     plan, folder = plan_of("slow", "fast", seeds=(0, 1)), SweepFolder(tmp_path)
+    for cell in plan.cells:
+        score(folder, cell)
     assert progress_of(plan, folder).seconds_left is None
     for cell, seconds in zip(plan.cells[:2], (100.0, 10.0), strict=True):
         folder.write(cell, cells.CellRecord(cell.fingerprint, "finished", seconds, 1))
@@ -168,6 +173,8 @@ def test_time_left_comes_from_finished_cells(
     for cell in plan.cells[2:]:
         folder.write(cell, cells.CellRecord(cell.fingerprint, "finished", 1.0, 1))
     assert str(progress_of(plan, folder)) == "4 of 4 cells finished"
+    shutil.rmtree(folder.runs / plan.cells[0].name)
+    assert str(progress_of(plan, folder)) == "3 of 4 cells finished"  # no training is left
 
 
 def test_cells_die_with_their_driver(tmp_path: Path) -> None:

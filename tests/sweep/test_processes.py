@@ -15,7 +15,7 @@ import pytest
 from tvseg.sweep import processes
 from tvseg.sweep.processes import STOPPED, Processes
 
-SWEEP = "variants: {one: {aspp: dense}, two: {aspp: dense}}\nholdouts: [A]\n"
+SWEEP = "variants: {one: {aspp: dense}, two: {aspp: dense}}\nholdouts: [none]\n"
 
 # The command line, whose cells run the code of a file instead of a training.
 DRIVER = """
@@ -80,29 +80,29 @@ def states(folder: Path) -> list[str]:
 def test_an_interrupted_sweep_is_continued_by_the_same_command(
     number: signal.Signals, tmp_path: Path
 ) -> None:
-    driver, mark = start(tmp_path, CELL), tmp_path / "out" / "one-holdout-A-seed0.pid"
+    driver, mark = start(tmp_path, CELL), tmp_path / "out" / "one-holdout-none-seed0.pid"
     wait(mark.exists)
     os.killpg(driver.pid, number)
     said, error = driver.communicate(timeout=60)
     assert not runs(int(mark.read_text()))
     assert mark.with_suffix(".saved").exists()
-    assert "one-holdout-A-seed0: begun (stopped); 0 of 2 cells finished" in said
+    assert "one-holdout-none-seed0: begun (stopped); 0 of 2 cells finished" in said
     assert error.splitlines() == [
         "stopping 1 process, Ctrl-C again kills it",
         "Error: sweep stopped, 0 of 2 cells finished; the same command continues out",
     ]
     assert driver.returncode == STOPPED
     assert states(tmp_path) == ["begun", "new"]
-    (tmp_path / "out" / "two-holdout-A-seed0.pid").touch()
+    (tmp_path / "out" / "two-holdout-none-seed0.pid").touch()
     again = start(tmp_path, CELL)
     assert "2 of 2 cells finished" in again.communicate(timeout=60)[0]
     assert again.returncode == 0
-    record = json.loads((tmp_path / "out" / "cells" / "one-holdout-A-seed0.json").read_text())
+    record = json.loads((tmp_path / "out" / "cells" / "one-holdout-none-seed0.json").read_text())
     assert (record["attempts"], record["reason"]) == (2, "")
 
 
 def test_a_second_interrupt_kills_the_cells(tmp_path: Path) -> None:
-    driver, mark = start(tmp_path, DEAF), tmp_path / "out" / "one-holdout-A-seed0.pid"
+    driver, mark = start(tmp_path, DEAF), tmp_path / "out" / "one-holdout-none-seed0.pid"
     wait(mark.exists)
     for _ in range(2):  # within SAME_S
         os.killpg(driver.pid, signal.SIGINT)

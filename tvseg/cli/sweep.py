@@ -63,7 +63,7 @@ def sweep(
     step.
     """
     from tvseg.data.file_digests import read_digests
-    from tvseg.sweep.cells import SweepFolder, check_free
+    from tvseg.sweep.cells import SweepFolder, check_free, state_of
     from tvseg.sweep.plan import read_plan
     from tvseg.sweep.progress import progress_of
 
@@ -76,7 +76,7 @@ def sweep(
     )  # fmt: skip
     if dry_run:
         for cell in plan.cells:
-            click.echo(f"{folder.state(cell):8}  {cell.name}")
+            click.echo(f"{state_of(plan, cell, folder):8}  {cell.name}")
         click.echo(str(progress_of(plan, folder, jobs=jobs)))
         return
     from tvseg.extras import require
@@ -87,7 +87,7 @@ def sweep(
     resources = Resources(jobs, cpus, gpus, address, chosen)
     skip = {"finished"} if retry_failed else {"finished", "failed"}
     with folder.held():
-        waiting = [cell for cell in plan.cells if folder.state(cell) not in skip]
+        waiting = [cell for cell in plan.cells if state_of(plan, cell, folder) not in skip]
         _run(plan, waiting, folder, ENGINES[engine], resources)
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from tvseg.errors import UserError
-from tvseg.files import write_json
+from tvseg.files import read_json, write_json
 from tvseg.runs.folder import RunFolder
 from tvseg.sweep.plan import SweepCell, SweepPlan
 from tvseg.sweep.processes import STOPPED, Processes
@@ -131,20 +131,58 @@ class SweepFolder:
         return self.path / "cells" / f"{cell.name}.json"
 
 
+def scorings_of(plan: SweepPlan, cell: SweepCell) -> list[tuple[str, str]]:
+    """Return the protocol and the images, ``test`` or ``sources``, of each scoring of a cell."""
+    images = [] if cell.holdout == "none" else ["test"]
+    images += ["sources"] if cell.sources else []
+    return [(protocol, which) for protocol in plan.file.protocols for which in images]
+
+
+def scores_of(
+    plan: SweepPlan, run: Path, protocol: str, images: str = "test"
+) -> list[dict[str, Any]] | None:
+    """Return the rows that a scoring has left in a run folder, of the sweep file's checkpoint.
+
+    Returns:
+        The rows; None where the run is not scored so, or its scores are damaged.
+    """
+    scored, checkpoint = run / "eval" / protocol, plan.file.checkpoint
+    if plan.file.kind.holds_out:
+        # imports scipy, which the plan of a new sweep takes no time for
+        from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
+
+        scored = Scoring(PROTOCOLS[protocol], images, checkpoint).folder(RunFolder(run))
+    try:
+        content = read_json(scored / plan.file.kind.scores)
+        rows: list[dict[str, Any]] = content["scores"]
+        return rows if content.get("checkpoint", checkpoint) == checkpoint else None
+    except (OSError, UserError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def state_of(plan: SweepPlan, cell: SweepCell, folder: SweepFolder) -> State | Literal["trained"]:
+    """Return the state of a cell, ``trained`` where a finished one lacks scores of the sweep file.
+
+    Protocols, the checkpoint and the centres to score may change without another training.
+    """
+    state, run = folder.state(cell), folder.runs / cell.name
+    scorings = scorings_of(plan, cell) if state == "finished" else []
+    return "trained" if any(scores_of(plan, run, *one) is None for one in scorings) else state
+
+
 def commands_of(plan: SweepPlan, cell: SweepCell, folder: SweepFolder) -> list[list[str]]:
-    """Return the commands of a cell: the training, then a scoring for each protocol."""
+    """Return the commands of a cell: the training, then each scoring that it lacks."""
     program = [sys.executable, "-m", "tvseg", *plan.file.kind.group]
     configs = [part for path in cell.configs for part in ("--config", str(path))]
     holdout = [] if cell.holdout is None else ["--holdout", cell.holdout]
     train = [*program, "train", *holdout, "--data", str(plan.data),
              "--out", str(folder.runs), "--resume", *configs, *cell.overrides]  # fmt: skip
-    run = str(folder.runs / cell.name)
-    images: list[list[str]] = [] if cell.holdout == "none" else [[]]
-    images += [["--images", "sources"]] if cell.sources else []
+    run = folder.runs / cell.name
     scorings = [
-        [*program, "eval", run, "--data", str(plan.data), "--protocol", protocol,
-         "--checkpoint", plan.file.checkpoint, *which]
-        for protocol in plan.file.protocols for which in images
+        [*program, "eval", str(run), "--data", str(plan.data), "--protocol", protocol,
+         "--checkpoint", plan.file.checkpoint, *(["--images", images] if images != "test" else [])]
+        for protocol, images in scorings_of(plan, cell)
+        if scores_of(plan, run, protocol, images) is None
     ]  # fmt: skip
     return [train, *scorings]
 

@@ -45,6 +45,7 @@ class SweepTask:
         operator: Key of the settings that names an operator.
         operators: Its values, but for those of plug-ins.
         plugins: Group of plug-ins that bring more; empty where none may.
+        scores: Name of the file that a scoring leaves.
     """
 
     settings: type[RunSettings]
@@ -54,6 +55,7 @@ class SweepTask:
     operator: str
     operators: tuple[str, ...]
     plugins: str = ""
+    scores: str = "summary.json"
 
     def check_operator(self, settings: RunSettings) -> None:
         """Raise UsageError unless settings name an operator that is known."""
@@ -73,7 +75,7 @@ TASKS = {
     ),
     "faces": SweepTask(
         FaceSettings, ("faces",), False, ("honest", "insightface", "paper"),
-        operator="operator", operators=SPATIAL_OPERATORS,
+        operator="operator", operators=SPATIAL_OPERATORS, scores="scores.json",
     ),
 }  # fmt: skip
 

@@ -1,9 +1,10 @@
 """How far a sweep is, and how long it will take."""
 
 import statistics
+from collections import Counter
 from dataclasses import dataclass
 
-from tvseg.sweep.cells import SweepFolder
+from tvseg.sweep.cells import SweepFolder, state_of
 from tvseg.sweep.plan import SweepPlan
 
 
@@ -12,7 +13,7 @@ class SweepProgress:
     """How far a sweep is.
 
     Attributes:
-        finished: Cells.
+        finished: Cells that are trained and scored.
         failed: Cells.
         total: Cells.
         seconds_left: Estimated from finished cells; None before the first and after the last.
@@ -32,7 +33,8 @@ class SweepProgress:
 def progress_of(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> SweepProgress:
     """Count the states of the cells, and estimate the time that is left.
 
-    A cell is expected to take as long as the finished ones of its variant, else of all.
+    A cell is expected to take as long as the finished ones of its variant, else of all; one that
+    lacks nothing but scores, no time.
 
     Args:
         plan: The sweep.
@@ -45,13 +47,13 @@ def progress_of(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> Sweep
         if record and record.state == "finished":
             known.setdefault(cell.variant, []).append(record.seconds)
     every = [seconds for of in known.values() for seconds in of]
-    states = [record.state if record else "new" for record in records.values()]
-    waiting = [cell for cell, record in records.items()
-               if not record or record.state not in ("finished", "failed")]  # fmt: skip
+    states = {cell: state_of(plan, cell, folder) for cell in plan.cells}
+    waiting = [cell for cell, state in states.items() if state in ("new", "begun")]
     left = None
     if every and waiting:
         left = sum(statistics.median(known.get(cell.variant, every)) for cell in waiting) / jobs
-    return SweepProgress(states.count("finished"), states.count("failed"), len(states), left)
+    count = Counter(states.values())
+    return SweepProgress(count["finished"], count["failed"], len(plan.cells), left)
 
 
 def words(seconds: float) -> str:

@@ -1,6 +1,5 @@
 """The tables of a sweep: scores where there are some, and what is missing."""
 
-import json
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,9 +12,8 @@ from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
 from tvseg.evaluation.tables.table import Table, to_markdown
 from tvseg.files import write_json, write_text
-from tvseg.runs.folder import RunFolder
 from tvseg.settings import held_out
-from tvseg.sweep.cells import SweepFolder
+from tvseg.sweep.cells import SweepFolder, scores_of, state_of
 from tvseg.sweep.ensembles import ensembles_of, is_current
 from tvseg.sweep.plan import SweepCell, SweepPlan, by_variant
 from tvseg.sweep.progress import progress_of
@@ -31,30 +29,24 @@ class _Layout:
     Attributes:
         score: Its name.
         part: What is scored apart, the title of a column.
-        read: Folder of a scoring -> its scores.
+        read: Rows that a scoring has left -> its scores.
     """
 
     score: str
     part: str
-    read: Callable[[Path], Scores]
+    read: Callable[[list[dict[str, Any]]], Scores]
 
 
-def _dice(folder: Path) -> Scores:
+def _dice(rows: list[dict[str, Any]]) -> Scores:
     return {
         (str(row["structure"]), str(row["centre"])): float(row["mean"])
-        for row in _rows_of(folder / "summary.json")
+        for row in rows
         if row["metric"] == "dice" and row["variant"] != MEAN_MASK and row["mean"] is not None
     }
 
 
-def _accuracy(folder: Path) -> Scores:
-    rows = _rows_of(folder / "scores.json")
+def _accuracy(rows: list[dict[str, Any]]) -> Scores:
     return {(str(row["set"]), ""): float(row["accuracy"]) for row in rows}
-
-
-def _rows_of(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["scores"]
-    return rows
 
 
 _LAYOUTS = {
@@ -166,17 +158,14 @@ def _scores_of(plan: SweepPlan, folder: SweepFolder, cell: SweepCell, protocol: 
 
 
 def _read(plan: SweepPlan, run: Path, protocol: str, *, images: str = "test") -> Scores:
-    scored = run / "eval" / protocol
-    if plan.file.kind.holds_out:
-        scored = _scoring(plan, protocol, images=images).folder(RunFolder(run))
     try:
-        return _LAYOUTS[plan.file.task].read(scored)
-    except (OSError, ValueError, KeyError, TypeError):  # not scored, or damaged: missing
+        return _LAYOUTS[plan.file.task].read(scores_of(plan, run, protocol, images) or [])
+    except (ValueError, KeyError, TypeError):  # damaged: missing
         return {}
 
 
-def _scoring(plan: SweepPlan, protocol: str, *, images: str = "test") -> Scoring:
-    return Scoring(PROTOCOLS[protocol], images, plan.file.checkpoint)
+def _scoring(plan: SweepPlan, protocol: str) -> Scoring:
+    return Scoring(PROTOCOLS[protocol], checkpoint=plan.file.checkpoint)
 
 
 def _mean(seeds: Sequence[float | None]) -> float | None:
@@ -206,7 +195,7 @@ def write_table(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> Table
     tables += [cross_table(plan, folder)] if plan.file.sources else []
     cells = [
         {"cell": cell.name, "variant": cell.variant, "holdout": cell.holdout, "seed": cell.seed}
-        | _record(folder, cell)
+        | _record(plan, folder, cell)
         for cell in plan.cells
     ]
     content: dict[str, Any] = {"caption": tables[0].caption, "cells": cells}
@@ -220,8 +209,9 @@ def write_table(plan: SweepPlan, folder: SweepFolder, *, jobs: int = 1) -> Table
     return tables[0]
 
 
-def _record(folder: SweepFolder, cell: SweepCell) -> dict[str, Any]:
+def _record(plan: SweepPlan, folder: SweepFolder, cell: SweepCell) -> dict[str, Any]:
     record = folder.record(cell)
     if record is None:
         return {"state": "new", "fingerprint": cell.fingerprint, "reason": ""}
-    return asdict(record) | {"seconds": round(record.seconds, 1)}
+    state = state_of(plan, cell, folder)
+    return asdict(record) | {"state": state, "seconds": round(record.seconds, 1)}
