@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from tvseg.cli import cli
 from tvseg.errors import UserError
 from tvseg.files import write_json
 from tvseg.runs.folder import RunFolder
@@ -225,62 +223,6 @@ def test_a_damaged_record_means_that_the_cell_runs_again(content: str, tmp_path:
     (tmp_path / "cells").mkdir()
     (tmp_path / "cells" / f"{cell.name}.json").write_text(content)
     assert folder.state(cell) == "new"
-
-
-def small_sweep(folder: Path) -> list[str]:
-    """Write a sweep of one cell, and return the command that runs it."""
-    (folder / "data").mkdir()
-    (folder / "data" / "x.png").write_bytes(b"x")
-    (folder / "sweep.yaml").write_text("variants: {dense: {aspp: dense}}\nholdouts: [A]\n")
-    return ["sweep", str(folder / "sweep.yaml"), "--out", str(folder / "out"), "--data",
-            str(folder / "data")]  # fmt: skip
-
-
-def test_a_folder_has_one_sweep_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_script(monkeypatch, dense=SCORE)
-    command, out = small_sweep(tmp_path), tmp_path / "out"
-    with SweepFolder(out).held():
-        refused = CliRunner().invoke(cli, command)
-    assert refused.exit_code == 1
-    assert refused.stderr == (
-        f"Error: {out} must have one sweep at a time, another one runs: wait for its end, or name "
-        "another folder with --out\n"
-    )
-    assert not (out / "cells").exists()
-    assert CliRunner().invoke(cli, command).exit_code == 0  # though the folder has a lock
-
-
-def test_a_sweep_says_which_runs_another_training_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_script(monkeypatch, dense=SCORE)
-    command, run = small_sweep(tmp_path), tmp_path / "out" / "runs" / "dense-holdout-A-seed0"
-    assert CliRunner().invoke(cli, command).exit_code == 0
-    (tmp_path / "data" / "x.png").write_bytes(b"y")
-    with RunFolder(run).lock():
-        left = CliRunner().invoke(cli, command)
-    assert left.exit_code == 3
-    assert f"dense-holdout-A-seed0: new ({run} must be free, another" in left.output
-    assert "0 of 1 cells finished; table" in left.output
-
-
-def test_a_sweep_on_a_copy_of_its_data_is_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_script(monkeypatch, dense=SCORE)
-    *words, _ = small_sweep(tmp_path)
-    first = CliRunner().invoke(cli, [*words, str(tmp_path / "data")])
-    assert "1 of 1 cells finished" in first.output
-    shutil.copytree(tmp_path / "data", tmp_path / "copy", copy_function=shutil.copyfile)
-    os.utime(tmp_path / "copy" / "x.png", (1, 1))
-    again = CliRunner().invoke(cli, [*words, str(tmp_path / "copy"), "--dry-run"])
-    assert "finished  dense-holdout-A-seed0" in again.output
-    (tmp_path / "out" / "data-digests.json").unlink()
-    unknown = CliRunner().invoke(cli, [*words, str(tmp_path / "copy"), "--dry-run"])
-    assert "finished  dense-holdout-A-seed0" in unknown.output
-    (tmp_path / "copy" / "x.png").write_bytes(b"y")
-    changed = CliRunner().invoke(cli, [*words, str(tmp_path / "copy"), "--dry-run"])
-    assert "new       dense-holdout-A-seed0" in changed.output
 
 
 @pytest.mark.parametrize("name", ["data-digests.json", "cells"])

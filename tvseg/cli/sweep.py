@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from tvseg.sweep.plan import SweepCell, SweepPlan
 
 
+_ENGINES_OF = {"gpus": ("ray", "slurm"), "address": ("ray",), "slurm": ("slurm",)}
+"""Options that not every engine reads, and the engines that do."""
+
+
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
@@ -34,15 +38,16 @@ if TYPE_CHECKING:
     "--gpus",
     type=options.FiniteRange(0),
     default=0.0,
-    help="GPUs of each cell; a part of one for several cells on it.",
+    help="GPUs of each cell of ray or slurm; with ray also a part of one, for several cells on it.",
 )
-@click.option("--address", help="Address of a running Ray cluster.")
+@click.option("--address", help="Address of a running Ray cluster, for --engine ray.")
 @click.option(
     "--slurm",
     "slurm_options",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Option of submitit, e.g. timeout_min=240 or slurm_partition=gpu; may be given again.",
+    help="Option of submitit for --engine slurm, e.g. timeout_min=240 or slurm_partition=gpu; may "
+    "be given again.",
 )
 @click.option("--retry-failed", is_flag=True, help="Run failed cells again.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and the time left, run nothing.")
@@ -67,6 +72,7 @@ def sweep(
     from tvseg.sweep.plan import read_plan
     from tvseg.sweep.progress import progress_of
 
+    _refuse_options_of_others(engine, gpus=gpus, address=address, slurm=slurm_options)
     folder = SweepFolder(out or Path("sweeps") / file.stem)
     check_free(folder)
     chosen = _slurm_options(slurm_options)
@@ -89,6 +95,17 @@ def sweep(
     with folder.held():
         waiting = [cell for cell in plan.cells if state_of(plan, cell, folder) not in skip]
         _run(plan, waiting, folder, ENGINES[engine], resources)
+
+
+def _refuse_options_of_others(engine: str, **values: object) -> None:
+    """Raise UsageError if an option is given that the engine does not read."""
+    for name, value in values.items():
+        if value and engine not in _ENGINES_OF[name]:
+            where = "; CUDA_VISIBLE_DEVICES chooses the GPU there" if name == "gpus" else ""
+            raise click.UsageError(
+                f"--{name} must come with --engine {' or '.join(_ENGINES_OF[name])}, got --engine "
+                f"{engine}: leave it out{where if engine == 'local' else ''}"
+            )
 
 
 def _draw_cross(plan: "SweepPlan", folder: "SweepFolder") -> None:
