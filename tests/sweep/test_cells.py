@@ -14,9 +14,10 @@ from tvseg.errors import UserError
 from tvseg.files import write_json
 from tvseg.runs.folder import RunFolder
 from tvseg.sweep import cells, engines
-from tvseg.sweep.cells import SweepFolder, check_free, run_cell, why_it_failed
+from tvseg.sweep.cells import SweepFolder, check_free, run_cell
 from tvseg.sweep.engines import Resources
 from tvseg.sweep.plan import SweepCell, SweepFile, SweepPlan
+from tvseg.sweep.processes import why_it_failed
 from tvseg.sweep.progress import progress_of, words
 from tvseg.sweep.table import write_table
 
@@ -51,7 +52,9 @@ row = {"metric": "dice", "structure": "cup", "centre": "A", "variant": "x", "mea
 
 
 def score(folder: SweepFolder, cell: SweepCell, name: str = "honest", **about: str) -> None:
-    write_json(folder.runs / cell.name / "eval" / name / "summary.json", {"scores": []} | about)
+    row = {"metric": "dice", "structure": "cup", "centre": "A", "variant": "x", "mean": 80.5}
+    scored = folder.runs / cell.name / "eval" / name
+    write_json(scored / "summary.json", {"scores": [row]} | about)
 
 
 def test_a_cell_is_run_and_its_log_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +137,23 @@ def test_a_changed_cell_moves_the_old_run_aside(
     assert len(list((tmp_path / "old").iterdir())) == 1
 
 
+@pytest.mark.parametrize(
+    "damage",
+    ["[" * 100_000, "[]", '{"state": []}', '{"seconds": "abc"}', '{"seconds": null}',
+     '{"attempts": null}', '{"reason": null}', '{"state": "done"}'],
+)  # fmt: skip
+def test_a_damaged_record_is_none(damage: str, tmp_path: Path) -> None:
+    plan, folder = plan_of("good"), SweepFolder(tmp_path)
+    (cell,) = plan.cells
+    folder.write(cell, cells.CellRecord(cell.fingerprint, "finished", 1.0, 1))
+    assert folder.state(cell) == "finished"
+    file = tmp_path / "cells" / f"{cell.name}.json"
+    if damage.startswith("{"):
+        damage = json.dumps(json.loads(file.read_text()) | json.loads(damage))
+    file.write_text(damage)
+    assert folder.record(cell) is None
+
+
 def test_a_run_that_is_being_trained_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,7 +165,7 @@ def test_a_run_that_is_being_trained_is_left_alone(
     run = folder.runs / cell.name
     with RunFolder(run).lock():
         records = [run_cell(plan, one, folder) for one in (changed, cell)]
-    assert [(record.state, record.attempts) for record in records] == [("new", 0), ("begun", 1)]
+    assert [(record.state, record.attempts) for record in records] == [("begun", 0), ("begun", 1)]
     for record in records:
         assert record.reason == (
             f"{run} must be free, another training writes it: sweep again after its end"

@@ -73,7 +73,7 @@ def test_a_sweep_says_which_runs_another_training_holds(
     with RunFolder(run).lock():
         left = CliRunner().invoke(cli, command)
     assert left.exit_code == 3
-    assert f"dense-holdout-A-seed0: new ({run} must be free, another" in left.output
+    assert f"dense-holdout-A-seed0: begun ({run} must be free, another" in left.output
     assert "0 of 1 cells finished; table" in left.output
 
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from tvseg.cli import cli
 from tvseg.files import write_json
+from tvseg.runs.folder import RunFolder
 from tvseg.sweep import cells
 from tvseg.sweep.cells import CellRecord, SweepFolder, commands_of, state_of
 from tvseg.sweep.plan import SweepPlan, read_plan
@@ -25,6 +26,8 @@ shown = [word for word in words if word in ("paper", "last", "sources")]
 with open("said", "a") as said:
     said.write(" ".join([words[0], *shown]) + "\\n")
 if words[0] == "eval":
+    if "paper" in words and pathlib.Path("no paper").exists():
+        sys.exit("Error: no paper")
     protocol, checkpoint = (words[words.index(key) + 1] for key in ("--protocol", "--checkpoint"))
     names = [protocol, *(word for word in shown if word != protocol)]
     out = pathlib.Path(words[1], "eval", "-".join(names))
@@ -89,10 +92,54 @@ def test_scores_that_a_finished_sweep_lacks_are_made(
 def test_a_damaged_scoring_is_made_again(program: Path) -> None:
     sweep(SWEEP)
     summary = next(Path("out/runs").glob("*/eval/honest/summary.json"))
-    for content in ("", "[]", "{}", '{"scores": null, "checkpoint": "last"}'):
+    row = json.loads(summary.read_text())["scores"][0]
+    lists = [[], 5, "abc", [1], [row | {"mean": "x"}], [row | {"mean": 10**400}], [{"mean": 1}]]
+    texts = ["", "[]", "{}", '{"scores": null, "checkpoint": "last"}']
+    texts += [json.dumps({"scores": rows}) for rows in lists]
+    texts.append(json.dumps({"scores": [row | {"mean": float("nan")}]}))
+    for content in texts:
         summary.write_text(content)
         plan = read_plan(Path("sweep.yaml"), data=Path("data"))
         assert state_of(plan, plan.cells[0], SweepFolder(Path("out"))) == "trained"
+
+
+def test_a_scoring_that_fails_takes_no_other_scores_away(program: Path) -> None:
+    both = SWEEP + "protocols: [honest, paper]\n"
+    sweep(SWEEP)
+    Path("no paper").touch()
+    failed = sweep(both)
+    assert failed.exit_code == 3
+    assert "failed (exit code 1: Error: no paper)" in failed.output
+    table = Path("out/sweep.md").read_text()
+    assert ("80.00" in table, "missing" in table) == (True, True)
+    assert sweep(both).exit_code == 3  # until --retry-failed
+    assert Path("said").read_text() == ""
+    assert sweep(SWEEP).exit_code == 0
+    assert "missing" not in Path("out/sweep.md").read_text()
+    Path("no paper").unlink()
+    assert sweep(both, "--retry-failed").exit_code == 0
+
+
+def test_a_finished_run_that_is_held_is_not_counted_as_scored(program: Path) -> None:
+    sweep(SWEEP)
+    run = next(Path("out/runs").iterdir())
+    with RunFolder(run).lock():
+        held = sweep(SWEEP + "protocols: [honest, paper]\n")
+    assert held.exit_code == 3
+    assert "begun (out/runs/" in held.output
+    assert "must be free" in held.output
+
+
+def test_an_interrupt_outside_of_cells_is_one_line(
+    program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tvseg.sweep.ensembles.score_ensembles", interrupted)
+    stopped = sweep(SWEEP)
+    assert stopped.exit_code == 4
+    assert "sweep stopped, 1 of 1 cells finished; the same command continues out" in stopped.output
 
 
 def test_scores_of_faces_are_of_the_checkpoint_that_the_file_names(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_an_interrupted_sweep_is_continued_by_the_same_command(
     assert mark.with_suffix(".saved").exists()
     assert "one-holdout-none-seed0: begun (stopped); 0 of 2 cells finished" in said
     assert error.splitlines() == [
-        "stopping 1 process, Ctrl-C again kills it",
+        "stopping after the step (processes: 1); a second signal kills",
         "Error: sweep stopped, 0 of 2 cells finished; the same command continues out",
     ]
     assert driver.returncode == STOPPED

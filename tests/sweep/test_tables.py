@@ -8,6 +8,8 @@ import pytest
 
 from tvseg.errors import UserError
 from tvseg.evaluation.plot_style import to_png
+from tvseg.files import write_text
+from tvseg.runs.folder import RunFolder
 from tvseg.sweep import ensembles
 from tvseg.sweep.cells import CellRecord, SweepFolder, commands_of
 from tvseg.sweep.cross import cross_figure
@@ -38,6 +40,9 @@ def plan_of(text: str, folder: Path) -> SweepPlan:
 def finish(plan: SweepPlan, folder: SweepFolder) -> None:
     for cell in plan.cells:
         folder.write(cell, CellRecord(cell.fingerprint, "finished", 1.0, 1))
+        best = RunFolder(folder.runs / cell.name).best
+        if not best.exists():
+            write_text(best, "")
 
 
 def score(scored: Path, **means: float) -> None:
@@ -135,9 +140,11 @@ def test_ensembles_are_rows_of_their_own(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(score_ensembles(plan, folder)) == []  # nothing is newer
     rows = {"dense ensemble": "81.00", "ours ensemble": "82.00", "dense+ours ensemble": "83.00"}
     assert rows_of(plan, folder) == rows
-    record = folder.path / "cells" / "ours-holdout-A-seed1.json"
-    ahead = record.stat().st_mtime + 60
-    os.utime(record, (ahead, ahead))  # it was trained again
+    finish(plan, folder)  # only scored again
+    assert rows_of(plan, folder) == rows
+    best = RunFolder(folder.runs / "ours-holdout-A-seed1").best
+    ahead = best.stat().st_mtime + 60
+    os.utime(best, (ahead, ahead))  # it was trained again
     rows |= {"ours ensemble": "missing", "dense+ours ensemble": "missing"}
     assert rows_of(plan, folder) == rows
     assert [name for name, _ in score_ensembles(plan, folder)] == names[1:]

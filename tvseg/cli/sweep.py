@@ -2,7 +2,7 @@
 
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,15 +86,18 @@ def sweep(
         click.echo(str(progress_of(plan, folder, jobs=jobs)))
         return
     from tvseg.extras import require
-    from tvseg.sweep.engines import ENGINES, Resources
+    from tvseg.sweep.engines import ENGINES, Resources, SweepStopped
 
     if plan.file.sources:
         require("matplotlib")
     resources = Resources(jobs, cpus, gpus, address, chosen)
     skip = {"finished"} if retry_failed else {"finished", "failed"}
-    with folder.held():
-        waiting = [cell for cell in plan.cells if state_of(plan, cell, folder) not in skip]
-        _run(plan, waiting, folder, ENGINES[engine], resources)
+    try:
+        with folder.held():
+            waiting = [cell for cell in plan.cells if state_of(plan, cell, folder) not in skip]
+            _run(plan, waiting, folder, ENGINES[engine], resources)
+    except KeyboardInterrupt as interrupt:
+        raise SweepStopped.of(plan, folder) from interrupt
 
 
 def _refuse_options_of_others(engine: str, **values: object) -> None:
@@ -147,8 +150,8 @@ def _run(
     plan.digests.write(folder.digests)
     live = Live(refresh_per_second=1) if sys.stdout.isatty() else None
     failed = 0
-    with live or nullcontext():
-        for cell, record in engine(plan, waiting, folder, resources):
+    with live or nullcontext(), closing(engine(plan, waiting, folder, resources)) as cells:
+        for cell, record in cells:
             table = write_table(plan, folder, jobs=resources.jobs)
             ended = record.state in ("finished", "failed")
             failed += not ended

@@ -1,23 +1,26 @@
 """What is known of each cell, and how one is run: training and scoring as subprocesses."""
 
-import json
+import math
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
 
 from tvseg.errors import UserError
 from tvseg.files import read_json, write_json
 from tvseg.runs.folder import RunFolder
 from tvseg.sweep.plan import SweepCell, SweepPlan
-from tvseg.sweep.processes import STOPPED, Processes
+from tvseg.sweep.processes import Processes, run_commands
+
+Scores = dict[tuple[str, str], float]
+"""What is scored apart (a structure, a set of pairs) and centre, empty without -> score in %."""
 
 State = Literal["new", "begun", "finished", "failed"]
 
@@ -46,6 +49,9 @@ class CellRecord:
     reason: str = ""
 
 
+_RECORDS = TypeAdapter(CellRecord)
+
+
 class SweepFolder:
     """The folder of a sweep: ``runs/``, ``logs/``, ``cells/``, and what was replaced in ``old/``.
 
@@ -67,9 +73,8 @@ class SweepFolder:
     def record(self, cell: SweepCell) -> CellRecord | None:
         """Return the record of a cell, None where there is none of this fingerprint."""
         try:
-            content = json.loads(self._file(cell).read_text(encoding="utf-8"))
-            found = CellRecord(**content)
-        except (OSError, ValueError, TypeError):
+            found = _RECORDS.validate_python(read_json(self._file(cell)))
+        except (OSError, UserError, ValueError):
             return None
         return found if found.fingerprint == cell.fingerprint else None
 
@@ -77,10 +82,6 @@ class SweepFolder:
         """Return the state of a cell."""
         found = self.record(cell)
         return "new" if found is None else found.state
-
-    def finished_at(self, cell: SweepCell) -> float:
-        """Return when the record of a cell was written, in seconds since 1970."""
-        return self._file(cell).stat().st_mtime
 
     def write(self, cell: SweepCell, record: CellRecord) -> None:
         """Keep the record of a cell."""
@@ -115,13 +116,14 @@ class SweepFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.path / _LOCK, timeout=0):
-                yield
+            held = FileLock(self.path / _LOCK, timeout=0).acquire()
         except Timeout as error:
             raise UserError(
                 f"{self.path} must have one sweep at a time, another one runs: wait for its end, "
                 "or name another folder with --out"
             ) from error
+        with held:
+            yield
 
     def log(self, cell: SweepCell) -> Path:
         """Return the path of the log of a cell."""
@@ -138,13 +140,11 @@ def scorings_of(plan: SweepPlan, cell: SweepCell) -> list[tuple[str, str]]:
     return [(protocol, which) for protocol in plan.file.protocols for which in images]
 
 
-def scores_of(
-    plan: SweepPlan, run: Path, protocol: str, images: str = "test"
-) -> list[dict[str, Any]] | None:
-    """Return the rows that a scoring has left in a run folder, of the sweep file's checkpoint.
+def scores_of(plan: SweepPlan, run: Path, protocol: str, images: str = "test") -> Scores | None:
+    """Return what a scoring has left in a run folder, of the sweep file's checkpoint.
 
     Returns:
-        The rows; None where the run is not scored so, or its scores are damaged.
+        The scores; None where the run is not scored so, or its scores are damaged.
     """
     scored, checkpoint = run / "eval" / protocol, plan.file.checkpoint
     if plan.file.kind.holds_out:
@@ -154,20 +154,55 @@ def scores_of(
         scored = Scoring(PROTOCOLS[protocol], images, checkpoint).folder(RunFolder(run))
     try:
         content = read_json(scored / plan.file.kind.scores)
-        rows: list[dict[str, Any]] = content["scores"]
-        return rows if content.get("checkpoint", checkpoint) == checkpoint else None
-    except (OSError, UserError, KeyError, TypeError, AttributeError):
+        if not content["scores"] or content.get("checkpoint", checkpoint) != checkpoint:
+            return None
+        scores = _READERS[plan.file.task](content["scores"])
+    except (OSError, UserError, LookupError, TypeError, ValueError, AttributeError, OverflowError):
         return None
+    return scores if all(math.isfinite(value) for value in scores.values()) else None
+
+
+def _dice(rows: list[dict[str, Any]]) -> Scores:
+    from tvseg.evaluation.schema import MEAN_MASK  # imports pandas
+
+    return {
+        (str(row["structure"]), str(row["centre"])): float(row["mean"])
+        for row in rows
+        if row["metric"] == "dice" and row["variant"] != MEAN_MASK and row["mean"] is not None
+    }
+
+
+def _accuracy(rows: list[dict[str, Any]]) -> Scores:
+    return {(str(row["set"]), ""): float(row["accuracy"]) for row in rows}
+
+
+_READERS: dict[str, Callable[[list[dict[str, Any]]], Scores]] = {
+    "segmentation": _dice,
+    "faces": _accuracy,
+}
+
+
+def is_trained(plan: SweepPlan, cell: SweepCell, folder: SweepFolder) -> bool:
+    """Return whether the training of a cell has ended; that it has scores shows it, too."""
+    state, run = folder.state(cell), folder.runs / cell.name
+    return state == "finished" or (
+        state != "new"
+        and any(scores_of(plan, run, *one) is not None for one in scorings_of(plan, cell))
+    )
 
 
 def state_of(plan: SweepPlan, cell: SweepCell, folder: SweepFolder) -> State | Literal["trained"]:
-    """Return the state of a cell, ``trained`` where a finished one lacks scores of the sweep file.
+    """Return the state of a cell, ``trained`` where it lacks nothing but scores.
 
-    Protocols, the checkpoint and the centres to score may change without another training.
+    Protocols, the checkpoint and the centres to score may change without another training, so what
+    is scored counts, not what was asked for when the cell ended.
     """
     state, run = folder.state(cell), folder.runs / cell.name
-    scorings = scorings_of(plan, cell) if state == "finished" else []
-    return "trained" if any(scores_of(plan, run, *one) is None for one in scorings) else state
+    if not is_trained(plan, cell, folder):
+        return state
+    if all(scores_of(plan, run, *one) is not None for one in scorings_of(plan, cell)):
+        return "finished"
+    return "failed" if state == "failed" else "trained"
 
 
 def commands_of(plan: SweepPlan, cell: SweepCell, folder: SweepFolder) -> list[list[str]]:
@@ -206,12 +241,12 @@ def run_cell(
 
     Returns:
         The record, which is on disk as well: ``finished``, ``failed``, or ``begun`` where the
-        processes were stopped. As it was, with a reason, where another training holds the run.
+        processes were stopped. ``begun``, with a reason, where another training holds the run.
     """
     processes = processes or Processes()
     before = folder.record(cell)
     if why := folder.make_way(cell):
-        return replace(before or CellRecord(cell.fingerprint, "new"), reason=why)
+        return _left(cell, before, why)
     folder.logs.mkdir(parents=True, exist_ok=True)
     began, seconds = time.monotonic(), before.seconds if before else 0.0
     attempts = before.attempts if before else 0
@@ -221,11 +256,13 @@ def run_cell(
         attempts += 1
         spent = seconds + time.monotonic() - began
         folder.write(cell, CellRecord(cell.fingerprint, "begun", spent, attempts))
-        reason, again = _run_commands(
+        reason, again = run_commands(
             commands_of(plan, cell, folder), folder.log(cell), environment, processes
         )
         if processes.stopped or not (reason and again):
             break
+    if reason and (why := folder.make_way(cell)):  # it was taken while this one began
+        return _left(cell, before, why)
     state: State = "failed" if reason else "finished"
     if reason and processes.stopped:
         state, reason = "begun", "stopped"
@@ -235,50 +272,8 @@ def run_cell(
     return record
 
 
-def _run_commands(
-    commands: Sequence[Sequence[str]],
-    log: Path,
-    environment: Mapping[str, str],
-    processes: Processes,
-) -> tuple[str, bool]:
-    """Run commands until one fails; return why, and whether another attempt may help."""
-    for command in commands:
-        with log.open("ab") as file:
-            file.write(f"\n$ {' '.join(command)}\n".encode())
-            file.flush()
-            start = file.tell()
-            code = processes.run(command, output=file, environment=environment)
-        if code:
-            with log.open("rb") as file:
-                file.seek(start)
-                said = file.read().decode("utf-8", "replace")
-            return why_it_failed(code, said)
-    return "", False
-
-
-def why_it_failed(code: int, said: str) -> tuple[str, bool]:
-    """Tell out of memory, a kill, a diverged training and other failures apart.
-
-    Args:
-        code: Exit code; negative or above 128 for a signal.
-        said: What the process printed.
-
-    Returns:
-        The reason in words, and whether another attempt may help.
-    """
-    last = next((line for line in reversed(said.splitlines()) if line.strip()), "").strip()
-    number = -code if code < 0 else code - 128
-    if "out of memory" in said.lower() or "MemoryError" in said:
-        return f"out of memory: {last}", False
-    if number == signal.SIGKILL:
-        return "killed (SIGKILL), by a user or by the system for want of memory", True
-    if code == STOPPED:
-        return "stopped by SIGTERM, its last step saved", True
-    if code < 0 or number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
-        return f"ended by {signal.Signals(number).name}", True
-    if "loss" in last and "finite" in last:
-        return f"diverged: {last}", False
-    return f"exit code {code}: {last}", False
+def _left(cell: SweepCell, before: CellRecord | None, why: str) -> CellRecord:
+    return replace(before or CellRecord(cell.fingerprint, "begun"), state="begun", reason=why)
 
 
 def check_free(folder: SweepFolder) -> None:

@@ -1,6 +1,6 @@
 """Where cells run: on this machine, on a Ray cluster, under SLURM."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,10 +41,16 @@ class SweepStopped(UserError):  # noqa: N818  (a state of the sweep, and reads a
 
     exit_code = STOPPED
 
+    @staticmethod
+    def of(plan: SweepPlan, folder: SweepFolder) -> "SweepStopped":
+        """Return the error that says how far a sweep came, and where it is continued."""
+        progress = progress_of(plan, folder)
+        return SweepStopped(f"sweep stopped, {progress}; the same command continues {folder.path}")
+
 
 def local(
     plan: SweepPlan, cells: Sequence[SweepCell], folder: SweepFolder, resources: Resources
-) -> Iterator[Done]:
+) -> Generator[Done]:
     """Run cells as processes of this machine, ``jobs`` at a time.
 
     At SIGINT, SIGTERM or SIGHUP trainings save their step and end, and no cell begins any more; a
@@ -71,13 +77,12 @@ def local(
             processes.stop()
             raise
     if processes.stopped:
-        progress = progress_of(plan, folder, jobs=resources.jobs)
-        raise SweepStopped(f"sweep stopped, {progress}; the same command continues {folder.path}")
+        raise SweepStopped.of(plan, folder)
 
 
 def ray(
     plan: SweepPlan, cells: Sequence[SweepCell], folder: SweepFolder, resources: Resources
-) -> Iterator[Done]:
+) -> Generator[Done]:
     """Run each cell as one remote task of Ray core."""
     with ray_cluster(resources.address, cpus=resources.jobs * resources.cpus):
         import ray as core
@@ -98,7 +103,7 @@ def ray(
 
 def slurm(
     plan: SweepPlan, cells: Sequence[SweepCell], folder: SweepFolder, resources: Resources
-) -> Iterator[Done]:
+) -> Generator[Done]:
     """Run cells as a job array of SLURM, through submitit."""
     require("submitit")
     import submitit
@@ -143,6 +148,6 @@ def _call(run: Callable[[], CellRecord]) -> CellRecord:
     return run()
 
 
-Engine = Callable[[SweepPlan, Sequence[SweepCell], SweepFolder, Resources], Iterator[Done]]
+Engine = Callable[[SweepPlan, Sequence[SweepCell], SweepFolder, Resources], Generator[Done]]
 
 ENGINES: dict[str, Engine] = {"local": local, "ray": ray, "slurm": slurm}

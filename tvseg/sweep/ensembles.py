@@ -12,7 +12,7 @@ from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
 from tvseg.evaluation.scoring.runs import Subject, evaluate_run, open_runs
 from tvseg.files import read_json, write_json
 from tvseg.runs.folder import RunFolder
-from tvseg.sweep.cells import SweepFolder
+from tvseg.sweep.cells import SweepFolder, is_trained
 from tvseg.sweep.plan import SweepCell, SweepPlan
 
 _MEMBERS = "members.json"
@@ -60,13 +60,13 @@ def score_ensembles(plan: SweepPlan, folder: SweepFolder) -> Iterator[tuple[str,
     """
     known: set[str] = set()
     for one in ensembles_of(plan, folder):
-        if any(folder.state(cell) != "finished" for cell in one.cells):
+        if not all(is_trained(plan, cell, folder) for cell in one.cells):
             continue
         scorings = [
             Scoring(PROTOCOLS[protocol], checkpoint=plan.file.checkpoint)
             for protocol in plan.file.protocols
         ]
-        stale = [scoring for scoring in scorings if not is_current(folder, one, scoring)]
+        stale = [scoring for scoring in scorings if not is_current(plan, folder, one, scoring)]
         reason = ""
         try:
             for scoring in stale:
@@ -79,24 +79,26 @@ def score_ensembles(plan: SweepPlan, folder: SweepFolder) -> Iterator[tuple[str,
             yield one.folder.path.name, reason
 
 
-def is_current(folder: SweepFolder, one: SweepEnsemble, scoring: Scoring) -> bool:
+def is_current(plan: SweepPlan, folder: SweepFolder, one: SweepEnsemble, scoring: Scoring) -> bool:
     """Return whether an ensemble's scores are of the runs that the sweep file asks for now.
 
     Args:
-        folder: Of the sweep.
+        plan: The sweep.
+        folder: Of it.
         one: The ensemble.
         scoring: How it is scored.
     """
-    if any(folder.state(cell) != "finished" for cell in one.cells):
+    if not all(is_trained(plan, cell, folder) for cell in one.cells):
         return False
     scored = scoring.folder(one.folder)
     try:
         written = (scored / _SUMMARY).stat().st_mtime
         same = read_json(scored / _MEMBERS) == _mark(one, scored)
+        runs = [RunFolder(folder.runs / cell.name) for cell in one.cells]
+        trained = max(run.best.stat().st_mtime for run in runs)
     except (OSError, UserError):  # not scored, or damaged
         return False
-    newest = max(folder.finished_at(cell) for cell in one.cells)
-    return same and written >= newest
+    return same and written >= trained
 
 
 def _mark(one: SweepEnsemble, scored: Path) -> dict[str, Any]:

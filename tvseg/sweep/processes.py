@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import BinaryIO
 
@@ -115,12 +116,7 @@ class Processes:
                 process.terminate()
             count = len(self._running)
         if count:
-            of = (
-                "1 process, Ctrl-C again kills it"
-                if count == 1
-                else (f"{count} processes, Ctrl-C again kills them")
-            )
-            _log.warning("stopping %s", of)
+            _log.warning("stopping after the step (processes: %d); a second signal kills", count)
         again = True
         with suppress(Empty):
             again = self._requests.get(timeout=GRACE_S)
@@ -128,6 +124,62 @@ class Processes:
             with self._lock:
                 for process in self._running:
                     _kill(process)
+
+
+def run_commands(
+    commands: Sequence[Sequence[str]],
+    log: Path,
+    environment: Mapping[str, str],
+    processes: Processes,
+) -> tuple[str, bool]:
+    """Run commands until one fails.
+
+    Args:
+        commands: One after the other.
+        log: File that gets what they print.
+        environment: Their environment variables.
+        processes: Those that they are stopped with.
+
+    Returns:
+        Why one failed, empty where none did, and whether another attempt may help.
+    """
+    for command in commands:
+        with log.open("ab") as file:
+            file.write(f"\n$ {' '.join(command)}\n".encode())
+            file.flush()
+            start = file.tell()
+            code = processes.run(command, output=file, environment=environment)
+        if code:
+            with log.open("rb") as file:
+                file.seek(start)
+                said = file.read().decode("utf-8", "replace")
+            return why_it_failed(code, said)
+    return "", False
+
+
+def why_it_failed(code: int, said: str) -> tuple[str, bool]:
+    """Tell out of memory, a kill, a diverged training and other failures apart.
+
+    Args:
+        code: Exit code; negative or above 128 for a signal.
+        said: What the process printed.
+
+    Returns:
+        The reason in words, and whether another attempt may help.
+    """
+    last = next((line for line in reversed(said.splitlines()) if line.strip()), "").strip()
+    number = -code if code < 0 else code - 128
+    if "out of memory" in said.lower() or "MemoryError" in said:
+        return f"out of memory: {last}", False
+    if number == signal.SIGKILL:
+        return "killed (SIGKILL), by a user or by the system for want of memory", True
+    if code == STOPPED:
+        return "stopped by SIGTERM, its last step saved", True
+    if code < 0 or number in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
+        return f"ended by {signal.Signals(number).name}", True
+    if "loss" in last and "finite" in last:
+        return f"diverged: {last}", False
+    return f"exit code {code}: {last}", False
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

@@ -1,25 +1,20 @@
 """The tables of a sweep: scores where there are some, and what is missing."""
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tvseg.evaluation.schema import MEAN_MASK
 from tvseg.evaluation.scoring.protocols import PROTOCOLS, Scoring
 from tvseg.evaluation.tables.table import Table, to_markdown
 from tvseg.files import write_json, write_text
 from tvseg.settings import held_out
-from tvseg.sweep.cells import SweepFolder, scores_of, state_of
+from tvseg.sweep.cells import Scores, SweepFolder, scores_of, state_of
 from tvseg.sweep.ensembles import ensembles_of, is_current
 from tvseg.sweep.plan import SweepCell, SweepPlan, by_variant
 from tvseg.sweep.progress import progress_of
-
-Scores = dict[tuple[str, str], float]
-"""What is scored apart (a structure, a set of pairs) and centre, empty without -> score in %."""
 
 
 @dataclass(frozen=True)
@@ -29,29 +24,15 @@ class _Layout:
     Attributes:
         score: Its name.
         part: What is scored apart, the title of a column.
-        read: Rows that a scoring has left -> its scores.
     """
 
     score: str
     part: str
-    read: Callable[[list[dict[str, Any]]], Scores]
-
-
-def _dice(rows: list[dict[str, Any]]) -> Scores:
-    return {
-        (str(row["structure"]), str(row["centre"])): float(row["mean"])
-        for row in rows
-        if row["metric"] == "dice" and row["variant"] != MEAN_MASK and row["mean"] is not None
-    }
-
-
-def _accuracy(rows: list[dict[str, Any]]) -> Scores:
-    return {(str(row["set"]), ""): float(row["accuracy"]) for row in rows}
 
 
 _LAYOUTS = {
-    "segmentation": _Layout("DSC", "structure", _dice),
-    "faces": _Layout("Accuracy", "set", _accuracy),
+    "segmentation": _Layout("DSC", "structure"),
+    "faces": _Layout("Accuracy", "set"),
 }
 
 
@@ -106,8 +87,8 @@ def _by_variant_and_holdout(
                 _scores_of(plan, folder, cell, protocol)
             )
     for one in ensembles_of(plan, folder):
-        current = is_current(folder, one, _scoring(plan, protocol))
-        scores = _read(plan, one.folder.path, protocol) if current else {}
+        current = is_current(plan, folder, one, _scoring(plan, protocol))
+        scores = (current and scores_of(plan, one.folder.path, protocol)) or {}
         runs.setdefault(one.label, {})[one.holdout] = [scores]
     return runs
 
@@ -149,19 +130,12 @@ def _sources(cell: SweepCell) -> list[str]:
 
 
 def _scores_of(plan: SweepPlan, folder: SweepFolder, cell: SweepCell, protocol: str) -> Scores:
-    """Return the scores of a finished cell on every centre that it is scored on."""
-    if folder.state(cell) != "finished":
+    """Return the scores of a cell on every centre that it is scored on."""
+    if folder.record(cell) is None:  # the run folder may be of other settings
         return {}
     run = folder.runs / cell.name
-    scores = _read(plan, run, protocol)
-    return scores | (_read(plan, run, protocol, images="sources") if cell.sources else {})
-
-
-def _read(plan: SweepPlan, run: Path, protocol: str, *, images: str = "test") -> Scores:
-    try:
-        return _LAYOUTS[plan.file.task].read(scores_of(plan, run, protocol, images) or [])
-    except (ValueError, KeyError, TypeError):  # damaged: missing
-        return {}
+    scores = scores_of(plan, run, protocol) or {}
+    return scores | ((cell.sources and scores_of(plan, run, protocol, "sources")) or {})
 
 
 def _scoring(plan: SweepPlan, protocol: str) -> Scoring:
