@@ -24,7 +24,8 @@ from tvseg.runs.first import FirstWeights
 from tvseg.runs.segmentation import load_network, network_of
 from tvseg.runs.starter import STARTER, STARTER_LOCALIZER
 from tvseg.settings import SegmentationSettings
-from tvseg.training.train import _prepare, train
+from tvseg.training.prepare import prepare
+from tvseg.training.train import train
 
 
 def test_the_files_are_small_and_say_what_they_are() -> None:
@@ -166,7 +167,7 @@ def test_tvconv_begins_as_the_starter_s_depthwise_convolutions(
 ) -> None:
     keys = ["init=starter", "image_size=64", "precision=fp32", f"tvconv.affinity_start={start}"]
     settings = load_settings(None, keys)
-    network, *_ = _prepare(settings, "A", phantoms, torch.device("cpu"), begins=True)
+    network, *_ = prepare(settings, "A", phantoms, torch.device("cpu"), begins=True)
     starter = load_network(STARTER)[0].eval()
     x = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():

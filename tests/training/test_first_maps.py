@@ -10,9 +10,9 @@ from torch import nn
 from tvseg.config import load_settings
 from tvseg.errors import UserError
 from tvseg.runs.affinity import affinity_maps, fill_affinity
-from tvseg.training import train as module
 from tvseg.training.affinity_start import coordinate_maps
 from tvseg.training.averaging import check_average
+from tvseg.training.prepare import prepare
 
 KEYS = ["encoder_weights=none", "image_size=64", "precision=fp32"]
 
@@ -30,7 +30,7 @@ def test_maps_are_set_after_first_weights_are_loaded(
 
     monkeypatch.setattr("tvseg.runs.first.FirstWeights.load_into", load_sevens)
     settings = load_settings(None, [*KEYS, "init=starter", f"tvconv.{key}"])
-    network, *_ = module._prepare(settings, "A", phantoms, torch.device("cpu"), begins=True)
+    network, *_ = prepare(settings, "A", phantoms, torch.device("cpu"), begins=True)
     for maps in affinity_maps(network).values():
         if wanted == 7:
             assert maps.mean() == pytest.approx(7, abs=0.05)

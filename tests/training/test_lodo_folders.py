@@ -92,17 +92,28 @@ def test_a_stop_in_an_inner_run_names_the_run_to_continue(
 def test_a_stop_before_an_inner_run_begins_reaches_it(
     phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare = module._prepare
+    prepare = module.prepare
 
     def terminated(settings: Any, holdout: str, *rest: Any, **options: Any) -> Any:
         if holdout == "C":
             os.kill(os.getpid(), signal.SIGTERM)
         return prepare(settings, holdout, *rest, **options)
 
-    monkeypatch.setattr(module, "_prepare", terminated)
+    monkeypatch.setattr(module, "prepare", terminated)
     settings = load_settings(None, [*KEYS, "train.steps_per_epoch=2"])
     with pytest.raises(TrainingStopped, match="after step 1 of 2 of the inner run dense-holdout-C"):
         train(settings, holdout="A+B", root=phantoms, runs=tmp_path)
+
+
+def test_first_weights_may_have_seen_the_sources(phantoms: Path, tmp_path: Path) -> None:
+    first = train(
+        load_settings(None, [*KEYS, "selection=last", "name=first"]),
+        holdout="none", root=phantoms, runs=tmp_path,
+    )  # fmt: skip
+    settings = load_settings(None, [*KEYS, f"init={first.best}"])
+    run = train(settings, holdout="none", root=phantoms, runs=tmp_path)
+    assert run.is_finished()
+    assert "doubts" not in run.info()
 
 
 def test_the_folder_is_held_while_inner_runs_train(

@@ -13,7 +13,7 @@ from tvseg.runs.checkpoint import load_training
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import load_network
 from tvseg.settings import SegmentationSettings
-from tvseg.training import train as train_module
+from tvseg.training import prepare as prepare_module
 from tvseg.training.fit import TrainingDiverged
 from tvseg.training.loop import TrainingLoop
 from tvseg.training.train import train
@@ -171,19 +171,10 @@ def test_other_settings_do_not_enter_a_run_folder(finished: RunFolder, phantoms:
         )
 
 
-def test_weights_that_have_seen_the_centre_are_refused_before_anything_is_written(
-    finished: RunFolder, phantoms: Path, tmp_path: Path
-) -> None:
-    settings = _tiny("aspp=dense", f"init={finished.best}")
-    with pytest.raises(ValueError, match="was trained with holdout A, on photographs of B"):
-        train(settings, holdout="B", root=phantoms, runs=tmp_path)
-    assert not [*tmp_path.iterdir()]
-
-
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
     phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = train_module.first_network
+    make = prepare_module.first_network
 
     def ruined(settings: SegmentationSettings, first: object) -> torch.nn.Module:
         network = make(settings, first)
@@ -196,7 +187,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(
         network.register_forward_hook(spoil)
         return network
 
-    monkeypatch.setattr(train_module, "first_network", ruined)
+    monkeypatch.setattr(prepare_module, "first_network", ruined)
     with pytest.raises(TrainingDiverged) as caught:
         train(_tiny("aspp=dense"), holdout="A", root=phantoms, runs=tmp_path)
     message = str(caught.value)

@@ -16,6 +16,7 @@ from tests.conftest import use_narrow_tvconv
 from tvseg.config import load_settings
 from tvseg.runs.first import first_network
 from tvseg.runs.segmentation import network_of
+from tvseg.training import prepare as prepare_module
 from tvseg.training import train as train_module
 from tvseg.training.distributed import joined, rank
 from tvseg.training.loop import TrainingLoop
@@ -43,7 +44,7 @@ def fit(root: Path, runs: Path, *overrides: str, resume: bool = False) -> None:
         use_narrow_tvconv(patch)
         for make in (first_network, network_of):
             patch.setattr(
-                train_module,
+                prepare_module,
                 make.__name__,
                 lambda *args, make=make, **keys: frozen(make(*args, **keys)),
             )

@@ -1,7 +1,9 @@
 """The network that a training begins with, and the trained one that its weights come from."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
+from os.path import normpath
 from pathlib import Path
 
 from torch import nn
@@ -45,17 +47,13 @@ class FirstWeights:
         """
         if not settings.init:
             return None
-        source = str(settings.init)
-        path = STARTER if source == "starter" else Path(source).expanduser()
+        path = _path_of(settings.init)
         if not path.is_file():
             raise UserError(f"init must be starter or a checkpoint file; {path} does not exist")
-        return FirstWeights(source, *load_network(path))
+        return FirstWeights(settings.init, *load_network(path))
 
     def check_unseen(self, settings: SegmentationSettings, holdout: str, fingerprint: str) -> None:
-        """Check that the network was not trained on a centre that is held out now.
-
-        Centres of the same letter and folder in other data may be other photographs: of these the
-        log warns.
+        """Check that it was not trained on a centre that is held out now, nor what it began with.
 
         Args:
             settings: Of the training.
@@ -63,31 +61,52 @@ class FirstWeights:
             fingerprint: Of its data.
 
         Raises:
-            UserError: It was trained on such a centre of the same data.
+            UserError: It was, on the same data.
         """
-        if self.card.settings.phantoms == 1:
-            return  # on drawn photographs alone
-        own = self.card.settings.centres
-        seen = [
-            letter
-            for letter in held_out(holdout)
-            if letter in own.keys() - {*held_out(self.card.holdout)}
-            and own[letter].folder == settings.centres[letter].folder
-        ]
-        if not seen:
-            return
-        trained = f"init={self.source} was trained with holdout {self.card.holdout}"
-        if self.card.fingerprint == fingerprint:
-            raise UserError(
-                f"{trained}, on photographs of {', '.join(seen)}: the weights that a training "
-                f"begins with must not have seen the centre that it holds out ({holdout}); begin "
-                "with a training of the same hold-out, or with init=starter"
-            )
-        _log.warning(
-            "Warning: %s, on other data with centres of the same name (%s): if these are the "
-            "same photographs, the scores of %s are not those of an unseen centre",
-            trained, ", ".join(seen), holdout,
-        )  # fmt: skip
+        for words, card in self._ancestors():
+            seen = _seen(card, settings, holdout)
+            if seen and card.fingerprint == fingerprint:
+                raise UserError(
+                    f"{words} trained with holdout {card.holdout}, on photographs of "
+                    f"{', '.join(seen)}: the weights that a training begins with must not have "
+                    f"seen the centre that it holds out ({holdout}); begin with a training of the "
+                    "same hold-out, or with init=starter"
+                )
+
+    def doubts(self, settings: SegmentationSettings, holdout: str) -> list[str]:
+        """Say where it may have seen a centre that is held out, after :meth:`check_unseen`.
+
+        Centres in the same folder of other data may be other photographs, and weights that it
+        began with may be gone.
+
+        Args:
+            settings: Of the training.
+            holdout: Its hold-out.
+        """
+        found = []
+        for words, card in self._ancestors():
+            if seen := _seen(card, settings, holdout):
+                found.append(
+                    f"{words} trained on other data with the same folders of centres "
+                    f"({', '.join(seen)}): if these are the same photographs, the scores of "
+                    f"{holdout} are not those of an unseen centre"
+                )
+            begun = card.settings.init
+            if held_out(holdout) and begun and not _path_of(begun).is_file():
+                found.append(f"{words} begun with {begun}, which is not there to be checked")
+        return found
+
+    def _ancestors(self) -> Iterator[tuple[str, SegmentationCard]]:
+        """Yield words for it and its card, and those of the checkpoints that it began with."""
+        words, card, known = f"init={self.source} was", self.card, set[str]()
+        while True:
+            yield words, card
+            begun = card.settings.init
+            if not begun or begun in known or not _path_of(begun).is_file():
+                return
+            known.add(begun)
+            words = f"init={self.source} began with {begun}, which was"
+            card = load_network(_path_of(begun))[1]
 
     def load_into(self, network: nn.Module, settings: SegmentationSettings) -> int:
         """Load the weights into a network whose wide ASPP branches may have other operators.
@@ -167,6 +186,26 @@ def normalisation_of(settings: SegmentationSettings, first: FirstWeights | None)
         return first.card.normalisation
     expected = pixel_statistics(settings.encoder, settings.encoder_weights)
     return Normalisation() if expected is None else Normalisation(*expected)
+
+
+def _path_of(source: str) -> Path:
+    return STARTER if source == "starter" else Path(source).expanduser()
+
+
+def _seen(card: SegmentationCard, settings: SegmentationSettings, holdout: str) -> list[str]:
+    """Return the held-out centres whose folders a checkpoint was trained on."""
+    if card.settings.phantoms == 1:
+        return []  # on drawn photographs alone
+    trained = {
+        normpath(centre.folder)
+        for letter, centre in card.settings.centres.items()
+        if letter not in held_out(card.holdout)
+    }
+    return [
+        letter
+        for letter in held_out(holdout)
+        if normpath(settings.centres[letter].folder) in trained
+    ]
 
 
 def _listed(value: str | tuple[str, ...]) -> str:

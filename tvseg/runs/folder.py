@@ -148,8 +148,7 @@ class RunFolder:
         """
         names = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
         if "config.yaml" not in names:
-            early = {".lock", "train.log", self.inner.name}  # of a training that could not begin
-            if any(not is_temporary(name) for name in names - early):
+            if not all(map(is_temporary, names - {".lock", "train.log", self.inner.name})):
                 raise UserError(f"{self.path} must be a run folder or empty; it holds other files")
             self._check_wanted(any(self.inner.glob("*")), resume=resume or overwrite)
             return
@@ -198,14 +197,15 @@ class RunFolder:
             UserError: Another training holds it, or as :meth:`check_free`.
         """
         try:
-            with self.lock():
-                self.check_free(settings, resume=resume, overwrite=overwrite)
-                if overwrite:
-                    self.clear()
-                remove_temporaries(self.path)
-                yield
+            held = self.lock().acquire()
         except Timeout as error:
             raise UserError(f"{self.path} is being written by another training") from error
+        with held:
+            self.check_free(settings, resume=resume, overwrite=overwrite)
+            if overwrite:
+                self.clear()
+            remove_temporaries(self.path)
+            yield
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoints that training can continue from, newest first."""

@@ -5,6 +5,7 @@ from typing import Any
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import MLFlowHandler, TensorBoardStatsHandler
 
+from tvseg.config import read_settings
 from tvseg.errors import UserError, one_line
 from tvseg.runs.folder import RunFolder
 from tvseg.settings import RunSettings
@@ -60,8 +61,13 @@ def attach_curves(
             settings.tracking, name, epoch_log=False, close_on_complete=True,
             iteration_log=lambda _, step: step % STEPS_PER_POINT == 1,
             output_transform=lambda output: output["loss"],
-            experiment_param=_flat(run.settings().model_dump(mode="json")),  # for good
+            experiment_param=_flat(_as_begun(run).model_dump(mode="json")),
         ).attach(trainer)  # fmt: skip
+
+
+def _as_begun(run: RunFolder) -> RunSettings:
+    """Return the settings that a run began with: parameters in MLflow stay as they are."""
+    return read_settings(run.path / "config.yaml", run.model)
 
 
 def _mlflow(tracking: str, name: str, **how: Any) -> MLFlowHandler:

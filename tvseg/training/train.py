@@ -10,28 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 
 from tvseg.data.normalisation import Normalisation
 from tvseg.device import choose_precision
 from tvseg.errors import UserError
 from tvseg.extras import require
-from tvseg.models.encoder import freeze_unused
-from tvseg.models.mix_style import add_mix_style
-from tvseg.runs.affinity import affinity_maps
 from tvseg.runs.cards import SegmentationCard, read_card
-from tvseg.runs.first import FirstWeights, first_network, normalisation_of
 from tvseg.runs.folder import RunFolder
 from tvseg.runs.provenance import provenance
-from tvseg.runs.segmentation import SEGMENTATION, network_of
+from tvseg.runs.segmentation import SEGMENTATION
 from tvseg.settings import SegmentationSettings
-from tvseg.training.affinity_start import start_affinity
-from tvseg.training.averaging import check_average, kept_weights
+from tvseg.training.averaging import kept_weights
 from tvseg.training.curves import packages_for
 from tvseg.training.data import (
     Data,
-    check_shares,
     images_per_step,
     make_loader,
     make_validation_loader,
@@ -50,6 +43,7 @@ from tvseg.training.fit import Numerics, drop_once, make_optimizer, make_validat
 from tvseg.training.lodo import cross_validate, inner_settings
 from tvseg.training.loop import TrainingLoop
 from tvseg.training.losses import LOSSES
+from tvseg.training.prepare import Prepared, prepare
 from tvseg.training.state import Kept, take_up
 from tvseg.training.stop import TrainingStopped, stop_on_sigterm
 
@@ -69,6 +63,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     command: str = "",
+    outer: RunFolder | None = None,
 ) -> RunFolder:
     """Train one network on all centres but one, in all processes that torchrun has started.
 
@@ -81,6 +76,8 @@ def train(
         resume: Continue an unfinished training of the same settings, bit for bit.
         overwrite: Replace a run of the name, whatever it holds.
         command: The command line, for the record.
+        outer: The run whose cross-validation this training belongs to, if any. First weights may
+            have seen the centre that is held out then, which is a source of that run.
 
     Returns:
         The finished run folder.
@@ -96,10 +93,9 @@ def train(
         if on_first(lambda: run.is_done(settings, resume=resume, overwrite=overwrite)):
             return run
 
-        def prepared() -> tuple[nn.Module, Data, Numerics]:
-            begins = overwrite or not run.checkpoints()
+        def prepared(begins: bool) -> Prepared:
             return first_then_others(
-                lambda: _prepare(settings, holdout, root, chosen, begins=begins)
+                lambda: prepare(settings, holdout, root, chosen, begins=begins, outer=outer)
             )
 
         def inner(settings: SegmentationSettings, source: str) -> RunFolder:
@@ -108,22 +104,33 @@ def train(
             with _stops_name(run, one):
                 return train(
                     settings, holdout=source, root=root, runs=run.inner,
-                    device=device, resume=True, command=command,
+                    device=device, resume=True, command=command, outer=run,
                 )  # fmt: skip
 
         if settings.selection == "lodo":
             on_first(lambda: inner_settings(settings, holdout))
-        network, data, numerics = prepared()  # refused here, before an older run is removed
+        begins = overwrite or not run.checkpoints()
+        ready = prepared(begins)  # refused here, before an older run is removed
         about = provenance(command, str(chosen)) | {"data": root and str(root.resolve())}
         with first_only(run.open(settings, resume=resume, overwrite=overwrite)):
+            on_first(lambda: _check_as_it_was(run, begins=begins))
             kept_epoch = settings.train.epochs if settings.selection == "last" else None
             if settings.selection == "lodo":
-                del network, data, numerics  # inner trainings have their own
+                del ready  # inner trainings have their own
                 kept_epoch = cross_validate(settings, holdout, inner)
-                network, data, numerics = prepared()
+                ready = prepared(begins)
             with first_only(run.log()):
-                _train(run, settings, holdout, data, network, numerics, about, kept_epoch)
+                _train(run, settings, holdout, ready, about, kept_epoch)
     return run
+
+
+def _check_as_it_was(run: RunFolder, *, begins: bool) -> None:
+    """Raise UserError where the run was begun or removed while the data were read."""
+    if begins == bool(run.checkpoints()):
+        raise UserError(
+            f"{run.path} must stay as it is while a training begins, its checkpoints were "
+            f"{'written' if begins else 'removed'} meanwhile: give the command again"
+        )
 
 
 @contextmanager
@@ -165,52 +172,19 @@ def _circumstances(data: Data, numerics: Numerics) -> dict[str, Any]:
     }
 
 
-def _prepare(
-    settings: SegmentationSettings,
-    holdout: str,
-    root: Path | None,
-    device: torch.device,
-    *,
-    begins: bool,
-) -> tuple[nn.Module, Data, Numerics]:
-    """Build the network, with its first weights where training begins, and read the data."""
-    if begins:
-        check_average(settings.train)
-    precision = choose_precision(settings.precision, device)
-    first = FirstWeights.of(settings) if begins else None  # its random values are drawn before
-    torch.manual_seed(settings.seed)
-    network = first_network(settings, first) if begins else network_of(settings, pretrained=False)
-    if processes() > 1:
-        freeze_unused(network.encoder)
-    normalisation = normalisation_of(settings, first) if begins else Normalisation()
-    if settings.mixstyle:
-        add_mix_style(network.encoder, settings.mixstyle)
-    if settings.train.log_affinity and not affinity_maps(network):
-        raise UserError(f"train.log_affinity needs TVConv layers; aspp={settings.aspp} has none")
-    data = read_data(root, settings, holdout, selection=settings.selection)
-    check_shares(settings, data)
-    if first:
-        first.check_unseen(settings, holdout, data.fingerprint)
-    start, noise = settings.tvconv.affinity_start, settings.tvconv.affinity_noise
-    if begins and (start != "ones" or noise):
-        start_affinity(network, start, noise=noise, seed=settings.seed, loaded=data.train)
-    if first:
-        first.give_kernels_to(network)
-    network.to(device, memory_format=torch.channels_last)
-    return network, data, Numerics(device, precision, normalisation)
-
-
 def _train(
     run: RunFolder,
     settings: SegmentationSettings,
     holdout: str,
-    data: Data,
-    network: nn.Module,
-    numerics: Numerics,
+    ready: Prepared,
     about: dict[str, Any],
     kept_epoch: int | None,
 ) -> None:
     """Fit the network and write the run, from the newest checkpoint in it."""
+    network, data, numerics, doubts = ready
+    for doubt in doubts:
+        _log.warning(doubt)
+    about |= {"doubts": doubts} if doubts else {}
     kept, card = _begin_or_resume(run, settings, holdout, data, numerics, about)
     numerics = replace(numerics, normalisation=card.normalisation)
     plan, maps, pinned = settings.train, settings.tvconv, numerics.pins_memory

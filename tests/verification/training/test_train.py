@@ -1,5 +1,7 @@
 import shutil
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from tvseg.cli import cli
 from tvseg.errors import UserError
 from tvseg.runs.affinity import read_course
 from tvseg.runs.folder import RunFolder
+from tvseg.training import curves
 from tvseg.verification.compare import Comparison, compare_pictures
 from tvseg.verification.data.pictures import Faces, read_pair_set
 from tvseg.verification.distances import VALIDATION_FILE
@@ -78,6 +81,24 @@ def test_a_run_killed_before_its_validation_distances_gets_them(
     shutil.rmtree(other / "train" / "p00000")
     with pytest.raises(UserError, match="fingerprint changed"):
         train_faces(settings(), root=other, runs=tmp_path, resume=True)
+
+
+def test_mlflow_gets_the_settings_that_a_run_began_with(
+    root: Path, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, Any]] = []
+
+    def kept(tracking: str, name: str, **how: Any) -> Mock:
+        given.append({"store": tracking, **how.get("experiment_param", {})})
+        return Mock()
+
+    monkeypatch.setattr(curves, "_mlflow", kept)
+    monkeypatch.setattr(curves, "TensorBoardStatsHandler", Mock())
+    later = settings("tracking=sqlite:///x.db", "train.workers=3")
+    curves.attach_curves(Mock(), Mock(), run=run, settings=later)
+    assert given[-1]["store"] == "sqlite:///x.db"
+    assert given[-1]["train.batch"] == later.train.batch
+    assert given[-1]["train.workers"] == 0
 
 
 def test_other_settings_need_another_name(root: Path, run: RunFolder) -> None:
