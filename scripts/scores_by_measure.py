@@ -15,22 +15,42 @@ import pandas as pd
 from tvseg.evaluation.tables.table import Table, to_markdown
 
 IMAGE = ["centre", "split", "case"]
-TEXT = dict.fromkeys([*IMAGE, "name", "variant", "structure"], str)
+
+
+def read(file: Path, texts: list[str], numbers: list[str]) -> pd.DataFrame:
+    """Return columns of a CSV file, of texts and of numbers.
+
+    Raises:
+        SystemExit: It is no such file, or empty.
+    """
+    try:
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)[[*texts, *numbers]]
+        table[numbers] = table[numbers].apply(pd.to_numeric)
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        wanted = ", ".join([*texts, *numbers])
+        raise SystemExit(f"{file} must be a CSV file with the columns {wanted}: {reason}") from None
+    if table.empty:
+        raise SystemExit(f"{file} must have rows, got none")
+    return table
 
 
 def measured(rows: pd.DataFrame, measures: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Return the rows of scores with a measure of their photographs.
 
     Raises:
-        SystemExit: A photograph was not measured.
+        SystemExit: A photograph does not have one.
     """
-    table = measures.rename(columns={"name": "case"})[[*IMAGE, measure]]
-    joined = rows.merge(table, on=IMAGE, how="left", validate="many_to_one")
-    lacking = joined[joined[measure].isna()]
-    if len(lacking):
-        image = "/".join(lacking.iloc[0][IMAGE])
-        raise SystemExit(f"--cases must measure every scored photograph, {image} is not in it")
-    return joined
+    known = measures.dropna(subset=measure).set_index(IMAGE)[measure]
+    wanted = pd.MultiIndex.from_frame(rows[IMAGE])
+    counts = known.groupby(level=IMAGE).size().reindex(wanted.unique(), fill_value=0)
+    if (wrong := counts[counts != 1]).size:
+        image = "/".join(wrong.index.to_frame().iloc[0])
+        raise SystemExit(
+            f"--cases must have one {measure} of every scored photograph, it has {wrong.iloc[0]} "
+            f"of {image}"
+        )
+    return rows.assign(**{measure: known.loc[wanted].to_numpy()})
 
 
 def by_quarter(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -64,17 +84,17 @@ def main() -> None:
     parser.add_argument("--measure", default="brightness", help="column of --cases")
     parser.add_argument("--centre", help="one centre, not all")
     arguments = parser.parse_args()
-    scores = pd.concat([pd.read_csv(file, dtype=TEXT) for file in arguments.scores])
-    measures = pd.read_csv(arguments.cases, dtype=TEXT)
-    names = [*measures.select_dtypes("number").columns]
-    if arguments.measure not in names:
-        parser.error(f"--measure must be one of {', '.join(names)}, got {arguments.measure}")
+    texts = [*IMAGE, "variant", "structure", "missed"]
+    scores = pd.concat([read(file, texts, ["dice"]) for file in arguments.scores])
+    scores["missed"] = scores["missed"] == "True"
+    measures = read(arguments.cases, ["centre", "split", "name"], [arguments.measure])
+    measures = measures.rename(columns={"name": "case"})
     centres = sorted(scores["centre"].unique())
     if arguments.centre and arguments.centre not in centres:
         parser.error(f"--centre must be one of {', '.join(centres)}, got {arguments.centre}")
-    rows = measured(scores, measures, arguments.measure)
     for centre in [arguments.centre] if arguments.centre else centres:
-        text = by_quarter(rows[rows["centre"] == centre], arguments.measure)
+        rows = measured(scores[scores["centre"] == centre], measures, arguments.measure)
+        text = by_quarter(rows, arguments.measure)
         print(to_markdown(Table.of(f"{centre}, by {arguments.measure}", text, heads=2)))
 
 

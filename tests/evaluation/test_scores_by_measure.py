@@ -2,14 +2,21 @@
 
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.evaluation.conftest import IMAGES, scored_rows
+from tvseg.config import load_settings
+from tvseg.data.cases import find_cases
+from tvseg.data.centres import centres_of
+from tvseg.data.check.examine import examine
+from tvseg.data.check.measures import case_table
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "scores_by_measure.py"
+PROJECT = Path(__file__).parents[2]
+SCRIPT = PROJECT / "scripts" / "scores_by_measure.py"
 
 
 @pytest.fixture
@@ -25,6 +32,15 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return scores, cases
 
 
+def _table(text: str) -> list[list[str]]:
+    """Cells of the lines of a Markdown table, without marks."""
+    return [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("|") and "---" not in line
+    ]
+
+
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, words)])
     runpy.run_path(str(SCRIPT), run_name="__main__")
@@ -35,11 +51,7 @@ def test_quarters_hold_their_photographs(
 ) -> None:
     scores, cases = files
     run(monkeypatch, scores, "--cases", cases, "--centre", "A")
-    header, _, *lines = (
-        [cell.strip() for cell in line.split("|")[1:-1]]
-        for line in capsys.readouterr().out.splitlines()
-        if line.startswith("|")
-    )
+    header, *lines = _table(capsys.readouterr().out)
     assert header == [
         "variant", "structure", "1: 0 to 1", "2: 2 to 3", "3: 4 to 5", "4: 6 to 7",
     ]  # fmt: skip
@@ -67,17 +79,60 @@ def test_every_centre_has_a_table_and_equal_values_are_split(
     assert shown.count("| 1: 1.5 to 1.5 | 2: 1.5 to 1.5 |") == 2
 
 
+def test_the_page_has_the_numbers_of_its_rows(
+    fundus4: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cases = find_cases(fundus4, centres_of(load_settings(None, []))["B"])
+    scored = [case for case in cases if case.split == "test"]
+    case_table(examine(scored).examined).to_csv(tmp_path / "cases.csv", index=False)
+    rows = [PROJECT / "docs" / "results" / name for name in ("centres.csv", "strong2.csv")]
+    run(monkeypatch, *rows, "--cases", tmp_path / "cases.csv", "--centre", "B")
+    header, *computed = _table(capsys.readouterr().out)
+    page = (PROJECT / "docs" / "results.md").read_text()
+    titles, *shown = _table(page.split("### Where they fail")[1].split("\n## ")[0])
+    assert titles == header
+    assert len(shown) >= 12
+    assert not [row for row in shown if row not in computed]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda table: table.iloc[1:], "one brightness of every scored photograph, it has 0 of A/"),
+        (lambda table: table.replace({"brightness": {0: None}}), "it has 0 of A/test/photo0"),
+        (lambda table: pd.concat([table, table]), "it has 2 of A/test/photo0"),
+        (lambda table: table.drop(columns="name"), "with the columns centre, split, name, bright"),
+        (lambda table: table.replace({"brightness": {0: "dark"}}), "string 'dark'"),
+        (lambda table: table.iloc[:0], "cases.csv must have rows, got none"),
+    ],
+)
+def test_measures_that_are_missing_or_damaged_are_one_line(
+    damage: Callable[[pd.DataFrame], pd.DataFrame],
+    message: str,
+    files: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scores, cases = files
+    damage(pd.read_csv(cases)).to_csv(cases, index=False)
+    with pytest.raises(SystemExit) as refused:
+        run(monkeypatch, scores, "--cases", cases)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 def test_what_is_not_there_is_said(
     files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scores, cases = files
-    for option, message in (
-        ("--measure=age", "--measure must be one of brightness, contrast, got age"),
-        ("--centre=Q", "--centre must be one of A, B, got Q"),
-    ):
-        with pytest.raises(SystemExit, match="2"):
-            run(monkeypatch, scores, "--cases", cases, option)
-        assert message in capsys.readouterr().err
-    pd.read_csv(cases).iloc[1:].to_csv(cases, index=False)
-    with pytest.raises(SystemExit, match="every scored photograph, A/test/photo0 is not in it"):
-        run(monkeypatch, scores, "--cases", cases)
+    with pytest.raises(SystemExit, match=r"columns centre, split, name, age: .*age"):
+        run(monkeypatch, scores, "--cases", cases, "--measure=age")
+    with pytest.raises(SystemExit, match="2"):
+        run(monkeypatch, scores, "--cases", cases, "--centre=Q")
+    assert "--centre must be one of A, B, got Q" in capsys.readouterr().err
+    for text in ("", "\0\xff"):
+        cases.write_bytes(text.encode("latin-1"))
+        with pytest.raises(SystemExit, match=r"cases\.csv must be a CSV file with the columns"):
+            run(monkeypatch, scores, "--cases", cases)
