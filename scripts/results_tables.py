@@ -115,18 +115,23 @@ def table_of(rows: pd.DataFrame, baseline: str | None = None, metric: str = "dic
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, help="CSV of rows, or folder of runs")
+    parser.add_argument("sources", type=Path, nargs="+", help="CSV of rows, or folder of runs")
     parser.add_argument("--to", metavar="VARIANT", help="variant to compare the others with")
     parser.add_argument("--metric", choices=SCALES, default="dice", help="by structure and centre")
+    parser.add_argument("--centre", action="append", help="of all; may be given again")
     parser.add_argument("--protocol", default="honest", help="of the runs' scores")
     parser.add_argument("--csv", type=Path, help="file to write the rows to")
     arguments = parser.parse_args()
-    rows = read_rows(arguments.source, arguments.protocol)
+    rows = pd.concat([read_rows(source, arguments.protocol) for source in arguments.sources])
+    centres = sorted(rows["centre"].unique())
+    if unknown := sorted({*(arguments.centre or [])} - {*centres}):
+        parser.error(f"--centre must be one of {', '.join(centres)}, got {unknown[0]}")
+    rows = rows[rows["centre"].isin(arguments.centre or centres)]
     variants = [*dict.fromkeys(rows["variant"])]
     if arguments.to and arguments.to not in variants:
         parser.error(f"--to must be one of {', '.join(variants)}, got {arguments.to}")
     text = table_of(rows, arguments.to, arguments.metric)
-    print(to_markdown(Table.of(f"Rows of {arguments.source}", text)))
+    print(to_markdown(Table.of(f"Rows of {', '.join(map(str, arguments.sources))}", text)))
     if arguments.csv:
         rows.to_csv(arguments.csv, index=False)
 

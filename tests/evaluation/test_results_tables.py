@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.evaluation.conftest import scored_rows
+
 PROJECT = Path(__file__).parents[2]
 SCRIPT = runpy.run_path(str(PROJECT / "scripts" / "results_tables.py"))
 README, RESULTS = "README.md", "docs/results.md"
@@ -58,3 +60,24 @@ def test_the_page_has_the_numbers_of_its_rows(
         assert found in ([], changes), variant
         for title, cell in cells:
             assert title.startswith("to ") or cell == own[title], (variant, title)
+
+
+def test_rows_of_several_files_and_of_some_centres(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = scored_rows(["dense", "tvconv"], centres="ABC")
+    files = [tmp_path / f"{name}.csv" for name in ("dense", "tvconv")]
+    for file in files:
+        rows[rows["variant"] == file.stem].to_csv(file, index=False)
+    for centres in (["B"], ["A", "C"]):
+        words = [word for centre in centres for word in ("--centre", centre)]
+        monkeypatch.setattr("sys.argv", ["x", *map(str, files), "--to", "dense", *words])
+        SCRIPT["main"]()
+        table = SCRIPT["table_of"](rows[rows["centre"].isin(centres)], "dense")
+        *_, dense, tvconv = (line for line in capsys.readouterr().out.splitlines() if line)
+        for line, (_, wanted) in zip((dense, tvconv), table.iterrows(), strict=True):
+            assert [cell.strip() for cell in line.split("|")[1:-1]] == [*wanted]
+    monkeypatch.setattr("sys.argv", ["x", str(files[0]), "--centre", "Q"])
+    with pytest.raises(SystemExit):
+        SCRIPT["main"]()
+    assert "--centre must be one of A, B, C, got Q" in capsys.readouterr().err

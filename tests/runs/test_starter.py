@@ -109,6 +109,7 @@ def test_a_network_begins_with_the_starter_weights(aspp: str, random: int) -> No
     ("init", "keys", "message"),
     [
         ("nowhere.safetensors", [], "does not exist"),
+        (str(STARTER.parent), [], "such as RUN/checkpoints/best.safetensors; .* is a folder"),
         ("starter", ["encoder=resnet18"], "same encoder, resnet18; it is of mobilenet_v2_320"),
         ("starter", ["structures=[disc,cup]"], "same structures, disc, cup; it is of cup, disc"),
     ],

@@ -49,7 +49,11 @@ class FirstWeights:
             return None
         path = _path_of(settings.init)
         if not path.is_file():
-            raise UserError(f"init must be starter or a checkpoint file; {path} does not exist")
+            there = "is a folder" if path.is_dir() else "does not exist"
+            raise UserError(
+                f"init must be starter or a checkpoint file, such as "
+                f"RUN/checkpoints/best.safetensors; {path} {there}"
+            )
         return FirstWeights(settings.init, *load_network(path))
 
     def check_unseen(self, settings: SegmentationSettings, holdout: str, fingerprint: str) -> None:
