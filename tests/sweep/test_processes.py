@@ -59,6 +59,12 @@ def runs(pid: int) -> bool:
         return False
 
 
+def _heed_signals() -> None:
+    """Undo what ``nohup`` and shells do to commands in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(folder: Path, cell: str) -> "subprocess.Popen[str]":
     """Start a sweep of two cells in a process group of its own, as a shell does."""
     (folder / "data").mkdir(exist_ok=True)
@@ -67,7 +73,7 @@ def start(folder: Path, cell: str) -> "subprocess.Popen[str]":
     words = ["sweep", "sweep.yaml", "--data", "data", "--out", "out"]
     return subprocess.Popen(
         [sys.executable, "-c", DRIVER, *words], cwd=folder, text=True, process_group=0,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_heed_signals,
     )  # fmt: skip
 
 
@@ -147,11 +153,12 @@ def test_processes_that_do_not_stop_in_time_are_killed_with_their_own(
 
 def test_handlers_are_given_back_and_ignored_signals_stay_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    interrupt = signal.signal(signal.SIGINT, inside := signal.default_int_handler)
     try:
-        inside = signal.getsignal(signal.SIGINT)
         with Processes().stopped_by_signals():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
             assert signal.getsignal(signal.SIGINT) is not inside
         assert signal.getsignal(signal.SIGINT) is inside
     finally:
         signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGINT, interrupt)
