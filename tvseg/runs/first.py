@@ -102,7 +102,7 @@ class FirstWeights:
 
     def _ancestors(self) -> Iterator[tuple[str, SegmentationCard]]:
         """Yield words for it and its card, and those of the checkpoints that it began with."""
-        words, card, known = f"init={self.source} was", self.card, set[str]()
+        words, card, known = f"init={self.source} was", self.card, {"starter"}
         while True:
             yield words, card
             begun = card.settings.init

@@ -13,7 +13,6 @@ from tvseg.models.encoder import freeze_unused
 from tvseg.models.mix_style import add_mix_style
 from tvseg.runs.affinity import affinity_maps
 from tvseg.runs.first import FirstWeights, first_network, normalisation_of
-from tvseg.runs.folder import RunFolder
 from tvseg.runs.segmentation import network_of
 from tvseg.settings import SegmentationSettings
 from tvseg.training.affinity_start import start_affinity
@@ -46,7 +45,7 @@ def prepare(
     device: torch.device,
     *,
     begins: bool,
-    outer: RunFolder | None = None,
+    inner: bool = False,
 ) -> Prepared:
     """Build the network, with its first weights where training begins, and read the data.
 
@@ -56,8 +55,8 @@ def prepare(
         root: Data root; ``None`` where all is drawn.
         device: To train on.
         begins: Whether the training begins; where it is continued, the weights are random.
-        outer: The run whose cross-validation the training belongs to, if any: its first weights
-            may then have seen the centre that is held out.
+        inner: Whether it is a training of a cross-validation, whose first weights may have seen
+            the centre that is held out: it is a source.
 
     Raises:
         UserError: Settings or data that cannot be trained on, or weights that have seen the centre
@@ -79,7 +78,7 @@ def prepare(
     data = read_data(root, settings, holdout, selection=settings.selection)
     check_shares(settings, data)
     doubts: list[str] = []
-    if first and not outer:
+    if first and not inner:
         first.check_unseen(settings, holdout, data.fingerprint)
         doubts = first.doubts(settings, holdout)
     start, noise = settings.tvconv.affinity_start, settings.tvconv.affinity_noise

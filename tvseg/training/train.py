@@ -63,7 +63,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     command: str = "",
-    outer: RunFolder | None = None,
+    inner: bool = False,
 ) -> RunFolder:
     """Train one network on all centres but one, in all processes that torchrun has started.
 
@@ -76,8 +76,8 @@ def train(
         resume: Continue an unfinished training of the same settings, bit for bit.
         overwrite: Replace a run of the name, whatever it holds.
         command: The command line, for the record.
-        outer: The run whose cross-validation this training belongs to, if any. First weights may
-            have seen the centre that is held out then, which is a source of that run.
+        inner: Whether this is a training of a cross-validation, whose first weights may have seen
+            the centre that is held out: it is a source.
 
     Returns:
         The finished run folder.
@@ -95,16 +95,16 @@ def train(
 
         def prepared(begins: bool) -> Prepared:
             return first_then_others(
-                lambda: prepare(settings, holdout, root, chosen, begins=begins, outer=outer)
+                lambda: prepare(settings, holdout, root, chosen, begins=begins, inner=inner)
             )
 
-        def inner(settings: SegmentationSettings, source: str) -> RunFolder:
+        def leave_out(settings: SegmentationSettings, source: str) -> RunFolder:
             one = RunFolder.of(run.inner, settings, source)
             _check_inner(one, settings, root, source, chosen)
             with _stops_name(run, one):
                 return train(
                     settings, holdout=source, root=root, runs=run.inner,
-                    device=device, resume=True, command=command, outer=run,
+                    device=device, resume=True, command=command, inner=True,
                 )  # fmt: skip
 
         if settings.selection == "lodo":
@@ -117,7 +117,7 @@ def train(
             kept_epoch = settings.train.epochs if settings.selection == "last" else None
             if settings.selection == "lodo":
                 del ready  # inner trainings have their own
-                kept_epoch = cross_validate(settings, holdout, inner)
+                kept_epoch = cross_validate(settings, holdout, leave_out)
                 ready = prepared(begins)
             with first_only(run.log()):
                 _train(run, settings, holdout, ready, about, kept_epoch)
